@@ -1,0 +1,36 @@
+"""The frame of every command: errors become one clear line and an exit code."""
+import os
+import sys
+
+from data.errors import InputError
+
+#: Exit code of a wrong input or command line (argparse uses it too).
+INPUT_ERROR = 2
+#: Exit code of a run that Ctrl-C ended: 128 + SIGINT, as shells do.
+INTERRUPTED = 130
+
+
+def run_command(main):
+    """Runs main() and ends the process with its exit code (None counts as 0).
+
+    InputError is printed as "error: ..." and ends with 2, KeyboardInterrupt with
+    130. The environment variable FCN_TRACEBACK=1 shows the traceback instead.
+    """
+    try:
+        code = main()
+        sys.stdout.flush()
+    except InputError as problem:
+        if os.environ.get("FCN_TRACEBACK") == "1":
+            raise
+        sys.stderr.write("error: %s\n" % problem)
+        code = INPUT_ERROR
+    except KeyboardInterrupt:
+        if os.environ.get("FCN_TRACEBACK") == "1":
+            raise
+        sys.stderr.write("interrupted\n")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # the reader (head, less) has left: nobody to tell, and nothing more to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,94 @@
+"""Moves the running program into the Caffe runtime."""
+import importlib.util
+import os
+import sys
+
+from tools.runtime import places
+from tools.runtime.environment import runtime_environment
+
+SETUP = "python tools/setup_caffe.py"
+MISSING = ("error: Caffe is not set up: this Python (%s) cannot import it and there is no "
+           "finished runtime in %s. Run: %s")
+
+
+def in_private_runtime():
+    """True when this process already runs the private prefix's Python."""
+    home = os.path.join(places.prefix(), "usr")
+    return os.path.exists(home) and os.path.realpath(sys.prefix) == os.path.realpath(home)
+
+
+def python_has_caffe():
+    """True when this Python can import `caffe` (a bare folder of that name does not count)."""
+    try:
+        spec = importlib.util.find_spec("caffe")
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None
+
+
+def enter_runtime(set_up=False):
+    """Goes on in the runtime's Python: returns at once if this is it, otherwise replaces the process.
+
+    The process keeps its number, so that signals and the exit code pass through.
+    A Python that can import `caffe` is the runtime as it is. Without any runtime
+    this ends with exit code 2 and names the set-up command; with `set_up` it runs it first.
+    """
+    if in_private_runtime():
+        return
+    if python_has_caffe():
+        os.environ.update(runtime_environment(os.environ))
+        return
+    if set_up:
+        from tools.runtime.setup import set_up_runtime
+        set_up_runtime()
+    exec_python(_own_arguments())
+
+
+def exec_python(arguments):
+    """Replaces this process by the runtime's Python with `arguments` (as after `python`)."""
+    env = runtime_environment(os.environ)
+    folder = places.prefix()
+    if in_private_runtime() or python_has_caffe():
+        _exec([sys.executable] + list(arguments), env)
+    _require(folder)
+    _exec(places.command(folder, places.PYTHON, arguments), env)
+
+
+def exec_caffe(arguments):
+    """Replaces this process by the stock `caffe` binary of the runtime."""
+    # the stock program reports through glog alone: its lines are its output
+    env = runtime_environment(dict(os.environ, GLOG_minloglevel=os.environ.get("GLOG_minloglevel", "0")))
+    folder = places.prefix()
+    if python_has_caffe() and not in_private_runtime():
+        binary = os.path.join(os.path.dirname(sys.executable), "caffe")
+        _exec([binary if os.path.exists(binary) else "caffe"] + list(arguments), env)
+    _require(folder)
+    # the Python inside libcaffe does not know where its own library lies
+    env["PYTHONHOME"] = os.path.join(folder, "usr")
+    env.setdefault("GLOG_logtostderr", "1")
+    _exec(places.command(folder, "caffe", arguments), env)
+
+
+def _own_arguments():
+    """The running program's own arguments: script or module first."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        name = spec.name[:-len(".__main__")] if spec.name.endswith(".__main__") else spec.name
+        return ["-m", name] + sys.argv[1:]
+    return list(sys.argv)
+
+
+def _require(folder):
+    if not places.is_ready(folder):
+        sys.stderr.write(MISSING % (sys.executable, folder, SETUP) + "\n")
+        sys.exit(2)
+
+
+def _exec(argv, env):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execvpe(argv[0], argv, env)
+    except OSError as problem:
+        sys.stderr.write("error: cannot start %s: %s. Run: %s\n" % (argv[0], problem.strerror, SETUP))
+        sys.exit(2)

@@ -1,0 +1,28 @@
+"""Environment variables of a process that runs Caffe."""
+import os
+
+from tools.runtime import cpu, places
+
+
+def runtime_environment(environ):
+    """A copy of `environ` with what Caffe needs; whatever the user has set already stays.
+
+    PYTHONPATH            the repository root first, so that `layers.x` imports
+    OPENBLAS_CORETYPE     kernels that fit the processor's flags
+    OPENBLAS_NUM_THREADS  the cores this process may use (OMP_NUM_THREADS counts as set)
+    GLOG_minloglevel      2: Caffe reports errors only
+    """
+    env = dict(environ)
+    # PYTHONHOME and user site folders belong to another Python
+    env.pop("PYTHONHOME", None)
+    env.setdefault("PYTHONNOUSERSITE", "1")
+    env.setdefault("PYTHONUTF8", "1")
+    paths = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != places.ROOT]
+    env["PYTHONPATH"] = os.pathsep.join([places.ROOT] + paths)
+    env.setdefault("GLOG_minloglevel", "2")
+    coretype = cpu.openblas_coretype(cpu.cpu_flags())
+    if coretype:
+        env.setdefault("OPENBLAS_CORETYPE", coretype)
+    if "OMP_NUM_THREADS" not in env:
+        env.setdefault("OPENBLAS_NUM_THREADS", str(cpu.usable_cores()))
+    return env

@@ -1,0 +1,81 @@
+"""Debian mirrors that the machine itself uses, read from its apt sources."""
+import glob
+import os
+
+#: Schemes that apt can fetch from and that outlive the reading of a disc.
+SCHEMES = ("http:", "https:", "file:", "mirror+", "tor+", "ftp:")
+
+
+def machine_mirrors(folder="/etc/apt"):
+    """Archive addresses of the machine's enabled Debian sources, in apt's order, each once.
+
+    Both formats are read: `deb URI suite component...` lines (*.list) and deb822
+    stanzas (*.sources). Only entries with the component `main` and a plain suite name
+    count; security archives, which hold no whole suite, come last. Other vendors'
+    archives may be among them: apt refuses what Debian has not signed.
+    """
+    paths = [os.path.join(folder, "sources.list")]
+    paths += sorted(glob.glob(os.path.join(folder, "sources.list.d", "*.list"))
+                    + glob.glob(os.path.join(folder, "sources.list.d", "*.sources")))
+    found = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read()
+        except OSError:
+            continue
+        read = deb822_sources if path.endswith(".sources") else one_line_sources
+        for uris, suites, components in read(text):
+            if "main" in components and any("/" not in suite.rstrip("/") for suite in suites):
+                found += [uri.rstrip("/") for uri in uris if uri.startswith(SCHEMES)]
+    found = list(dict.fromkeys(found))
+    return [uri for uri in found if "security" not in uri] + [uri for uri in found if "security" in uri]
+
+
+def one_line_sources(text):
+    """[(uris, suites, components)] of `deb [options] URI suite component...` lines."""
+    found = []
+    for line in text.splitlines():
+        words = line.split("#", 1)[0].split()
+        if not words or words[0] != "deb":
+            continue
+        words = words[1:]
+        if words and words[0].startswith("["):
+            # options may hold spaces: [ arch=amd64 signed-by=... ]
+            end = next((n for n, word in enumerate(words) if word.endswith("]")), None)
+            words = [] if end is None else words[end + 1:]
+        if len(words) >= 3:
+            found.append(([words[0]], [words[1]], words[2:]))
+    return found
+
+
+def deb822_sources(text):
+    """[(uris, suites, components)] of the enabled binary stanzas of a *.sources file."""
+    found = []
+    for stanza in _stanzas(text):
+        if stanza.get("enabled", "yes").lower() in ("no", "false", "off", "0"):
+            continue
+        if "deb" not in stanza.get("types", "").split():
+            continue
+        found.append((stanza.get("uris", "").split(), stanza.get("suites", "").split(),
+                      stanza.get("components", "").split()))
+    return found
+
+
+def _stanzas(text):
+    """Dictionaries (lower-case field -> value) of an RFC 822 like text; comment lines may be anywhere."""
+    stanza, field = {}, None
+    for line in text.splitlines() + [""]:
+        if line.startswith("#"):
+            continue
+        if not line.strip():
+            if stanza:
+                yield stanza
+            stanza, field = {}, None
+        elif line[0] in " \t":
+            if field:
+                stanza[field] += " " + line.strip()
+        else:
+            field, _, value = line.partition(":")
+            field = field.strip().lower()
+            stanza[field] = value.strip()

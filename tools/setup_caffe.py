@@ -1,0 +1,41 @@
+"""Sets up the Caffe runtime, once; running it again is quick and harmless.
+
+A Python that can import `caffe` (a conda environment, say) is used as it is. Otherwise
+Debian 11's Caffe and pinned Python packages are put into .caffe inside the repository:
+no root, nothing outside that folder. An interrupted set-up goes on where it stopped.
+"""
+import argparse
+import os
+import sys
+
+import _init_paths  # noqa: F401
+
+from tools.command import run_command
+from tools.runtime import packages, places
+from tools.runtime.enter import python_has_caffe
+from tools.runtime.setup import is_current, set_up_runtime
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    route = parser.add_mutually_exclusive_group()
+    route.add_argument("--mirror", metavar="URL", help="Debian mirror (default: the one in this machine's apt sources)")
+    route.add_argument("--debs", metavar="FOLDER", help="folder with the Debian packages: nothing is asked of a mirror")
+    parser.add_argument("--list-debs", action="store_true", help="print SHA-256 and name of the files --debs needs")
+    options = parser.parse_args()
+    if options.list_debs:
+        for digest, name in packages.locked():
+            print(digest, name)
+        return
+    if python_has_caffe():
+        print("Caffe is there: %s imports it; nothing to set up" % sys.executable)
+        return
+    if is_current(places.prefix()):
+        print("Caffe is there: %s" % places.prefix())
+        return
+    folder = set_up_runtime(mirror=options.mirror, debs=options.debs)
+    print("Caffe is ready in %s" % os.path.relpath(folder))
+
+
+if __name__ == "__main__":
+    run_command(main)
