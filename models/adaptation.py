@@ -1,0 +1,97 @@
+"""The train nets of the three stages, and the deploy net they share.
+
+Equation 1: L = L_seg(I_S, L_S) + L_da(I_S, I_T) + L_mi(I_T, P_LS).  One net holds all
+the terms of its stage; the trunk runs once over source and target images together,
+concatenated on the batch axis, source first.
+"""
+import json
+
+import caffe
+from caffe import layers as L, params as P
+
+from models.frontend import convolution, scores, trunk, upsampled
+from models.shapes import STRIDE
+
+
+def source_target_data(data, shape, target_images):
+    """The Python data layer; `data` holds its keys apart from the number of target images."""
+    keys = dict(data, margin=shape.margin, target_images=target_images)
+    if not target_images:
+        for key in ("target", "target_resize"):
+            keys.pop(key, None)
+    return L.Python(module="layers.source_target_data", layer="SourceTargetData", ntop=2,
+                    param_str=json.dumps(keys, sort_keys=True))
+
+
+def train_net(shape, classes, data, target_images=0, domain=None, categories=None):
+    """A train net as NetParameter.
+
+    shape: models.shapes.Shape.  classes: number of scores.  data: keys of the data layer.
+    domain: None, or dict(objective, weight, lr_mult): adds the domain classifier (1x1
+    convolutions of `shape.hidden` channels, then 2) behind the gate, Eq. 2 to 7.
+    categories: None, or dict(loss_weight, **param_str of ConstrainedMILLoss): adds Eq. 8.
+    Either needs target_images > 0 (ValueError).
+    """
+    if (domain or categories) and not target_images:
+        raise ValueError("adaptation needs target images in the batch")
+    net = caffe.NetSpec()
+    net.data, net.label = source_target_data(data, shape, target_images)
+    features = trunk(net, shape)
+    final = scores(net, features, classes)
+    if target_images:
+        net.final_source, net.final_target = L.Slice(
+            final, ntop=2, axis=0, slice_point=data["source_images"])
+        final = net.final_source
+    net.score = upsampled(final, classes)
+    net.seg_loss = L.SoftmaxWithLoss(
+        net.score, net.label, loss_weight=1,
+        loss_param=dict(ignore_label=255, normalization=P.Loss.VALID))
+    if domain:
+        _domain_classifier(net, features, shape.hidden, data["source_images"], **domain)
+    if categories:
+        _constrained_mil(net, **categories)
+    elif target_images:
+        net.unused_target_scores = L.Silence(net.final_target, ntop=0)
+    return net.to_proto()
+
+
+def _domain_classifier(net, features, hidden, source_images, objective, weight, lr_mult):
+    net.domain_features, net.domain_link = L.Python(
+        features, module="layers.domain_gate", layer="DomainGate", ntop=2)
+    bottom = net.domain_features
+    for index, channels in enumerate(hidden, start=1):
+        net["domain_fc%d" % index] = bottom = convolution(bottom, channels, lr_mult=lr_mult)
+        net["domain_relu%d" % index] = bottom = L.ReLU(bottom, in_place=True)
+        net["domain_drop%d" % index] = bottom = L.Dropout(
+            bottom, dropout_ratio=0.5, in_place=True)
+    net.domain_score = convolution(bottom, 2, lr_mult=lr_mult, std=0.01)
+    (net.domain_loss, net.domain_loss_inverse,
+     net.domain_accuracy_source, net.domain_accuracy_target) = L.Python(
+         net.domain_score, net.domain_link, ntop=4, loss_weight=[1, 0, 0, 0],
+         module="layers.domain_adversarial_loss", layer="DomainAdversarialLoss",
+         param_str=json.dumps(dict(objective=objective, weight=weight,
+                                   source_images=source_images), sort_keys=True))
+
+
+def _constrained_mil(net, loss_weight, **keys):
+    net.mil_loss, net.mil_present, net.mil_active, net.mil_relaxed = L.Python(
+        net.final_target, ntop=4, loss_weight=[loss_weight, 0, 0, 0],
+        module="layers.constrained_mil_loss", layer="ConstrainedMILLoss",
+        param_str=json.dumps(keys, sort_keys=True))
+
+
+def deploy_net(shape, classes, mean, window):
+    """The net for prediction: data (1, 3, H, W) -> score (1, classes, window height, width).
+
+    The mean to subtract (BGR) stands in the input's transform_param, where Caffe keeps
+    means: it belongs to the weights, not to the data set that they are tested on.
+    window: (height, width) in pixels, multiples of 8; the net may be reshaped at will.
+    """
+    if any(side % STRIDE for side in window):
+        raise ValueError("window %s: sides must be multiples of %d" % (window, STRIDE))
+    net = caffe.NetSpec()
+    net.data = L.Input(
+        input_param=dict(shape=dict(dim=[1, 3] + [side + 2 * shape.margin for side in window])),
+        transform_param=dict(mean_value=list(mean)))
+    net.score = upsampled(scores(net, trunk(net, shape), classes), classes)
+    return net.to_proto()

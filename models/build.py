@@ -1,0 +1,56 @@
+"""Writes every net of models/ from the builders.
+
+    tools/caffe_python models/build.py            write the prototxts
+    tools/caffe_python models/build.py --check    only compare; exit code 2 when one differs
+"""
+import argparse
+import os
+
+from models.adaptation import deploy_net, train_net
+from models.experiments import EXPERIMENTS
+from models.generated import write_or_compare
+
+HEADER = "# Written by models/build.py from models/experiments.py: change those, then build again.\n"
+
+
+def data_keys(experiment):
+    """The keys of the data layer of an experiment, apart from margin and target images."""
+    source = dict(experiment.source)
+    target = dict(experiment.target)
+    return dict(source=source, target=target, source_images=experiment.batch,
+                crop=list(experiment.crop), mirror=True,
+                source_resize=experiment.source_resize, target_resize=experiment.target_resize,
+                mean=list(experiment.mean), seed=1, workers=1)
+
+
+def nets(experiment):
+    """{file name: NetParameter} of an experiment: four train nets and the deploy net."""
+    domain = dict(objective="confusion", weight=experiment.weight,
+                  lr_mult=experiment.classifier_lr)
+    categories = dict(loss_weight=experiment.mil_weight, statistics=experiment.statistics,
+                      slack=2.0, presence_factor=0.1, down_weight_threshold=0.1,
+                      down_weight_factor=0.1, bounds="both")
+    terms = dict(source={}, ga=dict(domain=domain), ca=dict(categories=categories),
+                 ga_ca=dict(domain=domain, categories=categories))
+    built = {"%s.prototxt" % stage: train_net(
+        experiment.shape, experiment.classes, data_keys(experiment),
+        target_images=experiment.batch if losses else 0, **losses)
+        for stage, losses in terms.items()}
+    built["deploy.prototxt"] = deploy_net(
+        experiment.shape, experiment.classes, experiment.mean, experiment.crop)
+    for file_name, net in built.items():
+        net.name = "%s_%s" % (experiment.name, file_name[:-len(".prototxt")])
+    return built
+
+
+def generated_files():
+    """{path relative to the repository: text} of every net."""
+    return {os.path.join("models", experiment.name, file_name): HEADER + str(net)
+            for experiment in EXPERIMENTS.values()
+            for file_name, net in nets(experiment).items()}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    write_or_compare(generated_files(), parser.parse_args().check)

@@ -1,0 +1,33 @@
+"""Files that a builder generates and the repository keeps: write them, or compare."""
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def stale(files):
+    """Those of `files` ({path relative to the repository: text}) that differ on disk or are absent."""
+    differing = []
+    for path, text in sorted(files.items()):
+        full = os.path.join(ROOT, path)
+        if not os.path.exists(full) or open(full, encoding="utf-8").read() != text:
+            differing.append(path)
+    return differing
+
+
+def write_or_compare(files, check):
+    """Brings `files` up to date; with `check` only names the stale ones, exit code 2."""
+    differing = stale(files)
+    for path in differing:
+        if check:
+            print("stale: %s" % path)
+            continue
+        full = os.path.join(ROOT, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full + ".part", "w", encoding="utf-8") as part:
+            part.write(text := files[path])
+        os.replace(full + ".part", full)
+        print("wrote %s (%d lines)" % (path, text.count("\n")))
+    print("%d files, %d %s" % (len(files), len(differing), "stale" if check else "written"))
+    if check and differing:
+        sys.exit(2)

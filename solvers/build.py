@@ -1,0 +1,116 @@
+"""Writes every solver of solvers/ from the schedules below.
+
+    tools/caffe_python solvers/build.py            write the prototxts
+    tools/caffe_python solvers/build.py --check    only compare; exit code 2 when one differs
+"""
+import argparse
+from collections import namedtuple
+
+from models.experiments import EXPERIMENTS, NET_OF_STAGE
+from models.generated import write_or_compare
+
+HEADER = "# Written by solvers/build.py: change that, then build again.\n"
+
+# One stage's schedule.  `why`: comment lines for the unusual numbers, with their source.
+# `start`: the stage whose last snapshot it starts from, or a file, or None (random).
+Schedule = namedtuple("Schedule", "base_lr policy momentum weight_decay iter_size max_iter "
+                                  "display snapshot start why")
+
+FIXED = "lr_policy: \"fixed\"\n"
+POLY = "lr_policy: \"poly\"\npower: 0.9\n"
+
+
+def _toy():
+    source = Schedule(0.01, POLY, 0.9, 5e-4, 1, 1500, 20, 500, None,
+                      ("From random weights, hence the high rate, falling to nothing.",))
+    adapt = source._replace(
+        base_lr=0.002, policy=FIXED, max_iter=800, snapshot=400, start="source",
+        why=("A fifth of the source stage's rate: the features shall move, not be learnt anew.",))
+    return dict(source=source, control=adapt, ga=adapt, ca=adapt,
+                ga_ca=adapt._replace(start="ga"))
+
+
+def _gta_camvid():
+    source = Schedule(1e-3, POLY, 0.9, 5e-4, 1, 1600, 10, 400, "models/vgg_conv.caffemodel",
+                      ("1e-3 and momentum 0.9 instead of Yu and Koltun's 1e-4 and 0.99 (the same",
+                       "step in the long run): one image a batch and few iterations."))
+    adapt = source._replace(
+        base_lr=2e-4, policy=FIXED, max_iter=500, snapshot=250, start="source",
+        why=("A fifth of the source stage's rate, as in the toy, where it was tuned.",))
+    return dict(source=source, control=adapt, ga=adapt, ca=adapt,
+                ga_ca=adapt._replace(start="ga"))
+
+
+def _full():
+    source = Schedule(1e-4, FIXED, 0.99, 5e-4, 8, 40000, 20, 2000, "models/vgg_conv.caffemodel",
+                      ("Yu and Koltun's front-end settings: crops of 628, batch 8 (here 8 times 1",
+                       "image: iter_size), rate 1e-4, momentum 0.99, 40K iterations."))
+    adapt = source._replace(
+        base_lr=1e-5, max_iter=10000, snapshot=1000, start="source",
+        why=("Rate and momentum of CyCADA's adversarial stage (same first author); the paper",
+             "gives none. The number of iterations is ours."))
+    return dict(source=source, control=adapt, ga=adapt, ca=adapt,
+                ga_ca=adapt._replace(start="ga"))
+
+
+SCHEDULES = {"toy": _toy(), "gta_camvid": _gta_camvid()}
+
+
+def solver_name(experiment, stage):
+    """Name of a solver without folder and ending, "toy_ga"; also of its run's folder."""
+    return "%s_%s" % (experiment, stage)
+
+
+def last_snapshot(experiment, stage):
+    """Path of a stage's last caffemodel in the default output folder."""
+    name = solver_name(experiment, stage)
+    return "runs/%s/%s_iter_%d.caffemodel" % (
+        name, name, schedules(experiment)[stage].max_iter)
+
+
+def schedules(experiment):
+    """{stage: Schedule} of an experiment."""
+    return SCHEDULES.get(experiment) or _full()
+
+
+def initial_weights(experiment, stage):
+    """(path or None, command that makes it or None) of a stage."""
+    start = schedules(experiment)[stage].start
+    if start is None:
+        return None, None
+    if start.endswith(".caffemodel"):
+        return start, "python tools/make_vgg_weights.py"
+    return last_snapshot(experiment, start), (
+        "python tools/train.py --solver solvers/%s.prototxt" % solver_name(experiment, start))
+
+
+def solver_text(experiment, stage):
+    """The solver prototxt of a stage, its unusual numbers commented."""
+    schedule = schedules(experiment)[stage]
+    name = solver_name(experiment, stage)
+    lines = ["# " + line for line in schedule.why]
+    lines += ['net: "models/%s/%s.prototxt"' % (experiment, NET_OF_STAGE[stage])]
+    weights, command = initial_weights(experiment, stage)
+    if weights:
+        lines += ["# initial weights, made by: " + command, 'weights: "%s"' % weights]
+    else:
+        lines += ["# initial weights: none, the fillers of the net"]
+    lines += ["base_lr: %g" % schedule.base_lr, schedule.policy.rstrip(),
+              "momentum: %g" % schedule.momentum, "weight_decay: %g" % schedule.weight_decay,
+              "iter_size: %d" % schedule.iter_size, "max_iter: %d" % schedule.max_iter,
+              "display: %d" % schedule.display, "average_loss: %d" % schedule.display,
+              "snapshot: %d" % schedule.snapshot,
+              'snapshot_prefix: "runs/%s/%s"' % (name, name), "random_seed: 1"]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def generated_files():
+    """{path relative to the repository: text} of every solver."""
+    return {"solvers/%s.prototxt" % solver_name(experiment, stage): solver_text(experiment, stage)
+            for experiment in EXPERIMENTS for stage in schedules(experiment)}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    write_or_compare(generated_files(), parser.parse_args().check)

