@@ -65,7 +65,8 @@ def exec_caffe(arguments):
     _require(folder)
     # the Python inside libcaffe does not know where its own library lies
     env["PYTHONHOME"] = os.path.join(folder, "usr")
-    env.setdefault("GLOG_logtostderr", "1")
+    # libcaffe's protobuf is global in this process and clashes with the one inside the wheel
+    env.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
     _exec(places.command(folder, "caffe", arguments), env)
 
 
