@@ -1,0 +1,1 @@
+"""Scoring: confusion counts, IoU, tiled prediction, tables and pictures."""

@@ -1,0 +1,100 @@
+"""Confusion counts of label maps and the scores taken from them (method of the Cityscapes evaluation).
+
+IoU_c = TP_c / (TP_c + FP_c + FN_c), counted over the whole set, not averaged over images.
+Pixels whose truth is ignored (255) count nowhere, neither as FN nor as FP.
+"""
+import cv2
+import numpy as np
+
+from data.errors import InputError
+from data.label_spaces import IGNORED
+
+#: cv2.calcHist hands counts over as float32, which is exact up to 2**24.
+EXACT_PIXELS = 1 << 24
+
+
+class Confusion:
+    """Pixel counts[t, p]: truth t was predicted as p; the last column is "no class" (255).
+
+    A pixel predicted 255 where the truth has a class is a miss (FN) of that class and a
+    false positive of none, as in the Cityscapes evaluation.
+    """
+
+    def __init__(self, classes):
+        """classes: how many classes there are (1 to 255)."""
+        if not 1 <= classes <= IGNORED:
+            raise ValueError("1 to 255 classes can be counted, not %r" % (classes,))
+        self.classes = classes
+        self.counts = np.zeros((classes, classes + 1), np.int64)
+        self.images = 0
+
+    def add(self, truth, prediction, name="the image"):
+        """Counts one image: truth and prediction (H, W) uint8, 0..classes-1 or 255.
+
+        Raises InputError, naming `name`, when the sizes differ or a value is out of range.
+        """
+        _check_pair(truth, prediction, name)
+        table = np.zeros((256, 256), np.int64)
+        rows = max(1, EXACT_PIXELS // max(1, truth.shape[1]))
+        for top in range(0, truth.shape[0], rows):
+            pair = [np.ascontiguousarray(a[top:top + rows]) for a in (truth, prediction)]
+            table += cv2.calcHist(pair, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+        self._check_values("truth", table.sum(1), name)
+        self._check_values("prediction", table.sum(0), name)
+        self.counts[:, :-1] += table[:self.classes, :self.classes]
+        self.counts[:, -1] += table[:self.classes, IGNORED]
+        self.images += 1
+
+    def _check_values(self, what, pixels, name):
+        wrong = [v for v in range(self.classes, IGNORED) if pixels[v]]
+        if wrong:
+            raise InputError("%s: the %s has the values %s (%d pixels); expected classes 0..%d or 255 for none"
+                             % (name, what, ", ".join(map(str, wrong[:5])), pixels[wrong].sum(),
+                                self.classes - 1))
+
+    def merge(self, other):
+        """Adds the counts of another Confusion over the same classes."""
+        self.counts += other.counts
+        self.images += other.images
+
+    def iou(self):
+        """(classes,) float64 in 0..1; nan for a class found in neither truth nor prediction."""
+        hits = np.diagonal(self.counts).astype(np.float64)
+        union = self.counts.sum(1) + self.counts[:, :-1].sum(0) - np.diagonal(self.counts)
+        return np.divide(hits, union, out=np.full(self.classes, np.nan), where=union > 0)
+
+    def support(self):
+        """(classes,) int64: pixels of each class in the truth."""
+        return self.counts.sum(1)
+
+    def predicted(self):
+        """(classes,) int64: pixels given to each class where the truth is not ignored."""
+        return self.counts[:, :-1].sum(0)
+
+    def pixel_accuracy(self):
+        """Share of the labelled pixels that are right (0..1); nan when none is labelled."""
+        total = self.counts.sum()
+        return float(np.diagonal(self.counts).sum() / total) if total else float("nan")
+
+
+def mean_iou(iou, members=None):
+    """Mean of the IoU values that are not nan, over all classes or those numbered in `members`.
+
+    A class in neither truth nor prediction (nan) has no score and is left out; a class that
+    occurs in the truth and is never predicted scores 0 and counts. nan when nothing is left.
+    """
+    values = np.asarray(iou, np.float64)
+    if members is not None:
+        values = values[list(members)]
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _check_pair(truth, prediction, name):
+    for what, array in (("truth", truth), ("prediction", prediction)):
+        if array.ndim != 2 or array.dtype != np.uint8:
+            raise InputError("%s: the %s must be one 8-bit channel, found shape %s of %s"
+                             % (name, what, array.shape, array.dtype))
+    if truth.shape != prediction.shape:
+        raise InputError("%s: the truth is %d x %d but the prediction is %d x %d (width x height)"
+                         % (name, truth.shape[1], truth.shape[0], prediction.shape[1], prediction.shape[0]))

@@ -1,0 +1,151 @@
+"""Runs a predictor, or reads predictions that are there already, over a labelled split."""
+import contextlib
+import multiprocessing
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data.errors import InputError
+from data.label_spaces import IGNORED
+from data.reading import read_ids
+from tools.scoring.confusion import Confusion
+from tools.scoring.files import write_image
+
+#: Frames a worker scores before it reports: small enough for smooth progress.
+CHUNK = 4
+
+
+def check_classes(predictor, dataset, model):
+    """Raises InputError unless the net gives one score for each class of the data set."""
+    expected = len(dataset.space.classes)
+    if predictor.classes != expected:
+        raise InputError("%s gives %d classes, but %s in label space %s has %d"
+                         % (model, predictor.classes, dataset.name, dataset.space.name, expected),
+                         "choose another --model or --label-space")
+
+
+def evaluate(predictor, dataset, frames, scale=1.0, keep=None, title=None):
+    """Confusion of a Predictor over labelled frames; scores are brought to each label's own size.
+
+    scale: images are resized by this factor before the net.  keep: called with (frame,
+    prediction (H, W) uint8) for every frame.  title: of the progress bar.
+    """
+    confusion = Confusion(predictor.classes)
+    with ThreadPoolExecutor(1) as reader, _progress(frames, title) as progress:
+        # one pair is read ahead while the net runs
+        ahead = reader.submit(dataset.read_pair, frames[0])
+        for number, frame in enumerate(frames):
+            image, label = ahead.result()
+            if number + 1 < len(frames):
+                ahead = reader.submit(dataset.read_pair, frames[number + 1])
+            prediction = predictor.predict(image, label.shape, scale)
+            confusion.add(label, prediction, str(frame))
+            if keep is not None:
+                keep(frame, prediction)
+            progress.update()
+    return confusion
+
+
+class PredictionFolder:
+    """A folder of label maps, one PNG a frame: <folder>/<frame name>.png.
+
+    ids: "train" for train ids (255 none), "dataset" for the data set's own stored ids (Cityscapes
+    labelIds, as its evaluation server wants them).
+    """
+
+    def __init__(self, folder, dataset, ids="train"):
+        self.folder, self.dataset, self.ids = os.fspath(folder), dataset, ids
+        self._stored = _stored_ids(dataset) if ids == "dataset" else None
+
+    def path(self, frame):
+        """Where the prediction of a frame lies."""
+        return os.path.join(self.folder, frame.name + ".png")
+
+    def require_empty(self):
+        """Raises InputError when the folder already holds something: predictions of two models must not mix."""
+        if os.path.exists(self.folder) and (not os.path.isdir(self.folder) or os.listdir(self.folder)):
+            raise InputError("--save-predictions %s exists and is not an empty folder" % self.folder,
+                             "remove it or name another")
+
+    def write(self, frame, prediction):
+        """Saves a (H, W) uint8 map of train ids as PNG in this folder's ids."""
+        write_image(self.path(frame), prediction if self._stored is None else self._stored[prediction])
+
+    def read(self, frame):
+        """(H, W) uint8 train ids of a frame's prediction; InputError when it is missing or unreadable."""
+        path = self.path(frame)
+        if not os.path.isfile(path):
+            raise InputError("no prediction for %s: %s does not exist" % (frame.name, path))
+        if self.ids == "dataset":
+            return self.dataset.read_label(replace(frame, label=path))
+        labels = read_ids(path)
+        if labels.dtype != np.uint8:
+            raise InputError("%s: %s values; a prediction holds 8-bit train ids" % (path, labels.dtype))
+        return labels
+
+
+def _stored_ids(dataset):
+    """(256,) uint8: train id -> the data set's own id, the first where several share one."""
+    stored = np.zeros(256, np.uint8)
+    table = dataset.record.tables[dataset.space.name]
+    for number in sorted(table, reverse=True):
+        if number < 256:
+            stored[table[number]] = number
+    return stored
+
+
+def score_folder(predictions, dataset, frames, workers=None):
+    """Confusion of predictions that lie in a PredictionFolder, counted on all cores.
+
+    workers: processes, one a core unless told otherwise.  Memory does not grow with the number
+    of frames: every process holds one pair.
+    """
+    missing = [f for f in frames if not os.path.isfile(predictions.path(f))]
+    if missing:
+        raise InputError("%d of %d predictions are missing in %s, the first is %s"
+                         % (len(missing), len(frames), predictions.folder, predictions.path(missing[0])))
+    total = Confusion(len(dataset.space.classes))
+    workers = min(workers or len(os.sched_getaffinity(0)), -(-len(frames) // CHUNK))
+    chunks = [frames[i:i + CHUNK] for i in range(0, len(frames), CHUNK)]
+    job = _FolderJob(predictions, dataset)
+    with _progress(frames, "scoring") as progress, _pool(workers) as each:
+        for part in each(job, chunks):
+            if isinstance(part, InputError):
+                raise part
+            total.merge(part)
+            progress.update(part.images)
+    return total
+
+
+class _FolderJob:
+    """Scores one chunk of frames; handed to the workers by pickling."""
+
+    def __init__(self, predictions, dataset):
+        self.predictions, self.dataset = predictions, dataset
+
+    def __call__(self, frames):
+        part = Confusion(len(self.dataset.space.classes))
+        try:
+            for frame in frames:
+                part.add(self.dataset.read_label(frame), self.predictions.read(frame), str(frame))
+        except InputError as problem:
+            return problem
+        return part
+
+
+@contextlib.contextmanager
+def _pool(workers):
+    """Gives an unordered map over `workers` forked processes, or the plain map for one."""
+    if workers <= 1:
+        yield map
+        return
+    with multiprocessing.get_context("fork").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield pool.imap_unordered
+
+
+def _progress(frames, title):
+    return tqdm(total=len(frames), desc=title, unit="image", disable=None, leave=False)

@@ -1,0 +1,212 @@
+"""Shape arithmetic of a deploy net: what input size gives what score map, and what it costs.
+
+Everything is read from the net's own layers (kernel, stride, pad, dilation); no flag says
+which margin a net wants.  For a blob, an input of n pixels gives (n - shrink) / stride units.
+"""
+from collections import OrderedDict
+from fractions import Fraction
+
+from data.errors import InputError
+
+#: Layers that give every unit of their output from the same unit of their inputs.
+POINTWISE = {"ReLU", "PReLU", "ELU", "TanH", "Sigmoid", "Dropout", "Scale", "BatchNorm", "Bias", "Power",
+             "Eltwise", "Concat", "Split", "LRN", "Softmax", "Log", "Exp", "AbsVal", "BNLL"}
+#: Layers that hold inputs and have no geometry of their own.
+INPUTS = {"Input"}
+
+
+class Axis:
+    """One axis (0 rows, 1 columns) of a blob: stride, shrink and the units spoilt at a cut edge.
+
+    low, high: how many units at either end would change if the input went on beyond that
+    end instead of being padded with zeros there; 0 for nets without padding.
+    """
+
+    def __init__(self, stride=Fraction(1), shrink=Fraction(0), low=0, high=0):
+        self.stride, self.shrink, self.low, self.high = stride, shrink, low, high
+
+    def size(self, pixels):
+        """Units that an input of `pixels` gives; a whole number for the sizes the net takes."""
+        return (pixels - self.shrink) / self.stride
+
+    def window(self, kernel, stride, pad, dilation):
+        """The axis behind a convolution or pooling window."""
+        reach = dilation * (kernel - 1) + 1
+        return Axis(self.stride * stride, self.shrink + self.stride * (reach - stride - 2 * pad),
+                    _ceil(self.low + pad, stride), _ceil(self.high + pad, stride))
+
+    def transposed(self, kernel, stride, pad):
+        """The axis behind a deconvolution: (size - 1) * stride + kernel - 2 * pad."""
+        extra = Fraction(kernel - stride - 2 * pad, stride)
+        spoilt = [max(0, units * stride + kernel - 1 - pad) for units in (self.low, self.high)]
+        return Axis(self.stride / stride, self.shrink - self.stride * extra, *spoilt)
+
+    def joined(self, other):
+        """The axis of a blob made from two blobs of the same size."""
+        return Axis(self.stride, self.shrink, max(self.low, other.low), max(self.high, other.high))
+
+
+class Geometry:
+    """What a net does to sizes.
+
+    data, scores: names of the input blob and of the score map before upsampling; classes;
+    stride, margin: an input of n pixels gives (n - 2 * margin) / stride units, where margin
+    is what every side of the image must carry besides; overlap: units at a cut edge of a
+    tile that zero padding spoils; last_layer: name of the layer that ends the score map.
+    """
+
+    def __init__(self, layers, data, scores, axes, channels, last_layer):
+        self.data, self.scores, self.classes = data, scores, channels[scores]
+        self.last_layer = last_layer
+        self._layers, self._axes = layers, axes
+        rows, columns = axes[scores]
+        if (rows.stride, rows.shrink) != (columns.stride, columns.shrink):
+            raise InputError("blob %s treats rows and columns differently; square windows are expected" % scores)
+        if rows.stride.denominator != 1 or rows.shrink < 0 or rows.shrink % 2:
+            raise InputError("blob %s measures (input - %s) / %s; expected an even margin and a whole stride"
+                             % (scores, rows.shrink, rows.stride))
+        self.stride, self.margin = int(rows.stride), int(rows.shrink) // 2
+        self.overlap = max(rows.low, rows.high, columns.low, columns.high)
+
+    def forward_bytes(self, height, width):
+        """Bytes Caffe holds in a forward pass over one input of height x width up to the scores.
+
+        Every blob, plus the column buffer of every convolution wider than 1x1 (each keeps its own).
+        """
+        total = 3 * height * width
+        for layer in self._layers:
+            total += layer.floats(self._axes, height, width)
+        return 4 * total
+
+
+class Layer:
+    """One layer on the way to the scores: what it reads, makes and how many floats it holds."""
+
+    def __init__(self, name, bottoms, tops, channels, taps):
+        self.name, self.bottoms, self.tops = name, bottoms, tops
+        self.channels, self.taps = channels, taps
+
+    def floats(self, axes, height, width):
+        """Floats in this layer's own tops and column buffer for an input of height x width."""
+        total = 0
+        for top in self.tops:
+            if top in self.bottoms:
+                continue
+            rows, columns = axes[top]
+            units = max(0, rows.size(height)) * max(0, columns.size(width))
+            total += units * (self.channels + self.taps)
+        return int(total)
+
+
+def read_geometry(net, name="the net"):
+    """Geometry of a deploy net given as a caffe NetParameter with one image input.
+
+    The score map is what the last Deconvolution upsamples, else the net's output (before a
+    Softmax).  Raises InputError, naming `name` and the layer, for a net that is not such a net.
+    """
+    data = _input_blob(net, name)
+    target = _score_blob(net, data, name)
+    axes, channels = {data: (Axis(), Axis())}, {data: 3}
+    layers = []
+    for layer in net.layer:
+        if layer.type in INPUTS or not set(layer.bottom) <= set(axes):
+            continue
+        made = _add_layer(layer, axes, channels, name)
+        layers.append(made)
+        if target in layer.top and not _comes_in_place(net, layer, target):
+            needed = _needed(layers, target)
+            return Geometry(needed, data, target, axes, channels, layer.name)
+    raise InputError("%s: blob %s cannot be traced back to the input %s" % (name, target, data))
+
+
+def _input_blob(net, name):
+    inputs = [top for layer in net.layer if layer.type in INPUTS for top in layer.top] + list(net.input)
+    if len(inputs) != 1:
+        raise InputError("%s has the inputs %s; a deploy net has exactly one, the image"
+                         % (name, inputs or "none"), "use a deploy.prototxt")
+    return inputs[0]
+
+
+def _score_blob(net, data, name):
+    upsampling = [layer for layer in net.layer if layer.type == "Deconvolution"]
+    if upsampling:
+        return upsampling[-1].bottom[0]
+    used = {bottom for layer in net.layer for bottom in layer.bottom if bottom not in layer.top}
+    outputs = [(layer, top) for layer in net.layer for top in layer.top if top not in used and top != data]
+    if not outputs:
+        raise InputError("%s has no layer that makes scores" % name)
+    layer, top = outputs[-1]
+    return layer.bottom[0] if layer.type == "Softmax" else top
+
+
+def _comes_in_place(net, layer, target):
+    """True when a later layer still changes the blob in place."""
+    later = list(net.layer)[[other.name for other in net.layer].index(layer.name) + 1:]
+    return any(target in other.bottom and target in other.top for other in later)
+
+
+def _needed(layers, target):
+    wanted, needed = {target}, []
+    for layer in reversed(layers):
+        if wanted & set(layer.tops):
+            needed.insert(0, layer)
+            wanted |= set(layer.bottoms)
+    return needed
+
+
+def _add_layer(layer, axes, channels, name):
+    """Enters the tops of one layer into `axes` and `channels`; returns its Layer."""
+    bottoms = [axes[b] for b in layer.bottom]
+    width = channels[layer.bottom[0]]
+    taps = 0
+    if layer.type in ("Convolution", "Deconvolution"):
+        kernels, strides, pads, dilations = _window(layer.convolution_param)
+        width = layer.convolution_param.num_output
+        if layer.type == "Convolution":
+            made = tuple(axis.window(*values) for axis, values
+                         in zip(bottoms[0], zip(kernels, strides, pads, dilations)))
+            if kernels != (1, 1):
+                taps = kernels[0] * kernels[1] * channels[layer.bottom[0]]
+        else:
+            made = tuple(axis.transposed(*values) for axis, values
+                         in zip(bottoms[0], zip(kernels, strides, pads)))
+    elif layer.type == "Pooling":
+        kernels, strides, pads, dilations = _window(layer.pooling_param)
+        made = tuple(axis.window(*values) for axis, values
+                     in zip(bottoms[0], zip(kernels, strides, pads, dilations)))
+        taps = width  # the index of each maximum
+    elif layer.type in POINTWISE:
+        made = bottoms[0]
+        for other in bottoms[1:]:
+            made = tuple(a.joined(b) for a, b in zip(made, other))
+        if layer.type == "Concat":
+            width = sum(channels[b] for b in layer.bottom)
+    else:
+        raise InputError("%s: layer %s of type %s: its effect on sizes is not known here"
+                         % (name, layer.name, layer.type))
+    result = OrderedDict((top, made) for top in layer.top)
+    axes.update(result)
+    channels.update((top, width) for top in layer.top)
+    return Layer(layer.name, list(layer.bottom), list(layer.top), width, taps)
+
+
+def _window(param):
+    """((kernel), (stride), (pad), (dilation)), each (rows, columns), of a layer's parameters."""
+    pooling = param.DESCRIPTOR.name == "PoolingParameter"
+
+    def pair(key, default):
+        plain = {"kernel": "kernel_size"}.get(key, key)
+        by_axis = [getattr(param, "%s_%s" % (key, side), 0) for side in "hw"] if key != "dilation" else [0, 0]
+        if any(by_axis):
+            return tuple(by_axis)
+        value = getattr(param, plain)
+        values = [value] if pooling else list(value)
+        values = values or [default]
+        return (values[0], values[-1])
+
+    return (pair("kernel", 1), pair("stride", 1), pair("pad", 0),
+            (1, 1) if pooling else pair("dilation", 1))
+
+
+def _ceil(value, divisor):
+    return -(-value // divisor)

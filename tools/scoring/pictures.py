@@ -1,0 +1,97 @@
+"""Label maps as colours, overlays, legends and comparison grids."""
+import cv2
+import numpy as np
+
+from data.label_spaces import IGNORED
+
+#: Colour (RGB) of pixels without a class.
+NO_CLASS = (0, 0, 0)
+
+
+def colours(palette):
+    """(256, 3) uint8 RGB: the palette (C, 3), then NO_CLASS for every other value."""
+    table = np.tile(np.array(NO_CLASS, np.uint8), (256, 1))
+    table[:len(palette)] = palette
+    return table
+
+
+def colour(labels, palette):
+    """Label map (H, W) uint8 -> (H, W, 3) uint8 BGR in the palette (C, 3) RGB; 255 is black."""
+    return colours(palette)[:, ::-1][labels]
+
+
+def overlay(image, labels, palette, opacity=0.5):
+    """The image (H, W, 3) uint8 BGR under its colours; pixels without a class (255) stay as they are.
+
+    opacity: 0 shows the image alone, 1 the colours alone.
+    """
+    mixed = cv2.addWeighted(colour(labels, palette), opacity, image, 1.0 - opacity, 0.0)
+    mixed[labels == IGNORED] = image[labels == IGNORED]
+    return mixed
+
+
+def legend_strip(space, width, extra=()):
+    """(h, width, 3) uint8 BGR: a strip with the colour and name of every class of a LabelSpace.
+
+    extra: further (name, RGB) entries.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    dpi = 100
+    # drawn twice: the first time to learn how high the entries are at this width
+    figure = Figure(figsize=(width / dpi, 4), dpi=dpi, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    box = _legend(figure, space, width / dpi, extra, loc="upper left")
+    canvas.draw()
+    height = int(np.ceil(box.get_window_extent(canvas.get_renderer()).height)) + 8
+    pixels = np.asarray(canvas.buffer_rgba())[:height, :width, 2::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _legend(figure, space, inches, extra, **place):
+    from matplotlib.patches import Patch
+    entries = [(name, rgb) for name, rgb in zip(space.classes, space.palette)] + list(extra)
+    handles = [Patch(facecolor=np.asarray(rgb) / 255.0, edgecolor="0.4", linewidth=0.5, label=name)
+               for name, rgb in entries]
+    longest = max(len(name) for name, _ in entries)
+    columns = max(1, min(len(entries), int(inches / (0.075 * longest + 0.55))))
+    return figure.legend(handles=handles, ncol=columns, frameon=False, fontsize=9, handlelength=1.2,
+                         columnspacing=1.2, borderaxespad=0.2, **place)
+
+
+def write_grid(path, titles, rows, space, panel_inches=3.2):
+    """Writes a PNG: one row of panels a frame, column titles above, class legend below.
+
+    titles: column titles; rows: list of (row name, list of (H, W, 3) uint8 BGR panels), as many
+    panels as titles.  The file appears whole or not at all.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from tools.scoring.files import write_aside
+
+    heights = [panel_inches * panels[0].shape[0] / panels[0].shape[1] for _, panels in rows]
+    name_inches, title_inches, gap = 0.25, 0.3, 0.06
+    width = name_inches + len(titles) * (panel_inches + gap)
+    entries = [("no label", NO_CLASS)]
+    columns = max(1, int(width / (0.075 * max(map(len, space.classes)) + 0.55)))
+    legend_inches = 0.15 + 0.22 * (-(-(len(space.classes) + 1) // columns))
+    height = title_inches + sum(heights) + gap * len(rows) + legend_inches
+    figure = Figure(figsize=(width, height), facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    top = height - title_inches
+    for (name, panels), tall in zip(rows, heights):
+        for number, panel in enumerate(panels):
+            left = name_inches + number * (panel_inches + gap)
+            axes = figure.add_axes([left / width, (top - tall) / height, panel_inches / width, tall / height])
+            axes.imshow(panel[:, :, ::-1], interpolation="antialiased", aspect="auto")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if top == height - title_inches:
+                axes.set_title(titles[number], fontsize=11, pad=4)
+            if number == 0:
+                axes.set_ylabel(name, fontsize=7)
+        top -= tall + gap
+    _legend(figure, space, width, entries, loc="lower center")
+    with write_aside(path) as aside:
+        canvas.print_figure(aside, dpi=120, format="png")

@@ -1,0 +1,96 @@
+"""Class scores and label maps of images of any size, by a deploy net of real Caffe."""
+import cv2
+import numpy as np
+
+from data.errors import InputError
+from tools.scoring.deploy import load_deploy
+from tools.scoring.tiling import choose_tile, spans, tile_bytes
+from tools.scoring.upsample import label_map
+
+#: Bytes that one forward pass may hold, unless told otherwise.
+BUDGET = 4 << 30
+
+
+class Predictor:
+    """A deploy net with weights.
+
+    .classes: number of scores; .geometry: net_geometry.Geometry (stride, margin, overlap);
+    .mean: BGR values subtracted from every image.
+    """
+
+    def __init__(self, model, weights, device="cpu", mean=None, budget=BUDGET):
+        """model, weights: paths of the deploy prototxt and the caffemodel, whose layers load by name.
+
+        device: "cpu" or the number of a GPU.  mean: three BGR values 0..255; None takes those of
+        the net's input (transform_param).  budget: bytes a forward pass may hold; larger images
+        are computed in tiles.  Raises InputError for files that do not fit.
+        """
+        self.net, self.geometry, own_mean = load_deploy(model, weights, device)
+        self.classes = self.geometry.classes
+        if mean is None and own_mean is None:
+            raise InputError("%s names no mean (transform_param of its input)" % model,
+                             "give it: --mean B G R")
+        self.mean = np.array(own_mean if mean is None else mean, np.float32)
+        self.budget = budget
+
+    def predict(self, image, size=None, scale=1.0):
+        """(H, W) uint8 classes of an image (H, W, 3) uint8 BGR.
+
+        size: (rows, columns) of the answer, the image's own unless given.  scale: the image is
+        resized by this factor first; the scores, not the labels, are brought to `size`.
+        """
+        size = image.shape[:2] if size is None else tuple(size)
+        image = resize(image, scale)
+        return label_map(self.scores(image), self.geometry.stride, image.shape[:2], size)
+
+    def scores(self, image):
+        """(C, h, w) float32 scores of an image (H, W, 3) uint8 BGR, before upsampling.
+
+        h = ceil(H / stride): the image is continued by reflection to a multiple of the stride,
+        and by the net's margin on every side.
+        """
+        stride, margin = self.geometry.stride, self.geometry.margin
+        units = tuple(-(-side // stride) for side in image.shape[:2])
+        below, right = (unit * stride - side for unit, side in zip(units, image.shape[:2]))
+        padded = reflect(image, margin, margin + below, margin, margin + right)
+        tile = choose_tile(self.geometry, units, self.budget)
+        scores = np.empty((self.classes,) + units, np.float32)
+        for rows in spans(units[0], tile[0], self.geometry.overlap):
+            for columns in spans(units[1], tile[1], self.geometry.overlap):
+                window = padded[rows.run_start * stride:rows.run_stop * stride + 2 * margin,
+                                columns.run_start * stride:columns.run_stop * stride + 2 * margin]
+                part = self._forward(window)
+                scores[:, rows.keep_start:rows.keep_stop, columns.keep_start:columns.keep_stop] = part[
+                    :, rows.keep_start - rows.run_start:rows.keep_stop - rows.run_start,
+                    columns.keep_start - columns.run_start:columns.keep_stop - columns.run_start]
+        return scores
+
+    def bytes_for(self, image_size):
+        """Bytes of the largest forward pass for an image of (rows, columns)."""
+        units = tuple(-(-side // self.geometry.stride) for side in image_size)
+        return tile_bytes(self.geometry, units, choose_tile(self.geometry, units, self.budget))
+
+    def _forward(self, window):
+        """(C, h, w) scores of a window (H, W, 3) uint8 that already carries its margin."""
+        blob = self.net.blobs[self.geometry.data]
+        shape = (1, 3) + window.shape[:2]
+        if tuple(blob.shape) != shape:
+            blob.reshape(*shape)
+            self.net.reshape()
+        np.subtract(window.transpose(2, 0, 1), self.mean[:, None, None], out=blob.data[0], casting="unsafe")
+        # ends before the upsampling: full-size scores of all classes are never made
+        self.net.forward(end=self.geometry.last_layer)
+        return self.net.blobs[self.geometry.scores].data[0]
+
+
+def resize(image, scale):
+    """The image (H, W, 3) resized by a factor, bilinear, area-averaged when it shrinks."""
+    if scale == 1.0:
+        return image
+    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def reflect(image, top, bottom, left, right):
+    """The image continued by reflection about its border pixels, as often as the margin needs."""
+    return cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REFLECT_101)

@@ -1,0 +1,135 @@
+"""The command line of tools/test.py."""
+import argparse
+import json
+import os
+
+from data.errors import InputError
+from data.registry import names, open_dataset
+from tools.scoring.evaluate import PredictionFolder, check_classes, evaluate, score_folder
+from tools.scoring.files import write_text
+from tools.scoring.results import comparison, result_record
+from tools.scoring.tables import FORMATS, format_of, render
+
+
+def add_data_arguments(parser, split=True):
+    """Adds the options that choose a data set."""
+    parser.add_argument("--dataset", required=True, help="one of " + ", ".join(names()))
+    if split:
+        parser.add_argument("--split", required=True, help='such as val or "train[54:]"')
+    parser.add_argument("--data-root", help="folder that holds the data sets' folders (default: DATA_ROOT, data/sets)")
+    parser.add_argument("--label-space", help="classes to map the labels to, where the data set offers several")
+
+
+def add_net_arguments(parser):
+    """Adds the options of a Predictor apart from model and weights."""
+    parser.add_argument("--resize", type=positive, default=1.0, metavar="FACTOR",
+                        help="resize images by this before the net; scores return to the label's size")
+    parser.add_argument("--mean", type=float, nargs=3, metavar=("B", "G", "R"),
+                        help="values to subtract (default: those of the deploy net)")
+    parser.add_argument("--device", type=device, default="cpu", help='"cpu" (default) or the number of a GPU')
+    parser.add_argument("--memory", type=positive, default=4.0, metavar="GB",
+                        help="what one forward pass may hold; larger images are computed in tiles (default 4)")
+
+
+def make_predictor(args, weights):
+    """The Predictor that the options ask for."""
+    from tools.scoring.predictor import Predictor
+    return Predictor(args.model, weights, args.device, args.mean, int(args.memory * 2 ** 30))
+
+
+def positive(text):
+    """argparse type: a finite number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("expected a number above 0, found %s" % text)
+    return value
+
+
+def device(text):
+    """argparse type: "cpu" or the number of a GPU."""
+    if text != "cpu" and not text.isdigit():
+        raise argparse.ArgumentTypeError('expected "cpu" or the number of a GPU, found %s' % text)
+    return text
+
+
+def titles(paths):
+    """Short, distinct names of weight files: file names, with their folders where those repeat."""
+    stems = [os.path.splitext(os.path.basename(os.path.normpath(p)))[0] for p in paths]
+    if len(set(stems)) < len(stems):
+        stems = [os.path.splitext(os.path.normpath(p))[0] for p in paths]
+    return stems
+
+
+def parse(arguments=None):
+    """The options of tools/test.py."""
+    parser = argparse.ArgumentParser(
+        prog="tools/test.py", description="Scores models, or predictions that are there already, on a labelled split.")
+    parser.add_argument("--model", help="deploy prototxt")
+    parser.add_argument("--weights", nargs="+", default=[], help="one or several caffemodels; several make one table")
+    parser.add_argument("--predictions", nargs="+", default=[], metavar="FOLDER",
+                        help="score the label maps <frame name>.png in FOLDER instead of running a net")
+    parser.add_argument("--ids", choices=("train", "dataset"), default="train",
+                        help="coding of saved predictions: train ids (default) or the data set's own, as "
+                             "Cityscapes' server wants them")
+    parser.add_argument("--names", nargs="+", help="titles of the table's columns")
+    add_data_arguments(parser)
+    add_net_arguments(parser)
+    parser.add_argument("--save-predictions", metavar="FOLDER", help="keep the label maps as PNG")
+    parser.add_argument("--json", help="write scores and confusion counts to this file")
+    parser.add_argument("--output", help="write the table to this file (.txt, .md, .csv or .tex)")
+    parser.add_argument("--format", choices=FORMATS, help="format of the table (default: text, or by --output's ending)")
+    args = parser.parse_args(arguments)
+    if bool(args.weights) == bool(args.predictions):
+        parser.error("give either --weights (with --model) or --predictions")
+    if args.weights and not args.model:
+        parser.error("--weights needs --model, the deploy prototxt")
+    if args.save_predictions and args.predictions:
+        parser.error("--save-predictions keeps what a net predicts; with --predictions there is no net")
+    args.names = args.names or titles(args.weights or args.predictions)
+    if len(args.names) != len(args.weights or args.predictions):
+        parser.error("--names: %d titles for %d columns" % (len(args.names), len(args.weights or args.predictions)))
+    if len(set(args.names)) < len(args.names):
+        parser.error("--names: two columns have the same title")
+    return args
+
+
+def main(arguments=None):
+    """Scores, prints the table and writes the files that were asked for."""
+    args = parse(arguments)
+    form = format_of(args.output, args.format) if args.output else args.format or "text"
+    dataset = open_dataset(args.dataset, args.data_root, args.label_space)
+    frames = dataset.frames(args.split)
+    for frame in frames:
+        dataset.check(frame)
+    for path in args.weights + ([args.model] if args.model else []):
+        if not os.path.isfile(path):
+            raise InputError("%s: no such file" % path)
+    records = []
+    for name, source in zip(args.names, args.weights or args.predictions):
+        confusion = (_score_net if args.weights else _score_folder)(args, name, source, dataset, frames)
+        origin = dict(weights=source, model=args.model, resize=args.resize) if args.weights else dict(predictions=source)
+        records.append(result_record(name, confusion, args.dataset, args.split, dataset.space, **origin))
+    text = render(comparison(records, "%s %s, %d images" % (args.dataset, args.split, len(frames))), form)
+    if args.json:
+        write_text(args.json, json.dumps(dict(results=records), indent=1, sort_keys=True) + "\n")
+    if args.output:
+        write_text(args.output, text)
+    print(text, end="")
+
+
+def _score_net(args, name, weights, dataset, frames):
+    keep = None
+    if args.save_predictions:
+        folder = args.save_predictions if len(args.weights) == 1 else os.path.join(args.save_predictions, name)
+        store = PredictionFolder(folder, dataset, args.ids)
+        store.require_empty()
+        keep = store.write
+    predictor = make_predictor(args, weights)
+    check_classes(predictor, dataset, args.model)
+    return evaluate(predictor, dataset, frames, args.resize, keep, name)
+
+
+def _score_folder(args, name, folder, dataset, frames):
+    if not os.path.isdir(folder):
+        raise InputError("--predictions %s: no such folder" % folder)
+    return score_folder(PredictionFolder(folder, dataset, args.ids), dataset, frames)

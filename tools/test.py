@@ -1,0 +1,16 @@
+"""Scores one or several models on a labelled split and prints IoU a class.
+
+    python tools/test.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \
+        --dataset toy --split target_val --json scores.json
+    python tools/test.py --predictions FOLDER --dataset cityscapes --split val
+"""
+import _init_paths  # noqa: F401
+from tools.runtime.enter import enter_runtime
+
+enter_runtime()
+
+from tools.command import run_command  # noqa: E402
+from tools.scoring.score_command import main  # noqa: E402
+
+if __name__ == "__main__":
+    run_command(main)
