@@ -1,0 +1,1 @@
+"""Runs the stages of an experiment in order and reports on them."""

@@ -1,0 +1,124 @@
+"""What an experiment consists of: tasks, the commands that do them, and what each needs first."""
+import os
+import sys
+from collections import namedtuple
+
+from models.cost import snapshot_bytes, training_bytes
+from models.experiments import STAGES
+from models.generated import ROOT
+from solvers.build import initial_weights, schedules, solver_name
+
+# name: unique, "ga seed 2"; argv: the command; needs: names of tasks that come first;
+# result: the file whose presence says that the task is done; about: words for the plan.
+Task = namedtuple("Task", "name argv needs result about")
+
+
+def run_folder(experiment, stage, seed):
+    """Output folder of a stage, relative to the repository; seed 1 is the solvers' own default."""
+    name = solver_name(experiment.name, stage)
+    return os.path.join("runs", name if seed == 1 else "%s_seed%d" % (name, seed))
+
+
+def last_weights(experiment, stage, seed):
+    """Path of the stage's last caffemodel."""
+    return os.path.join(run_folder(experiment, stage, seed), "%s_iter_%d.caffemodel" % (
+        solver_name(experiment.name, stage), schedules(experiment.name)[stage].max_iter))
+
+
+def result_file(experiment, stage, seed, dataset, split):
+    """Path of the JSON in which tools/test.py leaves a stage's IoUs on one test set."""
+    words = "%s_%s" % (dataset, "".join(c if c.isalnum() else "_" for c in split))
+    return os.path.join(run_folder(experiment, stage, seed), "test_%s.json" % words)
+
+
+def ordered_stages(experiment, wanted):
+    """`wanted` stages in order, with those that they start from put before them."""
+    needed = set()
+    for stage in wanted:
+        while stage in STAGES:
+            needed.add(stage)
+            stage = schedules(experiment.name)[stage].start
+    return [stage for stage in STAGES if stage in needed]
+
+
+def tool(name, *arguments):
+    """argv of one of the project's commands, in the Python that runs now."""
+    return [sys.executable, os.path.join(ROOT, "tools", name)] + list(arguments)
+
+
+def _preparation(experiment, data_root):
+    tasks = []
+    if experiment.initial_weights:
+        tasks.append(Task("initial weights", tool("make_vgg_weights.py"), (),
+                          experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
+    source = experiment.source
+    tasks.append(Task(
+        "statistics", tool("label_stats.py", "--dataset", source["dataset"],
+                           "--split", source["split"], "--label-space", experiment.label_space,
+                           "--output", experiment.statistics, *data_root),
+        (), experiment.statistics, "label statistics of the source, P_LS"))
+    return tasks
+
+
+def _training(experiment, stage, seed, data_root):
+    folder = run_folder(experiment, stage, seed)
+    schedule = schedules(experiment.name)[stage]
+    arguments = ["--solver", "solvers/%s.prototxt" % solver_name(experiment.name, stage),
+                 "--seed", str(seed), "--output", folder, *data_root]
+    needs = ["statistics"] if stage in ("ca", "ga_ca") else []
+    if schedule.start in STAGES:
+        arguments += ["--weights", last_weights(experiment, schedule.start, seed)]
+        needs.append("%s seed %d" % (schedule.start, seed))
+    elif initial_weights(experiment.name, stage)[0]:
+        needs.append("initial weights")
+    if os.path.exists(os.path.join(ROOT, folder, "record.json")):
+        arguments.append("--resume")
+    return Task("%s seed %d" % (stage, seed), tool("train.py", *arguments), tuple(needs),
+                last_weights(experiment, stage, seed), "%d iterations" % schedule.max_iter)
+
+
+def _testing(experiment, stage, seed, dataset, split, data_root):
+    result = result_file(experiment, stage, seed, dataset, split)
+    resize = dict([(experiment.source["dataset"], experiment.source_resize),
+                   (experiment.target["dataset"], experiment.target_resize)]).get(dataset, 1.0)
+    argv = tool("test.py", "--model", "models/%s/deploy.prototxt" % experiment.name,
+                "--weights", last_weights(experiment, stage, seed), "--dataset", dataset,
+                "--split", split, "--label-space", experiment.label_space,
+                "--resize", "%g" % resize, "--json", result, *data_root)
+    return Task("test %s seed %d on %s %s" % (stage, seed, dataset, split), argv,
+                ("%s seed %d" % (stage, seed),), result, "IoU")
+
+
+def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
+    """Every Task of an experiment in a possible order.
+
+    experiment: models.experiments.Experiment.  data_root: folder of the data sets, or None.
+    """
+    root = ["--data-root", data_root] if data_root else []
+    planned = _preparation(experiment, root)
+    for seed in seeds:
+        for stage in ordered_stages(experiment, stages):
+            planned.append(_training(experiment, stage, seed, root))
+            planned += [_testing(experiment, stage, seed, dataset, split, root)
+                        for dataset, split in experiment.tests]
+    return planned
+
+
+def done(task):
+    """True when the task's result is there."""
+    return os.path.exists(os.path.join(ROOT, task.result))
+
+
+def describe(experiment, planned, jobs):
+    """The plan in words, with what it needs on disk and in memory."""
+    todo = [task for task in planned if not done(task)]
+    runs = sum("train.py" in task.argv[1] for task in todo)
+    images = 2 * experiment.batch
+    lines = ["%s: %d tasks, %d done" % (experiment.name, len(planned), len(planned) - len(todo))]
+    lines += ["  %-4s %-40s %s" % ("done" if done(task) else "", task.name, task.about)
+              for task in planned]
+    lines.append("needs about %.1f GB of disk and %.1f GB of memory (%d at a time)" % (
+        2 * runs * snapshot_bytes(experiment.shape, experiment.classes) / 1e9,
+        jobs * training_bytes(experiment.shape, experiment.classes, experiment.crop, images) / 1e9,
+        jobs))
+    return "\n".join(lines)

@@ -1,0 +1,100 @@
+"""Tables over stages and seeds, and one picture, from the results that tools/test.py left."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from models.generated import ROOT
+from tools.experiment.plan import last_weights, result_file, tool
+from tools.runtime.files import write_whole
+from tools.scoring.results import read_results
+from tools.scoring.tables import Table, render
+
+TITLES = dict(source="source only", control="control", ga="GA", ca="CA", ga_ca="GA + CA")
+ABOUT = {
+    "source only": "trained on the labelled source, the paper's \"before adapt\"",
+    "control": "source only, continued for as long as adaptation takes",
+    "GA": "global alignment, Eq. 2 to 7, from the source stage",
+    "CA": "constrained multiple-instance loss, Eq. 8, from the source stage",
+    "GA + CA": "both losses",
+}
+
+
+def collect(experiment, stages, seeds, dataset, split):
+    """(classes, ious): ious (stages, seeds, classes) float64 percent, nan where a class is absent."""
+    records = [[read_results(os.path.join(ROOT, result_file(
+        experiment, stage, seed, dataset, split)))[0] for seed in seeds] for stage in stages]
+    ious = np.array([[[np.nan if value is None else 100 * value for value in record["iou"]]
+                      for record in row] for row in records])
+    return records[0][0]["classes"], ious
+
+
+def spread(values):
+    """"mean ± standard deviation" (n - 1) of a row of numbers, the mean alone when there is one."""
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "nan"
+    if len(values) == 1:
+        return "%.1f" % values[0]
+    return "%.1f ± %.1f" % (values.mean(), values.std(ddof=1))
+
+
+def class_table(title, classes, stages, ious):
+    """One row a class and the mean IoU, one column a stage; each mean ± deviation over seeds."""
+    rows = [[name] + [spread(stage[:, index]) for stage in ious]
+            for index, name in enumerate(classes)]
+    rows.append(["mIoU"] + [spread(np.nanmean(stage, axis=1)) for stage in ious])
+    return Table(["IoU %"] + [TITLES[stage] for stage in stages], rows, title, [len(classes)])
+
+
+def seed_table(stages, seeds, ious):
+    """mIoU of every single run, and the differences to `control` (or the first stage), per seed."""
+    means = np.nanmean(ious, axis=2)
+    reference = stages.index("control") if "control" in stages else 0
+    rows = [["seed %d" % seed] + ["%.1f" % mean for mean in means[:, index]]
+            for index, seed in enumerate(seeds)]
+    rows.append(["minus " + TITLES[stages[reference]]]
+                + [spread(stage - means[reference]) for stage in means])
+    return Table(["mIoU %"] + [TITLES[stage] for stage in stages], rows, "", [len(seeds)])
+
+
+def markdown(experiment, stages, seeds, command):
+    """The report's text: what was run, then two tables a test set."""
+    parts = ["# %s" % experiment.name, "",
+             "Written by `%s`. Mean ± standard deviation over the seeds %s; last iterate of each "
+             "run; a class absent from truth and prediction is nan and left out of the mean."
+             % (command, ", ".join(map(str, seeds))), ""]
+    parts += ["- %s: %s" % (TITLES[stage], ABOUT[TITLES[stage]]) for stage in stages]
+    for dataset, split in experiment.tests:
+        classes, ious = collect(experiment, stages, seeds, dataset, split)
+        parts += ["", "## %s, %s" % (dataset, split), "",
+                  render(class_table("", classes, stages, ious), "markdown"),
+                  render(seed_table(stages, seeds, ious), "markdown").rstrip()]
+    return "\n".join(parts) + "\n"
+
+
+def draw(experiment, stages, seed, data_root, path):
+    """The picture: frames of the last test set, image, before, after, truth."""
+    shown = [stage for stage in ("source", "ga", "ga_ca") if stage in stages]
+    weights = [last_weights(experiment, stage, seed) for stage in shown]
+    dataset, split = experiment.tests[-1]
+    argv = tool("figure.py", "--model", "models/%s/deploy.prototxt" % experiment.name,
+                "--weights", *weights, "--names", *[TITLES[stage] for stage in shown],
+                "--dataset", dataset, "--split", split,
+                "--label-space", experiment.label_space, "--most-changed", "4", "--output", path)
+    subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT, check=True)
+
+
+def write(experiment, stages, seeds, data_root, base):
+    """Writes base.md and base.png, and prints the tables."""
+    command = "python " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
+    text = markdown(experiment, stages, seeds, command)
+    os.makedirs(os.path.dirname(os.path.abspath(base)), exist_ok=True)
+    write_whole(base + ".md", text)
+    draw(experiment, stages, seeds[0], data_root, base + ".png")
+    for dataset, split in experiment.tests:
+        classes, ious = collect(experiment, stages, seeds, dataset, split)
+        print(render(class_table("%s, %s" % (dataset, split), classes, stages, ious), "text"))
+    print("tables: %s.md   picture: %s.png" % (base, base))

@@ -1,0 +1,60 @@
+"""Runs a whole experiment: weights, statistics, source, control, GA, CA, GA + CA, tests, tables.
+
+    python tools/run_experiment.py toy
+    python tools/run_experiment.py toy --seeds 1 2 3 4 5 --report docs/results/toy
+    python tools/run_experiment.py gta_camvid --data-root FOLDER --stages source ga
+
+It prints its plan first, skips what is done, and goes on where it was interrupted.
+"""
+import argparse
+import os
+
+import _init_paths  # noqa: F401
+from tools.runtime.enter import enter_runtime
+
+enter_runtime(set_up=True)
+
+from data.errors import InputError
+from models.experiments import EXPERIMENTS, STAGES
+from models.generated import ROOT
+from tools.command import run_command
+from tools.experiment import plan, report, scheduler
+from tools.runtime.cpu import usable_cores
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES),
+                        help="default: all; the stages that these start from run too")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="default: 1")
+    parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
+    parser.add_argument("--jobs", type=int, help="commands at a time; default: what fits, at most "
+                                                 "one a core for the toy, 1 for the others")
+    parser.add_argument("--report", help="path without ending of the tables and the picture; "
+                                         "default: runs/EXPERIMENT")
+    parser.add_argument("--plan", action="store_true", help="print the plan and stop")
+    return parser.parse_args()
+
+
+def main():
+    options = parse_arguments()
+    experiment = EXPERIMENTS[options.experiment]
+    cores = usable_cores()
+    jobs = options.jobs or (cores if experiment.shape.fc < 100 else 1)
+    if jobs < 1 or min(options.seeds) < 1:
+        raise InputError("--jobs and --seeds: expected whole numbers of at least 1, found %s and %s"
+                         % (jobs, options.seeds))
+    tasks = plan.tasks(experiment, options.stages, options.seeds, options.data_root)
+    print(plan.describe(experiment, tasks, jobs), flush=True)
+    if options.plan:
+        return
+    scheduler.run(tasks, jobs, max(1, cores // jobs), os.path.join(ROOT, "runs", "logs"))
+    stages = plan.ordered_stages(experiment, options.stages)
+    report.write(experiment, stages, options.seeds, options.data_root,
+                 options.report or os.path.join(ROOT, "runs", experiment.name))
+
+
+if __name__ == "__main__":
+    run_command(main)
