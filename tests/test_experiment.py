@@ -1,0 +1,123 @@
+"""Running a whole experiment: the plan, the scheduler and the tables, without training anything."""
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from models import cost
+from models.experiments import EXPERIMENTS, STAGES
+from models.shapes import FULL, SLIM
+from tools.experiment import plan, report, scheduler
+from tools.experiment.plan import Task
+
+TOY = EXPERIMENTS["toy"]
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    """Tasks run and leave their results in a folder of the test's own."""
+    monkeypatch.setattr(plan, "ROOT", str(tmp_path))
+    monkeypatch.setattr(scheduler, "ROOT", str(tmp_path))
+    return tmp_path
+
+
+def python_task(name, code, needs=(), result=None):
+    return Task(name, [sys.executable, "-c", code], needs, result or name + ".done", "")
+
+
+def touching(name, needs=(), before=""):
+    """A task that writes its result and appends its name to `order`."""
+    return python_task(name, "%s\nopen('order', 'a').write('%s ')\nopen('%s.done', 'w')"
+                       % (before, name, name), needs)
+
+
+def test_a_stage_brings_the_stages_it_starts_from():
+    assert plan.ordered_stages(TOY, ["ga_ca"])[0] == "source"
+    assert plan.ordered_stages(TOY, ["source"]) == ["source"]
+    assert plan.ordered_stages(TOY, STAGES) == list(STAGES)
+
+
+def test_every_need_of_a_task_is_planned_before_it():
+    for experiment in EXPERIMENTS.values():
+        seen = set()
+        for task in plan.tasks(experiment, seeds=(1, 2)):
+            assert set(task.needs) <= seen, task.name
+            seen.add(task.name)
+
+
+def test_adaptation_of_a_seed_starts_from_the_source_stage_of_that_seed():
+    ga = next(task for task in plan.tasks(TOY, ["ga"], seeds=(3,)) if task.name == "ga seed 3")
+    assert plan.last_weights(TOY, "source", 3) in ga.argv
+    assert ga.argv[ga.argv.index("--seed") + 1] == "3"
+
+
+def test_seed_1_uses_the_folders_that_the_solvers_name():
+    assert plan.last_weights(TOY, "source", 1).startswith("runs/toy_source/toy_source_iter_")
+    assert plan.run_folder(TOY, "source", 2) == "runs/toy_source_seed2"
+
+
+def test_the_plan_says_what_is_done_and_what_it_needs(in_folder):
+    tasks = [touching("a"), touching("b", needs=("a",))]
+    (in_folder / "a.done").write_text("")
+    text = plan.describe(TOY, tasks, jobs=2)
+    assert "2 tasks, 1 done" in text and "GB of disk" in text
+
+
+def test_needs_come_first_and_done_tasks_are_skipped(in_folder):
+    tasks = [touching("last", needs=("first", "middle")), touching("middle", needs=("first",)),
+             touching("first"), touching("old")]
+    (in_folder / "old.done").write_text("")
+    scheduler.run(tasks, 2, 1, str(in_folder / "logs"))
+    assert (in_folder / "order").read_text().split() == ["first", "middle", "last"]
+
+
+def test_a_failing_task_shows_the_end_of_its_output_and_stops_the_others(in_folder):
+    tasks = [python_task("bad", "import sys; print('the reason'); sys.exit(3)"),
+             python_task("slow", "import time; time.sleep(60)"), touching("never", needs=("bad",))]
+    with pytest.raises(InputError, match="(?s)bad ended with exit code 3.*the reason"):
+        scheduler.run(tasks, 2, 1, str(in_folder / "logs"))
+    assert not os.path.exists(str(in_folder / "never.done"))
+
+
+def test_a_task_that_leaves_no_result_has_failed(in_folder):
+    with pytest.raises(InputError, match="exit code 0"):
+        scheduler.run([python_task("empty", "pass")], 1, 1, str(in_folder / "logs"))
+
+
+def test_tasks_get_their_share_of_the_cores(in_folder):
+    code = "import os; open('threads.done', 'w').write(os.environ['OPENBLAS_NUM_THREADS'])"
+    scheduler.run([python_task("threads", code)], 2, 3, str(in_folder / "logs"))
+    assert (in_folder / "threads.done").read_text() == "3"
+
+
+def test_spread_is_mean_and_sample_deviation():
+    assert report.spread([1.0, 3.0]) == "2.0 ± 1.4"
+    assert report.spread([5.0]) == "5.0"
+    assert report.spread([np.nan, 2.0]) == "2.0"
+    assert report.spread([np.nan]) == "nan"
+
+
+def test_differences_are_taken_seed_by_seed():
+    # stages (control, GA) x seeds x classes: differences of the means are 2 and 4
+    ious = np.array([[[10.0, 20], [30, 40]], [[12.0, 22], [34, 44]]])
+    table = report.seed_table(["control", "ga"], [1, 2], ious)
+    assert table.rows[-1] == ["minus control", "0.0 ± 0.0", "3.0 ± 1.4"]
+
+
+def test_parameters_of_the_full_front_end_are_those_of_vgg_16():
+    # 14,714,688 in the convolutions; fc6 7x7x512x4096, fc7 4096x4096, final 4096x19, and biases
+    assert cost.parameters(FULL, 19) == (14714688 + 7 * 7 * 512 * 4096 + 4096
+                                         + 4096 * 4096 + 4096 + 4096 * 19 + 19)
+
+
+def test_cost_model_counts_what_caffe_allocates(tmp_path):
+    import caffe
+    from models.adaptation import deploy_net
+    path = tmp_path / "net.prototxt"
+    path.write_text(str(deploy_net(SLIM, 8, (1, 2, 3), (80, 144))))
+    net = caffe.Net(str(path), caffe.TEST)
+    learnt = sum(blob.count for name, blobs in net.params.items() if name != "score"
+                 for blob in blobs)
+    assert cost.parameters(SLIM, 8) == learnt
