@@ -11,10 +11,15 @@ INTERRUPTED = 130
 
 
 def run_command(main):
-    """Runs main() and ends the process with its exit code (None counts as 0).
+    """Runs main() and ends the process with its exit code, as exit_code tells it."""
+    sys.exit(exit_code(main))
 
-    InputError is printed as "error: ..." and ends with 2, KeyboardInterrupt with
-    130. The environment variable FCN_TRACEBACK=1 shows the traceback instead.
+
+def exit_code(main):
+    """Runs main() and returns what it returns, None as 0.
+
+    InputError is printed as "error: ..." and gives 2, KeyboardInterrupt gives 130.
+    The environment variable FCN_TRACEBACK=1 shows the traceback instead.
     """
     try:
         code = main()
@@ -33,4 +38,4 @@ def run_command(main):
         # the reader (head, less) has left: nobody to tell, and nothing more to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    sys.exit(code)
+    return code or 0

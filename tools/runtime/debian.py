@@ -152,9 +152,10 @@ def _configuration(folder):
 def _network_settings():
     """The machine's own Acquire:: settings for proxies, certificates and dates, as apt.conf lines."""
     try:
-        dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+        dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, universal_newlines=True,
+                              check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        raise InputError("apt is missing: the private runtime is made of Debian packages",
-                         fix=OTHER_ROUTES.replace("name another mirror (--mirror URL), or ", "")) from None
+        raise InputError("apt is missing: it fetches the Debian packages of the private runtime",
+                         fix=OTHER_ROUTES) from None
     wanted = ("Acquire::http", "Acquire::https", "Acquire::ftp", "Acquire::Check-", "Acquire::Max-")
     return [line for line in dump.splitlines() if line.startswith(wanted)]

@@ -3,12 +3,12 @@ import importlib.util
 import os
 import sys
 
+from data.errors import InputError
+from tools.command import INPUT_ERROR, exit_code
 from tools.runtime import places
 from tools.runtime.environment import runtime_environment
 
 SETUP = "python tools/setup_caffe.py"
-MISSING = ("error: Caffe is not set up: this Python (%s) cannot import it and there is no "
-           "finished runtime in %s. Run: %s")
 
 
 def in_private_runtime():
@@ -39,19 +39,25 @@ def enter_runtime(set_up=False):
         os.environ.update(runtime_environment(os.environ))
         return
     if set_up:
+        # only here: the set-up is of no use to a process that is already inside
         from tools.runtime.setup import set_up_runtime
-        set_up_runtime()
+        code = exit_code(lambda: set_up_runtime() and None)
+        if code:
+            sys.exit(code)
     exec_python(_own_arguments())
 
 
-def exec_python(arguments):
-    """Replaces this process by the runtime's Python with `arguments` (as after `python`)."""
-    env = runtime_environment(os.environ)
-    folder = places.prefix()
+def python_command(arguments):
+    """argv of the runtime's Python with `arguments` (as after `python`); ends the process without a runtime."""
     if in_private_runtime() or python_has_caffe():
-        _exec([sys.executable] + list(arguments), env)
-    _require(folder)
-    _exec(places.command(folder, places.PYTHON, arguments), env)
+        return [sys.executable] + list(arguments)
+    _require(places.prefix())
+    return places.command(places.prefix(), places.PYTHON, arguments)
+
+
+def exec_python(arguments):
+    """Replaces this process by the runtime's Python with `arguments`."""
+    _exec(python_command(arguments), runtime_environment(os.environ))
 
 
 def exec_caffe(arguments):
@@ -81,8 +87,14 @@ def _own_arguments():
 
 def _require(folder):
     if not places.is_ready(folder):
-        sys.stderr.write(MISSING % (sys.executable, folder, SETUP) + "\n")
-        sys.exit(2)
+        _give_up("Caffe is not set up: this Python (%s) cannot import it and there is no finished runtime in %s"
+                 % (sys.executable, folder))
+
+
+def _give_up(what):
+    """Ends the process as run_command would: these functions run before a command's main()."""
+    sys.stderr.write("error: %s\n" % InputError(what, fix=SETUP))
+    sys.exit(INPUT_ERROR)
 
 
 def _exec(argv, env):
@@ -91,5 +103,4 @@ def _exec(argv, env):
     try:
         os.execvpe(argv[0], argv, env)
     except OSError as problem:
-        sys.stderr.write("error: cannot start %s: %s. Run: %s\n" % (argv[0], problem.strerror, SETUP))
-        sys.exit(2)
+        _give_up("cannot start %s: %s" % (argv[0], problem.strerror))

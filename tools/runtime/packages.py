@@ -64,9 +64,13 @@ def unpack(paths, folder, progress):
 
 
 def _unpack_one(path, folder):
-    done = subprocess.run(["dpkg-deb", "-x", path, folder], stderr=subprocess.PIPE, universal_newlines=True)
+    try:
+        done = subprocess.run(["dpkg-deb", "-x", path, folder], stderr=subprocess.PIPE, universal_newlines=True)
+    except FileNotFoundError:
+        raise InputError("dpkg-deb is missing: it unpacks the Debian packages", fix="install dpkg") from None
     if done.returncode:
-        raise InputError("cannot unpack %s: %s" % (path, done.stderr.strip()), fix="delete the file and run this again")
+        raise InputError("cannot unpack %s: %s" % (path, done.stderr.strip()),
+                         fix="make room on the disk or delete the file, then run this again")
 
 
 def finish(tree):

@@ -16,10 +16,12 @@ import sys
 from data.errors import InputError
 from tools.runtime import debian, packages, places, wheels
 from tools.runtime.files import Counter, write_whole
-from tools.runtime.mirror import machine_mirrors
+from tools.runtime.mirror import SCHEMES, machine_mirrors
 
 #: Raised whenever a prefix made by an earlier text of this package no longer fits.
 LAYOUT = 1
+#: Downloads and unpacked packages together, at the worst moment.
+NEEDED_BYTES = 1.3e9
 PROBE = "import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tqdm; caffe.Net"
 
 
@@ -40,20 +42,22 @@ def is_current(folder):
         return False
 
 
-def set_up_runtime(mirror=None, debs=None, say=print):
+def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
     """Makes the private prefix, or finds it made already. Returns its folder.
 
     mirror: address of a Debian mirror; None reads the machine's apt sources.
     debs: folder with the .deb files; nothing is asked of a mirror then.
+    rebuild: make it anew although it is there.
+    say: called with each line of progress.
     """
     folder = places.prefix()
-    if is_current(folder):
+    if is_current(folder) and not rebuild:
         return folder
-    _check_machine()
+    _check_machine(os.path.dirname(folder))
     work = folder + "-partial"
     os.makedirs(work, exist_ok=True)
     with _only_one(work):
-        if is_current(folder):
+        if is_current(folder) and not rebuild:
             return folder
         tree = _unpacked_debs(work, mirror, debs, say)
         _installed_wheels(work, tree, say)
@@ -78,7 +82,7 @@ def _unpacked_debs(work, mirror, debs, say):
         files = packages.offline(debs)
     else:
         say("[1/5] Reading Debian 11's signed package index")
-        apt = debian.open_apt(os.path.join(work, "apt"), [mirror] if mirror else _mirrors())
+        apt = debian.open_apt(os.path.join(work, "apt"), mirrors(mirror))
         files = _fetched(apt, os.path.join(work, "debs"), say)
     say("[3/5] Unpacking")
     aside = tree + ".aside"
@@ -118,7 +122,7 @@ def _installed_wheels(work, tree, say):
         return
     say("[4/5] Downloading and installing %d Python packages" % len(wheels.locked()))
     folder, aside = os.path.join(work, "wheels"), os.path.join(work, "wheels.aside")
-    wheels.download(folder)
+    wheels.download(folder, Counter("package", len(wheels.locked())).step)
     shutil.rmtree(aside, ignore_errors=True)
     wheels.install(folder, aside)
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -144,18 +148,30 @@ def _probe(tree):
                          fix="delete %s and run this again" % os.path.dirname(tree))
 
 
-def _mirrors():
+def mirrors(given=None):
+    """Addresses to ask, best first: the given one, otherwise those of the machine's apt sources."""
+    if given is not None:
+        if not given.startswith(SCHEMES) or len(given.split()) != 1:
+            raise InputError("--mirror: expected an address such as file:/mnt/debian or http://.../debian, found '%s'"
+                             % given)
+        return [given.rstrip("/")]
     found = machine_mirrors()
     if not found:
         raise InputError("no Debian mirror in this machine's apt sources (/etc/apt)", fix=debian.OTHER_ROUTES)
     return found
 
 
-def _check_machine():
+def _check_machine(parent):
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise InputError("the private runtime is for Linux on x86_64, this is %s on %s"
                          % (sys.platform, platform.machine()),
                          fix="conda env create -f environment.yml, then run the commands in that environment")
+    os.makedirs(parent, exist_ok=True)
+    free = shutil.disk_usage(parent).free
+    if free < NEEDED_BYTES:
+        raise InputError("%s has %.1f GB free, the set-up needs %.1f GB (0.8 GB when it is done)"
+                         % (parent, free / 1e9, NEEDED_BYTES / 1e9),
+                         fix="make room, or name a folder on another disk: CAFFE_PREFIX=/other/disk/caffe")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from data.errors import InputError
 
@@ -52,27 +53,41 @@ def locked(path=LOCK):
     return found
 
 
-def download(folder):
-    """Fetches the locked wheels into `folder`; those that are there already are checked and kept."""
+def download(folder, progress):
+    """Fetches the locked wheels into `folder`; those that are there already are checked and kept.
+
+    progress: called once a package.
+    """
     os.makedirs(folder, exist_ok=True)
-    _pip(pip_command("download") + TARGET_PYTHON + ["--no-deps", "--require-hashes", "--progress-bar", "off", "-q",
-                                                    "--dest", folder, "--requirement", LOCK])
+    _pip(pip_command("download") + TARGET_PYTHON + ["--no-deps", "--require-hashes", "--progress-bar", "off",
+                                                    "--dest", folder, "--requirement", LOCK], progress)
 
 
 def install(folder, target):
-    """Unpacks the wheels of `folder` into `target`, checking the hashes once more."""
+    """Unpacks the wheels of `folder` into `target`, checking the hashes once more.
+
+    Nothing is compiled: the bytecode would be that of the Python which runs pip.
+    """
     _pip(pip_command("install") + TARGET_PYTHON
-         + ["--no-deps", "--require-hashes", "--no-index", "--find-links", folder, "--no-compile", "-q",
-            "--target", target, "--requirement", LOCK])
+         + ["--no-deps", "--require-hashes", "--no-index", "--find-links", folder, "--no-compile",
+            "--target", target, "--requirement", LOCK], lambda: None)
 
 
-def _pip(argv):
-    env = dict(os.environ)
-    # the packages are for another Python: this one's own may not be looked at
+def _pip(argv, progress):
+    """Runs pip, calling `progress` for every package it takes up."""
+    env = dict(os.environ, PIP_REQUIRE_VIRTUALENV="0", PIP_USER="0", PIP_CONSTRAINT=os.devnull)
+    # the packages are for another Python: nothing made for this one may be looked at
     env.pop("PYTHONPATH", None)
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, env=env)
-    if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        raise InputError("pip could not bring the runtime's Python packages: %s" % errors[-1][len("ERROR: "):],
-                         fix="check `python -m pip config list` and the network, then run this again: "
-                             "it goes on where it stopped")
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, universal_newlines=True, env=env) as pip:
+            for line in pip.stdout:
+                if line.startswith(("Collecting ", "Processing ")):
+                    progress()
+        if pip.returncode == 0:
+            return
+        errors.seek(0)
+        said = [line[len("ERROR: "):].strip() for line in errors if line.startswith("ERROR: ")]
+    raise InputError("pip could not bring the runtime's Python packages: %s"
+                     % (said or ["exit code %d" % pip.returncode])[-1],
+                     fix="check `python -m pip config list`, the network and the free disk space, then run this "
+                         "again: it goes on where it stopped")

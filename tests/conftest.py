@@ -1,0 +1,39 @@
+"""What all tests share: the import path, and the folders outside the tests."""
+import os
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# tools/_init_paths is imported under its script name, as the commands do, so that a
+# test can import a command as tools.x; it leaves tools/ off the path again
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import _init_paths  # noqa: E402,F401
+
+
+@pytest.fixture(scope="session")
+def repo_root():
+    """The repository's folder, as text."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_real():
+    """Folder with real images of the data sets, beside the repository; skips where there is none."""
+    folder = os.path.join(os.path.dirname(ROOT), "shared", "real")
+    if not os.path.isdir(folder):
+        pytest.skip("no real images at %s: these tests need them" % folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def outside_python():
+    """A Python that is not the private runtime's, to start commands as a user does."""
+    from tools.runtime import places
+    inside = os.path.realpath(places.prefix())
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        path = os.path.join(folder, "python3")
+        if os.access(path, os.X_OK) and not os.path.realpath(path).startswith(inside):
+            return path
+    pytest.skip("no python3 on the PATH beside the runtime's own")
