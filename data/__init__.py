@@ -1,0 +1,1 @@
+"""Data sets as small records, their readers, and the samples drawn from them."""

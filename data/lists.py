@@ -1,0 +1,56 @@
+"""List files: one name or path a line, with the line kept for messages."""
+import os
+
+from data.errors import InputError
+
+
+def read_list(path):
+    """[(entry, "path:line")] of a text file. Blank lines may only end the file.
+
+    Raises InputError if it is missing, empty, not text, or has a blank line in the middle (pairs would slip).
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except FileNotFoundError:
+        raise InputError("%s: no such list file" % path) from None
+    except IsADirectoryError:
+        raise InputError("%s: a folder where a list file is expected" % path) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError("%s: not a readable text file (%s)" % (path, error)) from None
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise InputError("%s: empty list file; one name a line is expected" % path)
+    entries = []
+    for number, text in enumerate(lines, 1):
+        if not text or "\0" in text:
+            raise InputError("%s:%d: %s" % (path, number, "blank line inside the list" if not text else "not text"))
+        entries.append((text, "%s:%d" % (path, number)))
+    return entries
+
+
+def read_names(path):
+    """Like read_list for names that become parts of paths: no folder that leads elsewhere is accepted."""
+    entries = read_list(path)
+    for name, where in entries:
+        if os.path.isabs(name) or ".." in name.split("/"):
+            raise InputError("%s: %r is not a name below the data set's folder" % (where, name))
+    return entries
+
+
+def slice_split(text):
+    """("train", slice(None, 54)) of "train[:54]". Only NAME, NAME[a:b], NAME[a:] and NAME[:b] with plain numbers."""
+    name, bracket, rest = text.partition("[")
+    if not name or (bracket and not rest.endswith("]")):
+        raise _bad_split(text)
+    if not bracket:
+        return name, slice(None)
+    first, colon, last = rest[:-1].partition(":")
+    if not colon or any(part and not (part.isascii() and part.isdigit()) for part in (first, last)):
+        raise _bad_split(text)
+    return name, slice(int(first) if first else None, int(last) if last else None)
+
+
+def _bad_split(text):
+    return InputError("split %r: expected NAME, NAME[FIRST:LAST], NAME[FIRST:] or NAME[:LAST]" % (text,))

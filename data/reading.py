@@ -1,0 +1,121 @@
+"""Images and stored class ids from files, whole or not at all.
+
+Decoders are forgiving: some return half a picture for half a file, expand palettes to colours, or turn 16-bit
+colours into zeros. Everything here returns exactly what the file says, or raises InputError with the file's name.
+"""
+import io
+import warnings
+import zlib
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from data.errors import InputError
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _RGB, _RGBA = 0, 2, 6  # PNG colour types
+
+
+def read_image(path):
+    """The picture in `path` as (H, W, 3) uint8, BGR, 0..255. PNG and JPEG; EXIF rotation is not applied.
+
+    Raises InputError if the file is missing, truncated, damaged, or deeper than 8 bits.
+    """
+    data = read_bytes(path)
+    if _png_depth(path, data) == 16:
+        raise InputError("%s: a 16-bit picture; images have to be 8-bit" % path)
+    picture = _decode(path, data)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        raise InputError("%s: pixels of mode %s; images have to be 8-bit" % (path, picture.mode))
+    return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
+
+
+def read_ids(path):
+    """The class ids stored in `path` as (H, W) uint8 or uint16, before any label map.
+
+    Palette PNGs give their indices (two indices may share a colour), grey PNGs their values, 16-bit colour PNGs (SYNTHIA)
+    their red channel. Raises InputError for damaged files and for 8-bit colour pictures, which hold no ids.
+    """
+    data = read_bytes(path)
+    depth = _png_depth(path, data)
+    if depth is None:
+        raise InputError("%s: labels have to be PNG files (other formats blur the ids)" % path)
+    if depth == 16 and data[25] in (_RGB, _RGBA):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            raise InputError("%s: damaged PNG file" % path)
+        return pixels[:, :, 2]  # OpenCV's order is BGR
+    picture = _decode(path, data)
+    if picture.mode in ("RGB", "RGBA", "LA"):
+        raise InputError("%s: a colour picture (%s), not class ids; labels are grey, palette or SYNTHIA's 16-bit PNG"
+                         % (path, picture.mode))
+    ids = np.asarray(picture)
+    if depth < 8 and data[25] == _GREY and picture.mode == "L":
+        ids = ids // (255 // (2 ** depth - 1))  # the decoder stretches 2- and 4-bit grey to 0..255
+    return ids.astype(np.uint16 if depth == 16 else np.uint8)
+
+
+def image_size(path):
+    """(H, W) of a PNG or JPEG from its header; the pixels are not read."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size[1], picture.size[0]
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except Exception as error:  # Pillow raises many kinds on hostile files
+        raise InputError("%s: not a readable image (%s)" % (path, error)) from None
+
+
+def read_bytes(path):
+    """All bytes of a file. Raises InputError if it cannot be opened or is empty."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (OSError, ValueError) as error:
+        raise InputError("%s: cannot be read (%s)" % (path, getattr(error, "strerror", None) or error)) from None
+    if not data:
+        raise InputError("%s: empty file" % path)
+    return data
+
+
+def _missing(path):
+    return InputError("%s: no such file" % path)
+
+
+def _decode(path, data):
+    """A loaded Pillow picture. Pillow, unlike OpenCV, refuses truncated data and keeps palette indices."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+            picture.load()
+            return picture
+    except Exception as error:  # Pillow raises many kinds on hostile files
+        raise InputError("%s: truncated or damaged image (%s)" % (path, error)) from None
+
+
+def _png_depth(path, data):
+    """Bits a channel of a PNG, or None for another format. Raises InputError for a truncated or altered PNG.
+
+    Walks the chunks and compares their checksums, because a decoder stops once it has all the pixels it wants.
+    """
+    if not data.startswith(_PNG_SIGNATURE):
+        return None
+    view, position = memoryview(data), len(_PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        length = int.from_bytes(view[position:position + 4], "big")
+        end = position + 8 + length
+        kind = bytes(view[position + 4:position + 8])
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(view[position + 4:end]) != int.from_bytes(view[end:end + 4], "big"):
+            raise InputError("%s: damaged PNG file (wrong checksum in its %r part)" % (path, kind.decode("latin-1")))
+        if position == len(_PNG_SIGNATURE) and (kind != b"IHDR" or length != 13):
+            break
+        if kind == b"IEND":
+            return data[24]
+        position = end + 4
+    raise InputError("%s: truncated PNG file (%d bytes, no end mark)" % (path, len(data)))

@@ -1,0 +1,172 @@
+"""A data set is a record: where its frames are, how its ids map to classes, and how its files are read."""
+import os
+from dataclasses import dataclass, field, replace
+from typing import Callable, Optional
+
+import cv2
+import numpy as np
+
+from data import reading
+from data.errors import InputError
+from data.label_spaces import IGNORED, LabelSpace
+from data.lists import slice_split
+
+_OUTSIDE = 254  # marks stored ids that the label map does not know; no label space is that large
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image and its label: paths, or None where the data set draws them (toy) or there is no label.
+
+    line: where the frame was listed ("train.txt:12"), or "".
+    """
+
+    name: str
+    image: Optional[str] = None
+    label: Optional[str] = None
+    line: str = ""
+
+    def __str__(self):
+        return "%s: %s" % (self.line, self.name) if self.line else self.name
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is particular to a data set. One module in data/records/ holds one or more of them.
+
+    name, folder: its name, and its folder below the data root.
+    mean:         BGR, 0..255, to subtract from images.
+    tables:       {label space name: {stored id: train id or 255}}; the first is the default. A stored id that the table
+                  lacks is an error.
+    list_frames:  (folder, split name, options) -> list of Frame.
+    splits:       names of the usual splits, for messages.
+    options:      {option: default} of a data set that has variants.
+    read_image, read_pair: frame -> image, (image, label), for a data set that is drawn instead of read from files.
+    open_space:   (folder, options) -> (LabelSpace, table, mean), for a data set that brings its own class table.
+    """
+
+    name: str
+    folder: str
+    mean: tuple
+    tables: dict
+    list_frames: Callable
+    splits: tuple = ()
+    options: dict = field(default_factory=dict)
+    read_image: Optional[Callable] = None
+    read_pair: Optional[Callable] = None
+    open_space: Optional[Callable] = None
+
+
+class DataSet:
+    """An opened record: its folder, label space and options are chosen. data.registry.open_dataset makes one.
+
+    .name, .folder, .space (LabelSpace), .mean (3 floats, BGR), .record, .options
+    """
+
+    def __init__(self, record: Record, folder: str, space: LabelSpace, table: dict, mean=None, options=None):
+        self.name = record.name
+        self.folder = folder
+        self.space = space
+        self.mean = tuple(float(value) for value in (record.mean if mean is None else mean))
+        self.record = record
+        self.options = dict(options or {})
+        self._train_ids = _lookup(table)
+
+    def frames(self, split):
+        """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there are none."""
+        name, part = slice_split(split)
+        listed = self.record.list_frames(self.folder, name, self.options)
+        frames = listed[part]
+        if not frames:
+            raise InputError("%s: split %r has no frames (%d before the slice)" % (self.name, split, len(listed)))
+        return frames
+
+    def read_image(self, frame):
+        """(H, W, 3) uint8, BGR. Raises InputError naming the file and its line."""
+        with _naming(frame):
+            return (self.record.read_image or _image_of)(frame)
+
+    def read_label(self, frame):
+        """(H, W) uint8 train ids, 255 ignored. Raises InputError naming the file, its line and the offending ids."""
+        with _naming(frame):
+            if self.record.read_pair is not None:
+                return self.record.read_pair(frame)[1]
+            return self._label_of(frame)
+
+    def read_pair(self, frame):
+        """(image, label) as read_image and read_label give them. Raises InputError if their sizes differ."""
+        with _naming(frame):
+            if self.record.read_pair is not None:
+                return self.record.read_pair(frame)
+            image, label = _image_of(frame), self._label_of(frame)
+            _same_size(frame, image.shape[:2], label.shape)
+            return image, label
+
+    def check(self, frame, labelled=True):
+        """What can be known without decoding: the files exist and have the same size. InputError otherwise.
+
+        With labelled=False the label is not looked at, not even for its existence.
+        """
+        if self.record.read_pair is not None:
+            return
+        with _naming(frame):
+            if not labelled:
+                if not os.path.isfile(frame.image):
+                    raise InputError("%s: no such file" % frame.image)
+                return
+            _same_size(frame, reading.image_size(frame.image), reading.image_size(_label_path(frame)))
+
+    def _label_of(self, frame):
+        ids = reading.read_ids(_label_path(frame))
+        # No table reaches beyond 255, so that the fast 8-bit lookup does for 16-bit labels too.
+        label = cv2.LUT(ids if ids.dtype == np.uint8 else np.minimum(ids, 255).astype(np.uint8), self._train_ids)
+        outside = label == _OUTSIDE if ids.dtype == np.uint8 else (label == _OUTSIDE) | (ids > 255)
+        if outside.any():
+            unknown = np.unique(ids[outside])
+            raise InputError("%s: label value%s %s outside the %s table of %s" % (
+                frame.label, "s" if len(unknown) > 1 else "", ", ".join(map(str, unknown[:8])), self.space.name, self.name))
+        return label
+
+
+def unlabelled(frames):
+    """The same frames without their labels: what a target's frames become before anything else sees them."""
+    return [replace(frame, label=None) for frame in frames]
+
+
+class _naming:
+    """Puts a frame's list file and line in front of an InputError raised inside."""
+
+    def __init__(self, frame):
+        self.frame = frame
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, InputError) and self.frame.line and not error.what.startswith(self.frame.line):
+            raise InputError("%s: %s" % (self.frame.line, error.what), error.fix) from None
+        return False
+
+
+def _image_of(frame):
+    return reading.read_image(frame.image)
+
+
+def _label_path(frame):
+    if frame.label is None:
+        raise InputError("%s has no label" % frame.name)
+    return frame.label
+
+
+def _same_size(frame, image, label):
+    if tuple(image) != tuple(label):
+        raise InputError("%s is %d x %d (height x width) but its label %s is %d x %d"
+                         % (frame.image, image[0], image[1], frame.label, label[0], label[1]))
+
+
+def _lookup(table):
+    """uint8 array of train ids: 256 entries for cv2.LUT, stored ids that the table lacks marked."""
+    train_ids = np.full(256, _OUTSIDE, np.uint8)
+    for stored, train in table.items():
+        train_ids[stored] = train
+    return train_ids

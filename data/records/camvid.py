@@ -1,0 +1,26 @@
+"""CamVid (Brostow et al. 2009) in 11 classes: video from a car, 480 x 360, by day and at dusk.
+
+images/NAME.png, labels/NAME.png (8-bit grey, 0..10 and 11 = void), split lists NAME.txt beside them. Of the training splits
+only the images are there: they are targets.
+"""
+import os
+
+from data.lists import read_names
+from data.record import Frame, Record
+from data.tables import complete
+
+VOID = 11
+
+
+def list_frames(folder, split, options):
+    """The frames of a split; the label's path is where it would be."""
+    return [Frame(name, os.path.join(folder, "images", name + ".png"), os.path.join(folder, "labels", name + ".png"), line)
+            for name, line in read_names(os.path.join(folder, split + ".txt"))]
+
+
+RECORDS = (
+    Record(name="camvid", folder="camvid",
+           mean=(119.39, 117.79, 115.56),  # measured over the 153 images of day_train
+           splits=("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test"),
+           tables={"camvid": complete({number: number for number in range(11)}, range(VOID + 1))},
+           list_frames=list_frames),)

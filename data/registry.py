@@ -1,0 +1,68 @@
+"""Opens data sets by name. The records are found in data/records/, so that adding one touches one place."""
+import functools
+import importlib
+import os
+import pkgutil
+
+from data import records
+from data.errors import InputError
+from data.label_spaces import label_space
+from data.record import DataSet
+
+_DEFAULT_ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sets")
+
+
+def names():
+    """The names that open_dataset knows, sorted."""
+    return sorted(_all())
+
+
+def open_dataset(name, root=None, space=None, **options):
+    """A DataSet.
+
+    name:  a record's name; options may follow it, as in "synthia_seqs:season=FALL,view=Omni_F", for command lines.
+    root:  the folder that holds the data sets' folders (default: environment variable DATA_ROOT, else data/sets).
+    space: a label space's name (default: the record's first).
+    Raises InputError for an unknown name, space or option. Files are looked at when frames are listed.
+    """
+    name, options = _split_options(name, options)
+    if name not in _all():
+        raise InputError("unknown data set %r; there are %s" % (name, ", ".join(names())))
+    record = _all()[name]
+    for option in options:
+        if option not in record.options:
+            raise InputError("data set %s has no option %r; it has %s"
+                             % (name, option, ", ".join(record.options) or "none"))
+    options = dict(record.options, **options)
+    folder = os.path.join(root or os.environ.get("DATA_ROOT") or _DEFAULT_ROOT, record.folder)
+    if record.open_space is not None:
+        if space is not None:
+            raise InputError("data set %s brings its own classes; label space %r cannot be chosen" % (name, space))
+        own, table, mean = record.open_space(folder, options)
+        return DataSet(record, folder, own, table, mean, options)
+    chosen = space or next(iter(record.tables))
+    if chosen not in record.tables:
+        raise InputError("data set %s has no map to label space %r; it has %s"
+                         % (name, chosen, ", ".join(record.tables)))
+    return DataSet(record, folder, label_space(chosen), record.tables[chosen], options=options)
+
+
+@functools.lru_cache(maxsize=None)
+def _all():
+    found = {}
+    for module in pkgutil.iter_modules(records.__path__):
+        for record in importlib.import_module("data.records." + module.name).RECORDS:
+            found[record.name] = record
+    return found
+
+
+def _split_options(name, options):
+    name, colon, rest = name.partition(":")
+    if colon:
+        for pair in rest.split(","):
+            key, equals, value = pair.partition("=")
+            if not equals or key in options:
+                raise InputError("data set %r: options are written NAME:OPTION=VALUE,OPTION=VALUE, each once"
+                                 % (name + ":" + rest))
+            options = dict(options, **{key: value})
+    return name, options

@@ -1,0 +1,79 @@
+"""From a frame to a net's input: resize, random window, mirror, reflected margin, mean. Plain numpy and OpenCV."""
+import cv2
+import numpy as np
+
+from data.label_spaces import IGNORED
+
+
+def resize(image, factor):
+    """The image (H, W, 3) uint8 at round(factor H) x round(factor W): averaged when shrunk, bilinear when enlarged."""
+    if factor == 1:
+        return image
+    return cv2.resize(image, _size(image, factor), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+
+
+def resize_label(label, factor):
+    """The label (H, W) uint8 at the size that resize gives, each pixel the id nearest to its centre."""
+    if factor == 1:
+        return label
+    return cv2.resize(label, _size(label, factor), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def random_window(shape, crop, generator):
+    """(top, left, mirror): where a crop (h, w) lies in an image of `shape` (H, W, ...), and whether it is mirrored.
+
+    Always three draws. In an image smaller than the crop, top or left is 0 or negative, so that the image lies inside.
+    """
+    draws = generator.random(3)
+    top, left = (_offset(size - wanted, draw) for size, wanted, draw in zip(shape, crop, draws))
+    return top, left, bool(draws[2] < 0.5)
+
+
+def cut_image(image, window, crop, margin=0):
+    """The window with a margin on every side, (h + 2 margin, w + 2 margin, 3) uint8.
+
+    The margin holds what is there in the image; beyond the image's edge it is reflected (edge pixel not repeated), as
+    the released front-end models expect.
+    """
+    top, left, mirror = window
+    rows = reflected(np.arange(top - margin, top + crop[0] + margin), image.shape[0])
+    columns = reflected(np.arange(left - margin, left + crop[1] + margin), image.shape[1])
+    return image[rows][:, columns[::-1] if mirror else columns]
+
+
+def cut_label(label, window, crop):
+    """The window of a label, (h, w) uint8; what lies outside the image is ignored (255)."""
+    top, left, mirror = window
+    cut = np.full(crop, IGNORED, np.uint8)
+    above, before = max(-top, 0), max(-left, 0)
+    inside = label[max(top, 0):top + crop[0], max(left, 0):left + crop[1]]
+    cut[above:above + inside.shape[0], before:before + inside.shape[1]] = inside
+    return cut[:, ::-1] if mirror else cut
+
+
+def add_margin(image, margin):
+    """The whole image with a reflected margin, (H + 2 margin, W + 2 margin, 3) uint8, as a deploy net takes it."""
+    return cut_image(image, (0, 0, False), image.shape[:2], margin)
+
+
+def to_blob(image, mean):
+    """(3, h, w) float32: channels first, BGR, minus the mean (3 numbers, BGR)."""
+    return np.subtract(image.transpose(2, 0, 1), np.asarray(mean, np.float32)[:, None, None], dtype=np.float32)
+
+
+def reflected(positions, size):
+    """Positions beyond 0..size-1 folded back as by a mirror on the edge pixel; any distance."""
+    if size == 1:
+        return np.zeros_like(positions)
+    folded = np.mod(positions, 2 * (size - 1))
+    return np.where(folded < size, folded, 2 * (size - 1) - folded)
+
+
+def _offset(room, draw):
+    # Uniform over 0..room, or over room..0 when the image is smaller than the crop.
+    return int(draw * (room + 1)) if room >= 0 else -int(draw * (1 - room))
+
+
+def _size(image, factor):
+    height, width = image.shape[:2]
+    return max(1, round(width * factor)), max(1, round(height * factor))  # OpenCV wants (width, height)

@@ -1,0 +1,149 @@
+"""A forked process that fills batches in shared memory, and the parent's handle on it."""
+import ctypes
+import gc
+import mmap
+import os
+import signal
+import threading
+import traceback
+import weakref
+from multiprocessing.connection import Pipe
+
+import cv2
+import numpy as np
+
+from data.errors import InputError
+
+DONE, BAD_INPUT, BUG = "done", "bad input", "bug"  # what an answer says about a batch
+
+_NOTE_BYTES = 4096
+_PR_SET_PDEATHSIG = 1
+_parent_ends = weakref.WeakSet()  # the parent's pipe ends, which a later fork must not keep open
+
+
+class WorkerDied(Exception):
+    """The process is gone. how: "signal 9" or "exit code 1"; file: the frame it had last opened, "" for none."""
+
+    def __init__(self, how, file):
+        super().__init__(how, file)
+        self.how = how
+        self.file = file
+
+
+def shared_array(shape, dtype=np.float32):
+    """A zeroed array in anonymous memory that forked processes share and that leaves no name in the file system."""
+    count = int(np.prod(shape))
+    memory = mmap.mmap(-1, max(count * np.dtype(dtype).itemsize, 1))
+    return np.frombuffer(memory, dtype, count).reshape(shape)
+
+
+class Worker:
+    """One worker process. It answers requests in the order in which they were made.
+
+    maker: data.batches.BatchMaker; slots: list of shared (data, label) arrays; generation: shared int64 array of one
+    number. A request of an earlier generation than that number is dropped without an answer.
+    """
+
+    def __init__(self, maker, slots, generation):
+        self._maker, self._slots, self._generation = maker, slots, generation
+        self._note = shared_array((_NOTE_BYTES,), np.uint8)
+        self.start()
+
+    def start(self):
+        """Forks the process (again, when it has died)."""
+        self._note[:] = 0
+        mine, theirs = Pipe()
+        parent = os.getpid()
+        # PDEATHSIG goes by the thread that forked, so that only the main thread, which lives longest, may ask for it.
+        follow_parent = threading.current_thread() is threading.main_thread()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _leave_with(parent, follow_parent)
+                for end in list(_parent_ends) + [mine]:
+                    end.close()
+                self._serve(theirs)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        theirs.close()
+        self._pipe = mine
+        _parent_ends.add(mine)
+
+    def ask(self, generation, batch, slot):
+        """Requests batch number `batch` in slot number `slot`. Raises WorkerDied."""
+        try:
+            self._pipe.send((generation, batch, slot))
+        except OSError:
+            raise self._death() from None
+
+    def has_answer(self):
+        """Whether answer() will return (or raise) at once."""
+        return self._pipe.poll()
+
+    def answer(self):
+        """The next (generation, batch, DONE | BAD_INPUT | BUG, details); waits for it. Raises WorkerDied."""
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._death() from None
+
+    def kill(self):
+        """Ends the process at once; it holds nothing that could be lost."""
+        if self.pid:
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+            self.pid = 0
+            self._pipe.close()
+
+    def _death(self):
+        try:
+            status = os.waitpid(self.pid, 0)[1]
+            how = "signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else "exit code %d" % os.WEXITSTATUS(status)
+        except ChildProcessError:
+            how = "unknown exit code"
+        self.pid = 0
+        self._pipe.close()
+        return WorkerDied(how, bytes(self._note).rstrip(b"\0").decode("utf-8", "replace"))
+
+    # Below: in the child.
+
+    def _serve(self, pipe):
+        while True:
+            try:
+                generation, batch, slot = pipe.recv()
+            except EOFError:
+                return
+            if generation != self._generation[0]:
+                continue
+            try:
+                self._maker.fill(batch, *self._slots[slot], reading=self._write_note)
+                answer = DONE, slot
+            except InputError as error:
+                answer = BAD_INPUT, (error.what, error.fix)
+            except Exception:
+                answer = BUG, traceback.format_exc()
+            try:
+                pipe.send((generation, batch) + answer)
+            except OSError:
+                return
+
+    def _write_note(self, text):
+        data = text.encode("utf-8", "replace")[:_NOTE_BYTES]
+        self._note[:len(data)] = np.frombuffer(data, np.uint8)
+        self._note[len(data):] = 0
+
+
+def _leave_with(parent, follow_parent):
+    """Makes this child end when its parent ends, however that ends, and leave the parent's signals to the parent."""
+    if follow_parent:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group, they ask the parent to finish and save
+    gc.freeze()  # the parent's objects are not this process's to finalise
+    cv2.setNumThreads(0)

@@ -1,0 +1,87 @@
+"""The data layer: labelled source images and unlabelled target images in one batch."""
+import caffe
+import numpy as np
+
+from data.batches import BatchMaker, make_domain
+from data.errors import InputError
+from data.prefetch import open_stream
+from data.registry import open_dataset
+from layers.params import boolean, check_params, integer, list_of, mapping, number, parse_params, text
+
+_NAME = "SourceTargetData"
+
+
+class SourceTargetData(caffe.Layer):
+    """Serves batch k at its k-th forward pass, a function of (seed, k): random crop, mirror, mean, reflected margin.
+
+    No bottoms. tops: data (source images + target images, 3, H + 2 margin, W + 2 margin), BGR minus the mean, source
+    images first; label (source images, 1, H, W), train ids and 255 = ignored, unless source_images is 0.
+
+    param_str, for example {"source": {"dataset": "gta5_half", "split": "train[:54]", "label_space": "camvid"},
+                            "target": {"dataset": "camvid", "split": "day_train"}, "source_images": 1, "target_images": 1,
+                            "crop": [256, 256], "margin": 186, "mean": [118.5, 128.2, 132.6], "seed": 1}:
+        source, target    dataset, split (a slice may follow), and optionally label_space and the data set's "options".
+                          Of target frames no label is ever opened. Leave "target" out with target_images 0, and the like.
+        source_images, target_images   images of each in a batch (default 1 and 0)
+        crop              [H, W] of the label window, after resizing
+        margin            pixels of context around the window, real where the image goes on, else reflected (default 0)
+        mirror            mirror half of the samples left to right (default true)
+        source_resize, target_resize   factor applied to images and labels before cropping (default 1)
+        mean              [blue, green, red] to subtract
+        seed              the random choices and the order of frames (default 1)
+        workers           processes that make batches ahead; 0 makes them in the main process (default 2)
+    """
+
+    def setup(self, bottom, top):
+        params = parse_params(_NAME, self.param_str, REQUIRED, OPTIONAL)
+        if len(bottom) != 0 or len(top) != (2 if params["source_images"] else 1):
+            raise InputError("%s: takes no bottoms and the tops data%s; found %d and %d" % (
+                _NAME, ", label" if params["source_images"] else " alone (source_images is 0)", len(bottom), len(top)))
+        maker = BatchMaker(_domain(params, "source"), _domain(params, "target"), tuple(params["crop"]), params["margin"],
+                           params["mirror"], tuple(params["mean"]), params["seed"])
+        if maker.shapes[0][0] == 0:
+            raise InputError("%s: source_images and target_images are both 0" % _NAME)
+        self.shapes = maker.shapes
+        self.stream = open_stream(maker, params["workers"])
+
+    def set_position(self, position):
+        """The next forward pass serves batch `position`, as if so many had come before it."""
+        self.stream.set_position(position)
+
+    def reshape(self, bottom, top):
+        for index in range(len(top)):  # Caffe's vector of tops can be indexed, but not iterated
+            top[index].reshape(*self.shapes[index])
+
+    def forward(self, bottom, top):
+        # Algorithm: batch k = source samples, then target samples; for each
+        #   frame = order(seed, epoch)[step], epoch and step from k; read; resize
+        #   window, mirror = random(seed, domain, sample number); cut with margin; subtract the mean
+        label = top[1].data if len(top) > 1 else np.empty(self.shapes[1], np.float32)
+        self.stream.fetch(top[0].data, label)
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+
+REQUIRED = {"crop": list_of(integer(minimum=1), 2), "mean": list_of(number(0, 255), 3)}
+OPTIONAL = {
+    "source": (mapping(), None), "target": (mapping(), None),
+    "source_images": (integer(minimum=0), 1), "target_images": (integer(minimum=0), 0),
+    "margin": (integer(minimum=0), 0), "mirror": (boolean(), True),
+    "source_resize": (number(minimum=0.01, maximum=16), 1), "target_resize": (number(minimum=0.01, maximum=16), 1),
+    "seed": (integer(minimum=0, maximum=2 ** 31 - 1), 1), "workers": (integer(minimum=0, maximum=64), 2)}
+
+
+def _domain(params, side):
+    """The source or the target as a data.batches.Domain; None if it gives no images."""
+    images, given = params[side + "_images"], params[side]
+    if not images and given is None:
+        return None
+    where = '%s: "%s"' % (_NAME, side)
+    if given is None or not images:
+        raise InputError('%s is %s, but "%s_images" is %d' % (where, "missing" if given is None else "given", side, images),
+                         "give both, or neither")
+    chosen = check_params(where, given, {"dataset": text(), "split": text()},
+                          {"label_space": (text(), None), "options": (mapping(), {})})
+    data = open_dataset(chosen["dataset"], space=chosen["label_space"], **chosen["options"])
+    return make_domain(side, data, chosen["split"], images, params[side + "_resize"], labelled=side == "source")
