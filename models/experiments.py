@@ -38,19 +38,49 @@ GTA_CAMVID = Experiment(
     name="gta_camvid", shape=SMALL, classes=11, label_space="camvid",
     source={"dataset": "gta5_half", "split": "train[:54]", "label_space": "camvid"},
     target={"dataset": "camvid", "split": "day_train"},
-    batch=1, crop=(176, 240), source_resize=0.5, target_resize=1.0, mean=IMAGENET_MEAN,
+    batch=1, crop=(144, 208), source_resize=0.5, target_resize=1.0, mean=IMAGENET_MEAN,
     weight=0.1, classifier_lr=10,
     statistics="data/statistics/gta5_half_camvid.json", mil_weight=0.1,
     initial_weights="models/vgg_conv.caffemodel",
     tests=(("gta5_half", "train[54:]"), ("camvid", "day_val")))
 
-GTA = Experiment(
-    name="gta", shape=FULL, classes=19, label_space="cityscapes",
-    source={"dataset": "gta5", "split": "train"},
-    target={"dataset": "cityscapes", "split": "train"},
-    batch=1, crop=(256, 256), source_resize=1.0, target_resize=1.0, mean=IMAGENET_MEAN,
-    weight=0.1, classifier_lr=1, statistics="data/statistics/gta5.json", mil_weight=0.1,
-    initial_weights="models/vgg_conv.caffemodel",
-    tests=(("cityscapes", "val"),))
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (TOY, GTA_CAMVID, GTA)}
+
+def _full(name, source, target, tests, label_space="cityscapes", classes=19):
+    """A row of the paper at full width: what they share, said once."""
+    return Experiment(
+        name=name, shape=FULL, classes=classes, label_space=label_space,
+        source=source, target=target, batch=1, crop=(256, 256),
+        source_resize=1.0, target_resize=1.0, mean=IMAGENET_MEAN,
+        # CyCADA's weight of the adversarial loss on the features
+        weight=0.1, classifier_lr=1,
+        statistics="data/statistics/%s.json" % name, mil_weight=0.1,
+        initial_weights="models/vgg_conv.caffemodel", tests=tests)
+
+
+def _season(source, target):
+    """One of the six shifts of Table 2: a season of SYNTHIA-SEQS to another."""
+    def side(season, split):
+        return {"dataset": "synthia_seqs", "split": split, "options": {"season": season}}
+    return _full("season_%s_%s" % (source, target), side(source, "train"), side(target, "train"),
+                 (("synthia_seqs:season=%s" % target, "test"),),
+                 label_space="synthia_seqs", classes=13)
+
+
+CITYSCAPES_TRAIN = {"dataset": "cityscapes", "split": "train"}
+SEASONS = ("summer", "fall", "winter")
+
+# Table 1: game to real.
+GTA = _full("gta", {"dataset": "gta5", "split": "train"}, CITYSCAPES_TRAIN,
+            (("cityscapes", "val"),))
+SYNTHIA = _full("synthia", {"dataset": "synthia_rand", "split": "train"}, CITYSCAPES_TRAIN,
+                (("cityscapes", "val"),))
+# Table 3: the cities of `train` to those of `val`, whose images are the unlabelled target.
+CITYSCAPES = _full("cityscapes", CITYSCAPES_TRAIN, {"dataset": "cityscapes", "split": "val"},
+                   (("cityscapes", "val"),))
+# Figure 4: Cityscapes to the dash-cams of San Francisco.
+BDDS = _full("bdds", CITYSCAPES_TRAIN, {"dataset": "bdds", "split": "train"},
+             (("bdds", "val"),))
+
+EXPERIMENTS = {experiment.name: experiment for experiment in (
+    TOY, GTA_CAMVID, GTA, SYNTHIA, CITYSCAPES, BDDS)}

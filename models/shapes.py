@@ -11,10 +11,10 @@ Shape = namedtuple("Shape", "channels fc hidden margin frozen_blocks")
 
 FULL = Shape(channels=(64, 128, 256, 512, 512), fc=4096, hidden=(1024, 512),
              margin=MARGIN, frozen_blocks=0)
-# VGG's own convolutions, so that ImageNet weights load, but fc6 and fc7 an eighth as wide
-# and no margin: what two CPU cores train in the better part of an hour.  The two first
+# VGG's own convolutions, so that ImageNet weights load, but fc6 and fc7 a sixteenth
+# as wide and no margin: what two CPU cores train in the better part of an hour.  The two first
 # blocks keep their ImageNet filters, as in Fast R-CNN: half of the backward time is theirs.
-SMALL = Shape(channels=(64, 128, 256, 512, 512), fc=512, hidden=(256, 128),
+SMALL = Shape(channels=(64, 128, 256, 512, 512), fc=256, hidden=(128, 64),
               margin=0, frozen_blocks=2)
 SLIM = Shape(channels=(8, 16, 32, 32, 32), fc=64, hidden=(64, 32),
              margin=0, frozen_blocks=0)

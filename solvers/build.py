@@ -31,11 +31,11 @@ def _toy():
 
 
 def _gta_camvid():
-    source = Schedule(1e-3, POLY, 0.9, 5e-4, 1, 1600, 10, 400, "models/vgg_conv.caffemodel",
+    source = Schedule(1e-3, POLY, 0.9, 5e-4, 1, 1000, 10, 250, "models/vgg_conv.caffemodel",
                       ("1e-3 and momentum 0.9 instead of Yu and Koltun's 1e-4 and 0.99 (the same",
                        "step in the long run): one image a batch and few iterations."))
     adapt = source._replace(
-        base_lr=2e-4, policy=FIXED, max_iter=500, snapshot=250, start="source",
+        base_lr=2e-4, policy=FIXED, max_iter=300, snapshot=150, start="source",
         why=("A fifth of the source stage's rate, as in the toy, where it was tuned.",))
     return dict(source=source, control=adapt, ga=adapt, ca=adapt,
                 ga_ca=adapt._replace(start="ga"))
