@@ -24,14 +24,14 @@ def check_classifier(net_parameter, phase=0):
     linked = set()
     for index, layer in enumerate(layers):
         if _python_class(layer) == GATE:
-            linked.add(id(_follow(layer, layers[index + 1:])))
+            linked.add(id(_follow(layer, layers[index + 1:], trained=phase == 0)))
     for layer in layers:
         if _python_class(layer) == LOSS and id(layer) not in linked:
             raise InputError("layer {}: no {} stands before this {}".format(_name(layer), GATE, LOSS),
                              "put the gate between the features and the classifier, and give its second top to the loss")
 
 
-def _follow(gate, later):
+def _follow(gate, later, trained):
     """The loss layer that the gate's classifier ends in, after checking everything between them."""
     if len(gate.bottom) != 1 or len(gate.top) != 2:
         raise InputError("layer {}: a {} takes 1 bottom and 2 tops (features, link), found {} and {}".format(
@@ -48,7 +48,7 @@ def _follow(gate, later):
             if loss is not None:
                 raise InputError("layer {}: layer {} uses the same gate already; one {} a gate".format(
                     _name(layer), _name(loss), LOSS))
-            _check_loss(layer, units, link, trained=phase == 0)
+            _check_loss(layer, units, link, trained)
             loss = layer
             continue
         _check_per_unit(layer)
