@@ -63,8 +63,8 @@ class DomainAdversarialLoss(caffe.Layer):
                 "DomainAdversarialLoss: source_images is {}, but the batch holds {} images: no target image is left".format(
                     self.source_images, scores[0]), "put the target images after the source images, or lower source_images")
         self.is_source = (np.arange(scores[0]) < self.source_images).reshape(-1, 1, 1, 1)
-        for number_top in top:
-            number_top.reshape(1)
+        for index in range(len(top)):           # Caffe's list of blobs can be indexed but not iterated
+            top[index].reshape(1)
 
     def forward(self, bottom, top):
         # 1. domain logit s of every unit, in float64    2. L_D, L_Dinv: mean cross entropies, labels right and swapped
@@ -79,7 +79,7 @@ class DomainAdversarialLoss(caffe.Layer):
 
     def backward(self, top, propagate_down, bottom):
         # 1. dL_D/ds = (p - y) / M to the scores: + for source, - for target    2. r to the gate, in the link's diff
-        if any(blob.diff.any() for blob in top[1:]):
+        if any(top[index].diff.any() for index in range(1, len(top))):
             raise InputError(
                 "DomainAdversarialLoss: only the first top (L_D) is a loss; the others are for the log and have no gradient",
                 "write loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0, and build no loss upon those tops")
