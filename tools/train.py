@@ -1,0 +1,15 @@
+"""Trains a net as a Caffe solver prototxt says, with everything kept that a stopped run needs.
+
+    python tools/train.py --solver solvers/toy_source.prototxt
+    python tools/train.py --solver solvers/toy_source.prototxt --resume
+"""
+import _init_paths  # noqa: F401
+from tools.runtime.enter import enter_runtime
+
+enter_runtime()
+
+from tools.command import run_command  # noqa: E402
+from tools.training.command_line import main  # noqa: E402
+
+if __name__ == "__main__":
+    run_command(main)

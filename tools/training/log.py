@@ -1,0 +1,48 @@
+"""The run's log: one JSON object a line."""
+import json
+import os
+
+from tools.training.files import replace_file
+
+
+class Log:
+    """Appends lines to log.jsonl; every line is whole on disk before write() returns.
+
+    A line has "kind" ("train", "test", "snapshot", "note") and "iteration"; the others
+    depend on the kind.
+    """
+
+    def __init__(self, path, from_iteration):
+        """Lines of iterations at or after `from_iteration` are dropped: a run that was
+        killed later than its last snapshot wrote them, and they come again."""
+        kept = [entry for entry in read_log(path) if entry["iteration"] < from_iteration
+                or (entry["iteration"] == from_iteration and entry["kind"] == "snapshot")]
+        replace_file(path, "".join(_line(entry) for entry in kept).encode())
+        self._file = open(path, "a", encoding="utf-8")
+
+    def write(self, kind, iteration, **values):
+        self._file.write(_line(dict(kind=kind, iteration=iteration, **values)))
+        self._file.flush()
+
+    def close(self):
+        self._file.close()
+
+
+def read_log(path):
+    """The log's entries as dicts; a last line that a kill cut off is left out."""
+    if not os.path.exists(path):
+        return []
+    entries = []
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and isinstance(entry.get("iteration"), int) and "kind" in entry:
+                entries.append(entry)
+    return entries
+
+
+def _line(entry):
+    return json.dumps(entry) + "\n"

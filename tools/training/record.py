@@ -1,0 +1,97 @@
+"""record.json: what was run, with what, from what."""
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import google.protobuf
+import numpy
+
+import caffe
+from data.errors import InputError
+from tools.runtime.places import ROOT
+from tools.training.files import replace_file, sha256
+from tools.training.solver import absolute, shown
+
+NAME = "record.json"
+
+
+def new_record(options, resolved, data, initial):
+    """The record of a run that starts.
+
+    data: what data_lists() found; initial: [{"file", "sha256", "made_by"}] of the weights.
+    """
+    with open(options.solver, encoding="utf-8") as file:
+        solver_text = file.read()
+    return {
+        "command": command(),
+        "started": now(),
+        "solver": {"file": shown(options.solver), "text": solver_text},
+        "nets": sorted(resolved.nets),
+        "seed": resolved.seed,
+        "options": {"weights": [shown(path) for path in options.weights or []],
+                    "seed": options.seed, "max_iter": options.max_iter,
+                    "data_root": options.data_root},
+        "initial_weights": initial,
+        "data": data,
+        "versions": versions(),
+        "git": git_state(),
+        "resumed": [],
+    }
+
+
+def describe_weights(paths, commands):
+    """[{"file", "sha256", "made_by"}] of caffemodels; commands: {path: command or None}."""
+    return [{"file": shown(path), "sha256": sha256(absolute(path)), "made_by": commands.get(path)}
+            for path in paths]
+
+
+def read_record(folder):
+    """The folder's record as a dict, or None when it has none; InputError when it is damaged."""
+    path = os.path.join(folder, NAME)
+    if not os.path.exists(path):
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            record = json.load(file)
+        record["seed"], record["data"], record["options"]["seed"], record["resumed"]
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as problem:
+        raise InputError("%s is not the record of a run: %r" % (path, problem),
+                         "Restore the file, or name another folder with --output.") from None
+    return record
+
+
+def write_record(folder, record):
+    replace_file(os.path.join(folder, NAME), (json.dumps(record, indent=1) + "\n").encode())
+
+
+def command():
+    """The command line as it was typed, as far as Python knows."""
+    return ["python"] + [shown(os.path.abspath(sys.argv[0]))] + sys.argv[1:]
+
+
+def now():
+    """Local time with its offset, to the second."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def versions():
+    """Versions of what computes, and the BLAS settings that decide the last bits."""
+    return {"caffe": getattr(caffe, "__version__", "unknown"), "python": platform.python_version(),
+            "numpy": numpy.__version__, "protobuf": google.protobuf.__version__,
+            "blas_kernel": os.environ.get("OPENBLAS_CORETYPE"),
+            "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")}
+
+
+def git_state():
+    """{"commit", "dirty"} of the repository; None where there is no git."""
+    def ask(*arguments):
+        return subprocess.run(("git", "-C", ROOT) + arguments, check=True, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
+    try:
+        return {"commit": ask("rev-parse", "HEAD"),
+                "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

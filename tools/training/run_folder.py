@@ -1,0 +1,96 @@
+"""The output folder: what may start in it, what may go on in it, and its prototxts."""
+import difflib
+import json
+import os
+
+from google.protobuf import text_format
+
+from data.errors import InputError
+from tools.training import manifest
+from tools.training.files import replace_file
+from tools.training.solver import shown
+
+SOLVER = "solver.prototxt"
+#: Solver fields that do not change what is computed, only how long and what is written.
+FREE_FIELDS = ("max_iter", "display", "snapshot", "snapshot_after_train", "snapshot_prefix",
+               "debug_info", "solver_mode", "device_id")
+
+
+def recall_options(options, record):
+    """Options that --resume was not given are those of the run that it resumes."""
+    if record is None:
+        return
+    recorded = record["options"]
+    if options.seed is None:
+        options.seed = recorded["seed"]
+    if options.max_iter is None:
+        options.max_iter = recorded.get("max_iter")
+    if options.weights is None and recorded.get("weights"):
+        options.weights = recorded["weights"]
+
+
+def refuse_overwriting(folder):
+    """InputError when the folder holds snapshots, or files that are not a run's."""
+    if manifest.read_manifest(folder):
+        raise InputError("%s holds the snapshots of an earlier run" % shown(folder),
+                         "Go on with it: --resume. Keep it: --output ANOTHER_FOLDER. "
+                         "Or delete the folder.")
+    if os.path.exists(os.path.join(folder, SOLVER)) and not os.path.exists(
+            os.path.join(folder, "record.json")):
+        raise InputError("%s holds a solver.prototxt that no run wrote" % shown(folder),
+                         "Name another folder with --output.")
+
+
+def refuse_difference(resolved, data, record):
+    """InputError with the difference when a resumed run would not be the recorded one.
+
+    Compares solver, nets, seed and data lists; max_iter, display and snapshot may differ,
+    except max_iter under lr_policy "poly", which uses it.
+    """
+    differences = []
+    for name, text in prototxts(resolved).items():
+        path = os.path.join(resolved.output, name)
+        before = ""
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                before = file.read()
+        if name == SOLVER:
+            free = [f for f in FREE_FIELDS
+                    if f != "max_iter" or resolved.param.lr_policy != "poly"]
+            before, text = _without(before, free), _without(text, free)
+        differences += _diff(before, text, name)
+    if record["seed"] != resolved.seed:
+        differences.append("seed: %s before, %s now" % (record["seed"], resolved.seed))
+    differences += _diff(json.dumps(record["data"], indent=1, sort_keys=True),
+                         json.dumps(data, indent=1, sort_keys=True), "data lists")
+    if differences:
+        raise InputError(
+            "--resume would not be the same run as before in %s:\n%s"
+            % (shown(resolved.output), "\n".join("    " + line for line in differences[:60])),
+            "Undo the difference, or start a run of its own with --output ANOTHER_FOLDER.")
+
+
+def prototxts(resolved):
+    """{file name: text} of the resolved solver and nets."""
+    texts = {SOLVER: text_format.MessageToString(resolved.param)}
+    for name, net in resolved.nets.items():
+        texts[name] = text_format.MessageToString(net)
+    return texts
+
+
+def write_prototxts(resolved):
+    """Writes the resolved solver and nets into the output folder."""
+    for name, text in prototxts(resolved).items():
+        replace_file(os.path.join(resolved.output, name), text.encode())
+
+
+def _without(text, fields):
+    return "".join(line for line in text.splitlines(True)
+                   if line.split(":")[0] not in fields)
+
+
+def _diff(before, after, name):
+    if before == after:
+        return []
+    return list(difflib.unified_diff(before.splitlines(), after.splitlines(),
+                                     name + " before", name + " now", lineterm="", n=2))
