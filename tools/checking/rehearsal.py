@@ -15,6 +15,8 @@ from caffe.proto import caffe_pb2
 from data.errors import InputError
 from tools.checking import glog
 from tools.checking.child import run_in_child
+from tools.checking.labels import check_labels
+from tools.checking.net import running_layers
 from tools.checking.prototxt import write_prototxt
 from tools.checking.shapes import from_json, shapes_of, to_json
 
@@ -37,7 +39,9 @@ def rehearse_net(net, phase, name, weights=None, seconds=SECONDS):
         if weights is not None:
             built.copy_from(weights)
         return to_json(shapes_of(built, net))
-    return from_json(rehearse(build, name, seconds))
+    shapes = from_json(rehearse(build, name, seconds))
+    check_labels(running_layers(net, phase, name), shapes, name)
+    return shapes
 
 
 def rehearse_solver(solver, train_net, test_nets, name, seconds=SECONDS):
@@ -60,8 +64,12 @@ def rehearse_solver(solver, train_net, test_nets, name, seconds=SECONDS):
         path = os.path.join(folder, "solver.prototxt")
         write_prototxt(inline, path)
         built = caffe.get_solver(path)
-        return to_json(shapes_of(built.net, train_net))
-    return from_json(rehearse(build, name, seconds))
+        return [to_json(shapes_of(net, parameter)) for net, parameter
+                in zip([built.net] + list(built.test_nets), [train_net] + test_nets)]
+    all_shapes = [from_json(content) for content in rehearse(build, name, seconds)]
+    for net, shapes in zip([train_net] + test_nets, all_shapes):
+        check_labels(running_layers(net, net.state.phase, name), shapes, name)
+    return all_shapes[0]
 
 
 def rehearse(function, name, seconds=SECONDS):
@@ -107,10 +115,12 @@ def cheap(net):
         for field, value in layer.ListFields():
             if not field.name.endswith("_param") or field.message_type is None:
                 continue
-            for inner, filler in value.ListFields():
-                if (inner.message_type is caffe_pb2.FillerParameter.DESCRIPTOR
-                        and filler.type in _SAFE_FILLERS and filler.sparse < 0):
-                    filler.Clear()
+            for inner, given in value.ListFields():
+                if inner.message_type is not caffe_pb2.FillerParameter.DESCRIPTOR:
+                    continue
+                for filler in given if inner.label == inner.LABEL_REPEATED else [given]:
+                    if filler.type in _SAFE_FILLERS and filler.sparse < 0:
+                        filler.Clear()
     return copy
 
 
