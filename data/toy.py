@@ -1,0 +1,31 @@
+"""The toy data set: street scenes drawn on the fly in two domains. A toy, to try methods on in minutes; it says nothing
+about real streets. Frame i of a split is a function of (domain, split, i) alone."""
+import numpy as np
+
+from data.errors import InputError
+from data.toy_look import LOOKS, paint
+from data.toy_scene import make_scene
+
+SPLITS = {"source_train": 400, "source_val": 100, "target_train": 400, "target_val": 100}  # frames
+_NUMBERS = {"source": 0, "target": 1, "train": 0, "val": 1}
+
+
+def draw_toy(split, index):
+    """(image, label) number `index` of a split: (96, 160, 3) uint8 BGR and (96, 160) uint8 train ids, 255 ignored."""
+    domain, _, part = split.partition("_")
+    layout, look = (np.random.Generator(np.random.PCG64(np.random.SeedSequence(
+        (_NUMBERS[domain], _NUMBERS[part], index, purpose)))) for purpose in (0, 1))
+    return paint(make_scene(layout), LOOKS[domain], look)
+
+
+def frame_names(split):
+    """["source_train/0000", ...]. Raises InputError for an unknown split."""
+    if split not in SPLITS:
+        raise InputError("toy has no split %r; it has %s" % (split, ", ".join(SPLITS)))
+    return ["%s/%04d" % (split, index) for index in range(SPLITS[split])]
+
+
+def draw_named(name):
+    """The frame of a name from frame_names."""
+    split, _, index = name.partition("/")
+    return draw_toy(split, int(index))

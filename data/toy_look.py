@@ -1,0 +1,137 @@
+"""How the toy's two domains look: paint, light, haze, texture and noise over the same kind of scene.
+
+Source: a bright, clean summer day, as a renderer would draw it. Target: a hazy autumn evening through a poor camera.
+"""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data.toy_scene import HEIGHT, WIDTH
+
+_SHIFT = 4  # bits behind the point of OpenCV's polygon coordinates
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours are BGR, 0..255.
+
+    palettes:     material -> its colours, of which a part picks one.
+    horizon_sky:  the sky's colour at the horizon (the palette has the colour overhead).
+    haze:         (colour, range of the attenuation per metre).
+    light:        range of brightness factors; cast: factor a channel; gamma: of the camera.
+    texture:      material -> amplitude of blotches, as a share of its brightness; grain: sensor noise, grey levels.
+    blur:         sigma of the optics in pixels; vignette: share of the light lost in the corners.
+    """
+
+    palettes: dict
+    horizon_sky: tuple
+    haze: tuple
+    light: tuple
+    cast: tuple
+    gamma: float
+    texture: dict
+    grain: float
+    blur: float
+    vignette: float
+
+
+_SOURCE = Look(
+    palettes={
+        "sky": [(225, 150, 60), (235, 165, 80), (215, 135, 50)],
+        "facade": [(75, 95, 175), (150, 190, 220), (190, 195, 200), (85, 115, 155), (120, 160, 205)],
+        "window": [(105, 75, 50), (120, 95, 70)], "grass": [(55, 150, 85), (60, 165, 110)],
+        "pavement": [(165, 170, 185), (155, 165, 180)], "curb": [(200, 200, 205)], "asphalt": [(92, 90, 90), (100, 98, 96)],
+        "marking": [(240, 240, 240)], "leaves": [(45, 125, 55), (40, 105, 40), (60, 140, 80)], "trunk": [(40, 65, 95)],
+        "paint": [(40, 40, 200), (190, 90, 30), (230, 230, 230), (40, 190, 220), (45, 45, 45)],
+        "glass": [(80, 60, 45)], "tyre": [(20, 20, 20)], "lamp": [(60, 60, 250)], "skin": [(150, 180, 230), (80, 110, 160)],
+        "shirt": [(50, 50, 220), (210, 110, 40), (60, 200, 230), (230, 230, 235), (90, 180, 60)],
+        "trousers": [(110, 60, 35), (45, 45, 45)], "pole": [(95, 100, 100), (70, 75, 75)],
+        "plate": [(40, 40, 215), (200, 85, 30), (45, 205, 240)], "bin": [(70, 110, 60)]},
+    horizon_sky=(245, 220, 185), haze=((245, 220, 185), (0.000, 0.004)), light=(0.92, 1.1), cast=(1.0, 1.0, 1.0), gamma=1.0,
+    texture={"leaves": 0.15, "grass": 0.08, "facade": 0.03}, grain=3, blur=0.4, vignette=0.0)
+
+_TARGET = Look(
+    palettes={
+        "sky": [(178, 180, 186), (165, 172, 190), (185, 180, 178)],
+        "facade": [(140, 125, 110), (125, 125, 120), (160, 155, 140), (105, 105, 100), (150, 130, 125)],
+        "window": [(150, 165, 170), (70, 65, 60), (110, 180, 210)], "grass": [(75, 125, 140), (80, 115, 120)],
+        "pavement": [(120, 118, 112), (110, 112, 112)], "curb": [(135, 135, 130)], "asphalt": [(82, 74, 68), (92, 82, 75)],
+        "marking": [(170, 175, 175)], "leaves": [(45, 100, 140), (50, 90, 105), (40, 115, 165)], "trunk": [(45, 55, 65)],
+        "paint": [(130, 125, 120), (60, 50, 45), (70, 70, 120), (110, 85, 60), (165, 165, 165)],
+        "glass": [(130, 130, 125)], "tyre": [(30, 30, 30)], "lamp": [(90, 140, 250)], "skin": [(110, 130, 160), (70, 85, 110)],
+        "shirt": [(60, 55, 55), (80, 75, 110), (100, 90, 70), (120, 120, 120), (70, 90, 80)],
+        "trousers": [(60, 50, 45), (45, 45, 50)], "pole": [(70, 75, 80), (95, 95, 95)],
+        "plate": [(65, 65, 150), (130, 95, 70), (80, 150, 165)], "bin": [(80, 85, 70)]},
+    horizon_sky=(180, 195, 212), haze=((178, 190, 204), (0.010, 0.030)), light=(0.9, 1.15), cast=(0.9, 0.98, 1.06), gamma=0.95,
+    texture={"leaves": 0.35, "grass": 0.25, "facade": 0.15, "asphalt": 0.2, "pavement": 0.15}, grain=8, blur=0.7, vignette=0.25)
+
+LOOKS = {"source": _SOURCE, "target": _TARGET}
+
+
+def paint(parts, look, generator):
+    """(image, label) of a scene: (96, 160, 3) uint8 BGR and (96, 160) uint8 train ids.
+
+    parts: from toy_scene.make_scene; generator: a numpy Generator of which only random() is used.
+    """
+    # One polygon fill a part: three channels of colour, and in the fourth the number of a combination of class, depth
+    # and material that the steps below look up.
+    canvas = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    kinds, trains, hazes, textures = {}, [], [], []
+    for part in parts:
+        key = part.train, part.depth, part.material in look.texture and part.material
+        if key not in kinds:
+            kinds[key] = len(kinds)
+            trains.append(part.train)
+            hazes.append(part.depth or 0)
+            textures.append(look.texture.get(part.material, 0))
+        colours = look.palettes[part.material]
+        colour = colours[int(part.pick * len(colours))]
+        filled = [min(channel * part.shade, 255) for channel in colour] + [kinds[key]]
+        cv2.fillPoly(canvas, [np.round(part.points * (1 << _SHIFT)).astype(np.int32)], filled, cv2.LINE_8, _SHIFT)
+    kind = canvas[:, :, 3]
+    label = np.array(trains, np.uint8)[kind]
+    image = canvas[:, :, :3].astype(np.float32)
+    _fade_sky(image, label, look)
+    image *= 1 + np.array(textures, np.float32)[kind][:, :, None] * _blotches(generator)[:, :, None]
+    _add_haze(image, _depth(parts, np.array(hazes, np.float32)[kind]), look, generator)
+    return _photograph(image, look, generator), label
+
+
+def _fade_sky(image, label, look):
+    share = np.linspace(0, 1.6, HEIGHT, dtype=np.float32)[:, None, None].clip(0, 1)
+    sky = (label == 0)[:, :, None]
+    np.copyto(image, image * (1 - share) + np.array(look.horizon_sky, np.float32) * share, where=sky)
+
+
+def _blotches(generator):
+    """Smooth noise in -1..1, (H, W) float32, of two sizes."""
+    coarse, fine = (cv2.resize(generator.random((HEIGHT // step, WIDTH // step), np.float32) * 2 - 1, (WIDTH, HEIGHT))
+                    for step in (8, 2))
+    return 0.5 * (coarse + fine)
+
+
+def _depth(parts, depth):
+    """Metres a pixel; flat ground (depth 0 so far) from its row."""
+    horizon = min(part.points[:, 1].min() for part in parts if part.depth is None)
+    rows = np.arange(HEIGHT, dtype=np.float32)[:, None] - np.float32(horizon) + 1.5
+    return np.where(depth > 0, depth, 150 / np.maximum(rows, 1.5))
+
+
+def _add_haze(image, depth, look, generator):
+    colour, (thin, thick) = look.haze
+    share = 1 - np.exp(-depth * np.float32(thin + (thick - thin) * generator.random()))
+    image += share[:, :, None] * (np.array(colour, np.float32) - image)
+
+
+def _photograph(image, look, generator):
+    """Light, colour cast, lens and sensor: float (H, W, 3) to uint8."""
+    low, high = look.light
+    factor = (low + (high - low) * generator.random()) * np.array(look.cast) * (1 + 0.06 * (generator.random(3) - 0.5))
+    image = cv2.GaussianBlur(image, (0, 0), look.blur)
+    y, x = np.ogrid[-1:1:HEIGHT * 1j, -1:1:WIDTH * 1j]
+    image *= (factor * (1 - look.vignette * ((x * x + y * y) / 2)[:, :, None])).astype(np.float32)
+    image = 255 * np.clip(image / 255, 0, 1) ** np.float32(1 / look.gamma)
+    noise = generator.random((2,) + image.shape, np.float32)
+    image += look.grain * 2.45 * (noise[0] - noise[1])  # triangular, with the grain as its standard deviation
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
