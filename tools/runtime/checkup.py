@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from tools.runtime import cpu, places
-from tools.runtime.enter import SETUP, in_private_runtime, python_has_caffe, python_command
+from tools.runtime.enter import REBUILD, SETUP, in_private_runtime, python_command, python_has_caffe
 from tools.runtime.environment import runtime_environment
 from tools.runtime.setup import is_current
 
@@ -30,7 +30,7 @@ def examine():
                        % (sys.executable, places.prefix()), SETUP)
         return
     yield _ok("runtime", kind)
-    if repair == SETUP + " --rebuild" and not is_current(places.prefix()):
+    if repair == REBUILD and not is_current(places.prefix()):
         yield Finding("runtime", "made by another version of the set-up", "note", SETUP)
     yield from _modules(repair)
     yield from _engine(repair)
@@ -42,7 +42,7 @@ def runtime_kind():
     if python_has_caffe() and not in_private_runtime():
         return "the running Python, %s" % sys.executable, CONDA
     if places.is_ready(places.prefix()):
-        return "private, %s" % places.prefix(), SETUP + " --rebuild"
+        return "private, %s" % places.prefix(), REBUILD
     return None, None
 
 

@@ -9,6 +9,7 @@ from tools.runtime import places
 from tools.runtime.environment import runtime_environment
 
 SETUP = "python tools/setup_caffe.py"
+REBUILD = SETUP + " --rebuild"
 
 
 def in_private_runtime():
@@ -88,12 +89,14 @@ def _own_arguments():
 def _require(folder):
     if not places.is_ready(folder):
         _give_up("Caffe is not set up: this Python (%s) cannot import it and there is no finished runtime in %s"
-                 % (sys.executable, folder))
+                 % (sys.executable, folder), SETUP)
+    if places.loader(folder) is None:
+        _give_up("the runtime in %s is damaged: its dynamic loader is gone" % folder, REBUILD)
 
 
-def _give_up(what):
+def _give_up(what, fix):
     """Ends the process as run_command would: these functions run before a command's main()."""
-    sys.stderr.write("error: %s\n" % InputError(what, fix=SETUP))
+    sys.stderr.write("error: %s\n" % InputError(what, fix=fix))
     sys.exit(INPUT_ERROR)
 
 
@@ -103,4 +106,4 @@ def _exec(argv, env):
     try:
         os.execvpe(argv[0], argv, env)
     except OSError as problem:
-        _give_up("cannot start %s: %s" % (argv[0], problem.strerror))
+        _give_up("cannot start %s: %s" % (argv[0], problem.strerror), REBUILD)

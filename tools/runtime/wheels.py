@@ -1,5 +1,6 @@
 """Python packages of the private runtime: wheels from the user's own pip index, pinned by hash."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,14 +43,11 @@ def locked(path=LOCK):
         line = line.split("#", 1)[0].strip()
         if not line:
             continue
-        words = line.split()
-        project, equals, version = words[0].partition("==")
-        digest = words[1][len("--hash=sha256:"):] if len(words) == 2 else ""
-        if not (equals and version and words[1].startswith("--hash=sha256:") and len(digest) == 64
-                and set(digest) <= set("0123456789abcdef")):
+        match = re.fullmatch(r"([\w.-]+)==(\S+)\s+--hash=sha256:([0-9a-f]{64})", line)
+        if not match:
             raise InputError("%s: expected 'project==version --hash=sha256:<64 digits>', found '%s'" % (path, line),
                              fix="git checkout -- %s" % path)
-        found[project] = (version, digest)
+        found[match.group(1)] = match.group(2, 3)
     return found
 
 
