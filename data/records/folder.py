@@ -1,0 +1,92 @@
+"""A user's own data set: list files and a class table in a folder. Format: data/README.md."""
+import os
+
+import numpy as np
+
+from data.errors import InputError
+from data.label_spaces import IGNORED, LabelSpace
+from data.lists import read_list
+from data.record import Frame, Record
+
+_COLUMNS = "IDS NAME RED GREEN BLUE, as in `7,8 road 128 64 128`, or IDS ignored"
+
+
+def list_frames(folder, split, options):
+    """Line n of SPLIT_images.txt with line n of SPLIT_labels.txt, where that list exists."""
+    folder = _place(folder, options)
+    images = _paths(os.path.join(folder, split + "_images.txt"))
+    labels_file = os.path.join(folder, split + "_labels.txt")
+    if not os.path.exists(labels_file):
+        return [Frame(os.path.basename(image), image, None, line) for image, line in images]
+    labels = _paths(labels_file)
+    if len(labels) != len(images):
+        raise InputError("%s lists %d labels for the %d images of %s_images.txt; line n belongs to line n"
+                         % (labels_file, len(labels), len(images), split))
+    return [Frame(os.path.basename(image), image, label, line) for (image, line), (label, _) in zip(images, labels)]
+
+
+def open_space(folder, options):
+    """(LabelSpace, table, mean) from classes.txt and, where it is there, mean.txt (three numbers: blue green red)."""
+    folder = _place(folder, options)
+    path = os.path.join(folder, "classes.txt")
+    names, colours, table = [], [], {}
+    for text, where in read_list(path):
+        ids, train = _class_line(text, where, len(names))
+        for stored in ids:
+            if table.setdefault(stored, train[0]) != train[0]:
+                raise InputError("%s: id %d has a class already" % (where, stored))
+        if train[0] != IGNORED:
+            names.append(train[1])
+            colours.append(train[2])
+    if not 1 <= len(names) <= 250 or len(set(names)) < len(names):
+        raise InputError("%s: %d classes with %d names; 1 to 250 different ones are expected"
+                         % (path, len(names), len(set(names))))
+    return LabelSpace("folder", tuple(names), np.array(colours, np.uint8)), table, _mean(folder)
+
+
+def _class_line(text, where, number):
+    """(stored ids, (train id, name, colour)) of one line."""
+    parts = text.split()
+    try:
+        ids = [int(part) for part in parts[0].split(",")]
+        if parts[1:] == ["ignored"]:
+            train = (IGNORED, "ignored", None)
+        else:
+            colour = [int(part) for part in parts[-3:]]
+            train = (number, " ".join(parts[1:-3]), colour)
+            if not train[1] or not all(0 <= channel <= 255 for channel in colour):
+                raise ValueError
+    except (ValueError, IndexError):
+        raise InputError("%s: %r; expected %s" % (where, text, _COLUMNS)) from None
+    if not all(0 <= stored <= 255 for stored in ids):
+        raise InputError("%s: ids have to be from 0 to 255, found %s" % (where, parts[0]))
+    return ids, train
+
+
+def _mean(folder):
+    path = os.path.join(folder, "mean.txt")
+    if not os.path.exists(path):
+        return None
+    (text, where), = read_list(path)[:1]
+    try:
+        mean = [float(part) for part in text.split()]
+        if len(mean) != 3 or not all(0 <= channel <= 255 for channel in mean):
+            raise ValueError
+    except ValueError:
+        raise InputError("%s: %r; expected three numbers from 0 to 255: blue green red" % (where, text)) from None
+    return mean
+
+
+def _place(folder, options):
+    # An absolute `path` stands for itself, a relative one lies below the data root, beside the other data sets.
+    return os.path.join(os.path.dirname(folder), options["path"])
+
+
+def _paths(list_file):
+    """[(path, where)]; relative paths start at the list file's folder."""
+    return [(os.path.join(os.path.dirname(list_file), text), where) for text, where in read_list(list_file)]
+
+
+RECORDS = (
+    Record(name="folder", folder="folder", mean=(103.53, 116.28, 123.675),  # ImageNet's, which the initial weights expect
+           tables={}, splits=("train", "val"), options={"path": "folder"}, list_frames=list_frames, open_space=open_space),)
