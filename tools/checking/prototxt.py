@@ -12,12 +12,14 @@ from data.errors import InputError
 MAX_BYTES = 2 * 1024 * 1024
 
 _NO_FIELD = re.compile(r'Message type "([\w.]+)" has no field named "([^"]*)"')
+_TWICE = re.compile(r'should not have multiple "([^"]*)" fields')
 _NO_VALUE = re.compile(r'Enum type "([\w.]+)" has no value named "?([^".]*)"?')
 
 
 def near(word, names, count=3):
     """'; did you mean "a" or "b"?', or '' when nothing in `names` resembles `word`."""
-    found = difflib.get_close_matches(str(word), [str(n) for n in names], count, 0.6)
+    by_lower = {str(name).lower(): str(name) for name in names}
+    found = [by_lower[n] for n in difflib.get_close_matches(str(word).lower(), by_lower, count, 0.6)]
     return "; did you mean %s?" % " or ".join('"%s"' % f for f in found) if found else ""
 
 
@@ -97,6 +99,9 @@ def _explain(detail, descriptor):
         return 'unknown field "%s" in %s%s' % (
             field.group(2), owner.name,
             near(field.group(2), names) or "; expected one of: %s" % ", ".join(sorted(names)))
+    twice = _TWICE.search(detail)
+    if twice:
+        return '"%s" is given twice; expected once' % twice.group(1)
     value = _NO_VALUE.search(detail)
     if value:
         owner = descriptor.file.pool.FindEnumTypeByName(value.group(1))

@@ -106,8 +106,9 @@ def _with_state(named, phase, state, path):
     return net
 
 
-def _fail(path, field, value, expected, fix=None):
-    raise InputError("%s: %s is %s; expected %s" % (path, field, value, expected), fix)
+def _fail(path, field, value, expected):
+    shown = "%g" % value if isinstance(value, float) else value
+    raise InputError("%s: %s is %s; expected %s" % (path, field, shown, expected))
 
 
 def _check_numbers(solver, path):
