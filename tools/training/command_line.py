@@ -2,11 +2,12 @@
 import os
 import signal
 import sys
+import time
 
 from tools.checking.rehearsal import rehearse_solver
 from tools.checking.solver import load_nets, load_solver
 from tools.runtime.places import ROOT
-from tools.training import manifest, options as command_options, record as records, run_folder
+from tools.training import manifest, options as command_options, record as records, run_folder, weights
 from tools.training.data_lists import data_lists
 from tools.training.engine import Engine
 from tools.training.lock import FolderLock
@@ -17,7 +18,10 @@ from tools.training.progress import Progress
 from tools.training.signals import Signals
 from tools.training.snapshots import Snapshots
 from tools.training.solver import output_folder, resolve, shown
-from tools.training.weights import check_present, making_commands
+from tools.training.watch import ClassifierWatch, FirstLossWatch
+
+#: Seconds between two drawings of the plot while a run goes on.
+PLOT_EVERY = 60
 
 
 def main(arguments=None):
@@ -28,71 +32,94 @@ def main(arguments=None):
     folder = output_folder(options)
     record = records.read_record(folder) if options.resume else None
     run_folder.recall_options(options, record)
+
+    # Everything that can be known to be wrong is found before anything is written.
     resolved = resolve(options)
     solver = load_solver(options.solver)
     train_net, test_nets = load_nets(solver, options.solver)
     # Paths in prototxts and param_strs are relative to the repository, as for stock Caffe there.
     os.chdir(ROOT)
-    commands = making_commands(options.solver)
-    if not manifest.read_manifest(folder):
-        check_present(resolved.param.weights, commands)
+    shapes = rehearse_solver(solver, train_net, test_nets, shown(options.solver))
     data = data_lists([train_net] + test_nets)
-    rehearse_solver(solver, train_net, test_nets, shown(options.solver))
+    entry = manifest.newest_complete(folder, say) if options.resume else None
+    reports = []
+    if entry is None:
+        commands = weights.making_commands(options.solver)
+        weights.check_present(resolved.param.weights, commands)
+        reports = weights.compare_all(resolved.param.weights, shapes)
+
     os.makedirs(folder, exist_ok=True)
     with FolderLock(folder):
         if record is None:
             run_folder.refuse_overwriting(folder)
-            record = records.new_record(options, resolved, data, records.describe_weights(
-                resolved.param.weights, commands))
+            record = records.new_record(options, resolved, data,
+                                        records.describe_weights(reports, commands))
         else:
             run_folder.refuse_difference(resolved, data, record)
         run_folder.write_prototxts(resolved)
-        return run(options, resolved, record)
+        return run(options, resolved, shapes, record, entry, reports)
 
 
-def run(options, resolved, record):
-    """One run in its locked, checked output folder; returns the exit code."""
-    folder = resolved.output
-    snapshots = Snapshots(folder, options.keep_snapshots)
-    engine = Engine(resolved, snapshots.partial)
-    entry = manifest.newest_complete(folder, say) if options.resume else None
-    if entry is not None:
-        snapshots.restore(engine, entry)
-        say("going on from iteration %d" % engine.iteration)
-    else:
-        if options.resume:
-            say("no complete snapshot yet: starting at iteration 0")
-        for path in resolved.param.weights:
-            engine.net.copy_from(path)
-        engine.seek()
-    if options.resume:
-        record["resumed"].append({"command": records.command(), "started": records.now(),
-                                  "iteration": engine.iteration, "versions": records.versions(),
-                                  "git": records.git_state()})
-    records.write_record(folder, record)
+def run(options, resolved, shapes, record, entry, reports):
+    """One run in its locked, checked output folder; returns the exit code.
 
-    log_path = os.path.join(folder, "log.jsonl")
-    log = Log(log_path, engine.iteration)
-    progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
-
-    def plot():
-        plot_log(read_log(log_path), os.path.join(folder, "plot.png"), resolved.name)
-
+    entry: the snapshot to go on from, or None; reports: what the initial weights fill.
+    """
+    snapshots = Snapshots(resolved.output, options.keep_snapshots)
     try:
-        with Signals(progress.say) as signals:
-            stopped = train(engine, snapshots, log, progress, signals, plot)
+        engine = Engine(resolved, snapshots.partial)
+        if entry is not None:
+            snapshots.restore(engine, entry)
+            say("going on from iteration %d" % engine.iteration)
+        else:
+            if options.resume:
+                say("no complete snapshot yet: starting at iteration 0")
+            weights.load(engine.net, reports, say)
+            engine.seek()
+        if options.resume:
+            records.add_resume(record, engine.iteration)
+        records.write_record(resolved.output, record)
+        stopped = watched_training(engine, resolved, snapshots, watches_for(shapes, reports))
     finally:
-        progress.close()
-        log.close()
         snapshots.close()
-    plot()
     if stopped is not None:
-        say("stopped by %s after %d iterations; go on with: python tools/train.py --solver %s%s "
+        say("stopped by %s after %d iterations; go on with:\n  python tools/train.py --solver %s%s "
             "--resume" % (signal.Signals(stopped).name, engine.iteration, shown(options.solver),
                           " --output %s" % shown(options.output) if options.output else ""))
         return 128 + stopped
-    say("done: %d iterations, in %s" % (engine.iteration, shown(folder)))
+    say("done: %d iterations, in %s" % (engine.iteration, shown(resolved.output)))
     return 0
+
+
+def watched_training(engine, resolved, snapshots, watches):
+    """The loop with its log, progress, plot and signals; what train() returns."""
+    log_path = os.path.join(resolved.output, "log.jsonl")
+    log = Log(log_path, engine.iteration)
+    progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
+    drawn = time.monotonic()
+
+    def plot(at_once=False):
+        nonlocal drawn
+        if at_once or time.monotonic() - drawn > PLOT_EVERY:
+            plot_log(read_log(log_path), os.path.join(resolved.output, "plot.png"), resolved.name)
+            drawn = time.monotonic()
+
+    try:
+        with Signals(progress.say) as signals:
+            stopped = train(engine, snapshots, log, progress, signals, watches, plot)
+        plot(at_once=True)
+    finally:
+        progress.close()
+        log.close()
+    return stopped
+
+
+def watches_for(shapes, reports):
+    """The watches of a run: the first loss only where layer `final` starts from its filler."""
+    watches = [ClassifierWatch()]
+    if "final" in weights.left_initial(reports, shapes):
+        watches.append(FirstLossWatch(shapes.parameters["final"][0][0]))
+    return watches
 
 
 def say(text):

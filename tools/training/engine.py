@@ -55,19 +55,20 @@ class Engine:
         Raises guards.NotFinite and whatever a Python layer raised; the weights are then
         those before the step.
         """
-        self._seed_generators()
+        self.seed_generators()
         self._sums = {}
         self.solver.step(1)
         return {name: value / self.param.iter_size for name, value in self._sums.items()}
 
     def forward(self):
         """The train net's forward pass alone, as Caffe does once after the last update."""
-        self._seed_generators()
+        self.seed_generators()
         self._sums = {}
         self.net.forward()
         return dict(self._sums)
 
-    def _seed_generators(self):
+    def seed_generators(self):
+        """Makes what this iteration draws a function of (seed, iteration)."""
         seed = step_seed(self.seed, self.iteration)
         caffe.set_random_seed(seed)
         np.random.seed(seed)

@@ -5,19 +5,18 @@ import time
 
 from tools.training import guards, schedule
 from tools.training.testing import run_tests
-from tools.training.watch import ClassifierWatch
 
 
-def train(engine, snapshots, log, progress, signals, on_snapshot):
+def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
     """Trains until max_iter or a signal; returns the signal's number, or None at max_iter.
 
     Order within iteration i, as in Caffe: test, forward and backward (iter_size times),
     display, update; then i + 1 updates are done and a snapshot may be due.
-    on_snapshot() is called after each one. Raises InputError from guards, data and disk.
+    watches: see(iteration, values) returns a warning or None. on_snapshot() is called after
+    each snapshot. Raises InputError from guards, data and disk.
     """
     param, saved = engine.param, engine.iteration
     window = collections.deque(maxlen=param.average_loss)
-    watch = ClassifierWatch()
     started, since = time.monotonic(), engine.iteration
 
     def save():
@@ -61,8 +60,7 @@ def train(engine, snapshots, log, progress, signals, on_snapshot):
             display(iteration, values)
         progress.advance()
         progress.show(mean(window))
-        warning = watch.see(values)
-        if warning:
+        for warning in filter(None, [watch.see(iteration, values) for watch in watches]):
             log.write("note", iteration, text=warning)
             progress.say("warning: " + warning)
         if schedule.snapshots_at(param, engine.iteration) or signals.snapshot:

@@ -13,7 +13,7 @@ import caffe
 from data.errors import InputError
 from tools.runtime.places import ROOT
 from tools.training.files import replace_file, sha256
-from tools.training.solver import absolute, shown
+from tools.training.solver import shown
 
 NAME = "record.json"
 
@@ -21,7 +21,7 @@ NAME = "record.json"
 def new_record(options, resolved, data, initial):
     """The record of a run that starts.
 
-    data: what data_lists() found; initial: [{"file", "sha256", "made_by"}] of the weights.
+    data: what data_lists() found; initial: what describe_weights() found.
     """
     with open(options.solver, encoding="utf-8") as file:
         solver_text = file.read()
@@ -42,10 +42,20 @@ def new_record(options, resolved, data, initial):
     }
 
 
-def describe_weights(paths, commands):
-    """[{"file", "sha256", "made_by"}] of caffemodels; commands: {path: command or None}."""
-    return [{"file": shown(path), "sha256": sha256(absolute(path)), "made_by": commands.get(path)}
-            for path in paths]
+def describe_weights(reports, commands):
+    """[{"file", "sha256", "made_by", "loaded", "skipped"}] of the initial weights' reports.
+
+    commands: {path as in the solver: command that makes it}.
+    """
+    return [{"file": shown(report.path), "sha256": sha256(report.path),
+             "made_by": commands.get(shown(report.path)),
+             "loaded": report.loaded, "skipped": report.skipped} for report in reports]
+
+
+def add_resume(record, iteration):
+    """Notes that the run goes on from this iteration, and with what."""
+    record["resumed"].append({"command": command(), "started": now(), "iteration": iteration,
+                              "versions": versions(), "git": git_state()})
 
 
 def read_record(folder):

@@ -5,31 +5,34 @@ Caffe writes its two files in place and aborts the process when the disk is full
 1. The space is claimed first: a full disk is noticed while nothing is at stake.
 2. Caffe writes into the folder `partial/`, on the CPU from a forked child, whose abort
    harms nobody (a GPU's memory cannot be read from a fork, so there Caffe writes itself).
-3. Both files are checked to be whole messages, brought to the disk and hashed.
+3. Both files are read back and compared with the net, brought to the disk and hashed.
 4. They are renamed into place, and only then listed in the manifest.
 
 A kill at any moment leaves the snapshots that were listed before.
 """
-import errno
 import os
 import shutil
 
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
+from tools.checking.caffemodel import read_caffemodel, read_solverstate
 from tools.checking.child import run_in_child
 from tools.checking.glog import fatal_message
+from tools.checking.shapes import shapes_of
+from tools.checking.weights import compare, require_match
 from tools.training import manifest
 from tools.training.files import sync_file, sync_folder
 from tools.training.solver import shown
-from tools.training.wire import append_string, is_whole_message
+from tools.training.wire import append_string
 
 #: Seconds that writing may take on a slow network disk before it counts as hanging.
 SLOWEST_WRITE = 3600
-#: Copies of the parameters in a solver's history.
+#: Copies of the parameters in a solver's history, where it is not one.
 HISTORY = {"AdaDelta": 2, "Adam": 2}
 #: Room for names and shapes beside the parameters, in bytes.
 OVERHEAD = 1 << 20
+LEARNED_NET = caffe_pb2.SolverState.LEARNED_NET_FIELD_NUMBER
 
 
 class Snapshots:
@@ -58,72 +61,77 @@ class Snapshots:
             files = self._write(engine)
             for path in files:
                 sync_file(path)
-            entry = {"iteration": engine.iteration,
-                     "model": manifest.describe(files[0]), "state": manifest.describe(files[1])}
+            model, state = map(manifest.describe, files)
             for path in files:
                 os.replace(path, os.path.join(self.folder, os.path.basename(path)))
             sync_folder(self.folder)
-            self._list(entry)
-        except OSError as problem:
+            return self._list({"iteration": engine.iteration, "model": model, "state": state})
+        except (OSError, InputError) as problem:
             for name in os.listdir(self.partial):
                 os.unlink(os.path.join(self.partial, name))
             raise InputError(
                 "the snapshot of iteration %d cannot be written to %s: %s"
-                % (engine.iteration, shown(self.folder), problem.strerror),
+                % (engine.iteration, shown(self.folder), getattr(problem, "strerror", None) or problem),
                 "The earlier snapshots are intact. Make room, then go on with --resume.") from None
-        return entry
 
     def restore(self, engine, entry):
-        """Puts the engine into a listed snapshot's state, data position included."""
-        state = os.path.join(self.folder, entry["state"]["name"])
+        """Puts the engine into a listed snapshot's state, data position included.
+
+        InputError when Caffe does not take the files (they are as listed, but not this net's).
+        """
         model = os.path.join(self.folder, entry["model"]["name"])
         # The state names its model by the path it had when written, and the folder may have moved.
         copy = os.path.join(self.partial, "restored.solverstate")
-        shutil.copyfile(state, copy)
-        append_string(copy, caffe_pb2.SolverState.LEARNED_NET_FIELD_NUMBER, model)
+        try:
+            shutil.copyfile(os.path.join(self.folder, entry["state"]["name"]), copy)
+            append_string(copy, LEARNED_NET, model)
+        except OSError as problem:
+            raise InputError("the snapshot of iteration %d cannot be copied aside in %s: %s" % (
+                entry["iteration"], shown(self.folder), problem.strerror)) from None
+        if not engine.on_gpu:
+            _in_child(lambda: engine.solver.restore(copy) or engine.iteration,
+                      "Caffe does not take the snapshot of iteration %d" % entry["iteration"])
         engine.solver.restore(copy)
         os.unlink(copy)
         engine.seek()
 
     def _write(self, engine):
+        shapes, failed = shapes_of(engine.net), "Caffe could not write it"
         if engine.on_gpu:
             files = engine.caffe_snapshot()
         else:
-            outcome = run_in_child(engine.caffe_snapshot, SLOWEST_WRITE)
-            if outcome.value is None:
-                raise OSError(errno.EIO, "Caffe could not write it: %s" % (
-                    outcome.exception or fatal_message(outcome.stderr) or "no reason given"))
-            files = outcome.value
+            files = _in_child(engine.caffe_snapshot, failed)
         model, state = files
-        append_string(state, caffe_pb2.SolverState.LEARNED_NET_FIELD_NUMBER,
-                      shown(os.path.join(self.folder, os.path.basename(model))))
-        for path in files:
-            if not is_whole_message(path):
-                raise OSError(errno.EIO, "%s was cut off" % os.path.basename(path))
-        if os.path.getsize(model) < parameter_bytes(engine):
-            raise OSError(errno.EIO, "%s is too short" % os.path.basename(model))
+        append_string(state, LEARNED_NET, shown(os.path.join(self.folder, os.path.basename(model))))
+
+        def read_back():
+            require_match(compare(shapes, read_caffemodel(model)), complete=True)
+            return read_solverstate(state).iteration
+
+        # in a child for the sake of memory: reading takes twice the file's size
+        if _in_child(read_back, failed) != engine.iteration:
+            raise InputError("its solverstate has another iteration")
         return files
 
     def _list(self, entry):
         """Adds the entry to the manifest, and deletes what is not to be kept any longer."""
         entries = [old for old in manifest.read_manifest(self.folder)
-                   if old["iteration"] != entry["iteration"]] + [entry]
+                   if old["iteration"] != entry["iteration"]]
+        entries = sorted(entries + [entry], key=lambda listed: listed["iteration"])
         kept = entries[-self._keep:] if self._keep else entries
         manifest.write_manifest(self.folder, kept)
         for old in entries[:len(entries) - len(kept)]:
             for part in ("model", "state"):
                 _unlink(os.path.join(self.folder, old[part]["name"]))
-
-
-def parameter_bytes(engine):
-    """Bytes of the net's parameters: 4 each."""
-    return 4 * sum(blob.count for blobs in engine.net.params.values() for blob in blobs)
+        return entry
 
 
 def snapshot_bytes(engine):
-    """Upper estimate of the bytes of a snapshot's two files."""
+    """Upper estimate of the bytes of a snapshot's two files: parameters of 4 bytes each,
+    their history, their gradients where the solver asks for snapshot_diff."""
+    count = sum(blob.count for blobs in engine.net.params.values() for blob in blobs)
     copies = 1 + HISTORY.get(engine.param.type, 1) + int(engine.param.snapshot_diff)
-    return copies * parameter_bytes(engine) + OVERHEAD
+    return 4 * count * copies + OVERHEAD
 
 
 def claim_space(folder, size):
@@ -134,6 +142,17 @@ def claim_space(folder, size):
             os.posix_fallocate(file.fileno(), 0, size)
     finally:
         _unlink(path)
+
+
+def _in_child(function, failed):
+    """function()'s value, computed in a forked child; InputError("<failed>: why") if that dies."""
+    outcome = run_in_child(function, SLOWEST_WRITE)
+    if outcome.error is not None:
+        raise outcome.error
+    if outcome.value is None:
+        raise InputError("%s: %s" % (failed, outcome.exception or fatal_message(outcome.stderr)
+                                     or "its process ended without a word"))
+    return outcome.value
 
 
 def _unlink(path):

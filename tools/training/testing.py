@@ -9,6 +9,7 @@ def run_tests(engine):
     Returns [{output blob: mean over the batches}] by test net, with "loss" where the solver
     asks for test_compute_loss. Tests serve consecutive batches, as a function of the iteration.
     """
+    engine.seed_generators()
     results = []
     for net, batches in zip(engine.test_nets, engine.param.test_iter):
         net.share_with(engine.net)

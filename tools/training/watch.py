@@ -10,20 +10,27 @@ CERTAIN = 0.98
 FIRST_LOSS_FACTOR = 1.5
 
 
-def first_loss_warning(loss, classes):
-    """A warning when the first segmentation loss is far from ln(classes), or None.
+class FirstLossWatch:
+    """Warns when the first segmentation loss is far above ln(classes).
 
     Only for a net whose prediction layer starts from small random values: its first
-    predictions are then nearly uniform.
+    predictions are then nearly uniform.  classes: their number.
     """
-    expected = math.log(classes)
-    if loss <= FIRST_LOSS_FACTOR * expected:
-        return None
-    return ("the first loss is %.3g; a healthy start with %d classes has about ln(%d) = %.2f. "
-            "Likely causes: the prediction layer's initialisation is too large (gaussian 0.001 "
-            "expected), the mean is not subtracted or not the initial weights' own, channels "
-            "are RGB instead of BGR, or inputs are 0..1 instead of 0..255."
-            % (loss, classes, classes, expected))
+
+    def __init__(self, classes):
+        self._classes = classes
+
+    def see(self, iteration, values):
+        """values: one iteration's outputs; returns a warning or None."""
+        loss = values.get("seg_loss")
+        expected = math.log(self._classes)
+        if iteration != 0 or loss is None or loss <= FIRST_LOSS_FACTOR * expected:
+            return None
+        return ("the first loss is %.3g; a healthy start with %d classes has about ln(%d) = %.2f. "
+                "Likely causes: the prediction layer's initialisation is too large (gaussian 0.001 "
+                "expected), the mean is not subtracted or is not that of the initial weights, "
+                "channels are RGB instead of BGR, or a layer before it has no initial weights."
+                % (loss, self._classes, self._classes, expected))
 
 
 class ClassifierWatch:
@@ -39,7 +46,7 @@ class ClassifierWatch:
         self._said = None
         self._count = 0
 
-    def see(self, values):
+    def see(self, _iteration, values):
         """values: one iteration's outputs; returns a warning or None."""
         if "domain_accuracy_source" not in values or "domain_accuracy_target" not in values:
             return None

@@ -12,6 +12,8 @@ import os
 import re
 
 from data.errors import InputError
+from tools.checking.caffemodel import read_caffemodel
+from tools.checking.weights import compare, report_lines, require_finite, require_match
 from tools.training.solver import absolute, shown
 
 MADE_BY = re.compile(r"#\s*initial weights, made by:\s*(.+?)\s*\n\s*weights:\s*[\"']([^\"']+)[\"']")
@@ -36,6 +38,33 @@ def check_present(paths, commands):
             raise InputError("the initial weights %s do not exist%s" % (path, _others(path)),
                              "Make them with: %s" % commands[path] if path in commands
                              else "Name others with --weights.")
+
+
+def compare_all(paths, shapes):
+    """The WeightsReport of every caffemodel against the train net (shapes: its NetShapes).
+
+    InputError when one has a layer of another shape, or no layer of the net at all.
+    """
+    reports = [compare(shapes, read_caffemodel(absolute(path))) for path in paths]
+    for report in reports:
+        require_match(report)
+    return reports
+
+
+def left_initial(reports, shapes):
+    """Names of the layers with weights that no caffemodel fills, in the net's order."""
+    loaded = {name for report in reports for name in report.loaded}
+    return [name for name, own in shapes.parameters.items()
+            if own and name not in loaded and name not in shapes.fixed]
+
+
+def load(net, reports, tell):
+    """Loads the caffemodels into a caffe.Net by layer names; tell(line) hears what loaded."""
+    for report in reports:
+        net.copy_from(report.path)
+        require_finite(net, report.path)
+        for line in report_lines(report):
+            tell(line)
 
 
 def _others(path):
