@@ -19,7 +19,7 @@ class Look:
     palettes:     material -> its colours, of which a part picks one.
     horizon_sky:  the sky's colour at the horizon (the palette has the colour overhead).
     haze:         (colour, range of the attenuation per metre).
-    light:        range of brightness factors; cast: factor a channel; gamma: of the camera.
+    light:        range of brightness factors; cast: factor a channel.
     texture:      material -> amplitude of blotches, as a share of its brightness; grain: sensor noise, grey levels.
     blur:         sigma of the optics in pixels; vignette: share of the light lost in the corners.
     """
@@ -29,7 +29,6 @@ class Look:
     haze: tuple
     light: tuple
     cast: tuple
-    gamma: float
     texture: dict
     grain: float
     blur: float
@@ -48,23 +47,23 @@ _SOURCE = Look(
         "shirt": [(50, 50, 220), (210, 110, 40), (60, 200, 230), (230, 230, 235), (90, 180, 60)],
         "trousers": [(110, 60, 35), (45, 45, 45)], "pole": [(95, 100, 100), (70, 75, 75)],
         "plate": [(40, 40, 215), (200, 85, 30), (45, 205, 240)], "bin": [(70, 110, 60)]},
-    horizon_sky=(245, 220, 185), haze=((245, 220, 185), (0.000, 0.004)), light=(0.92, 1.1), cast=(1.0, 1.0, 1.0), gamma=1.0,
+    horizon_sky=(245, 220, 185), haze=((245, 220, 185), (0.000, 0.004)), light=(0.92, 1.1), cast=(1.0, 1.0, 1.0),
     texture={"leaves": 0.15, "grass": 0.08, "facade": 0.03}, grain=3, blur=0.4, vignette=0.0)
 
 _TARGET = Look(
     palettes={
-        "sky": [(178, 180, 186), (165, 172, 190), (185, 180, 178)],
+        "sky": [(205, 185, 165), (200, 190, 178), (190, 170, 150)],
         "facade": [(140, 125, 110), (125, 125, 120), (160, 155, 140), (105, 105, 100), (150, 130, 125)],
-        "window": [(150, 165, 170), (70, 65, 60), (110, 180, 210)], "grass": [(75, 125, 140), (80, 115, 120)],
+        "window": [(150, 165, 170), (70, 65, 60), (110, 180, 210)], "grass": [(70, 130, 125), (75, 120, 110)],
         "pavement": [(120, 118, 112), (110, 112, 112)], "curb": [(135, 135, 130)], "asphalt": [(82, 74, 68), (92, 82, 75)],
-        "marking": [(170, 175, 175)], "leaves": [(45, 100, 140), (50, 90, 105), (40, 115, 165)], "trunk": [(45, 55, 65)],
+        "marking": [(170, 175, 175)], "leaves": [(45, 105, 125), (50, 100, 90), (40, 115, 155)], "trunk": [(45, 55, 65)],
         "paint": [(130, 125, 120), (60, 50, 45), (70, 70, 120), (110, 85, 60), (165, 165, 165)],
         "glass": [(130, 130, 125)], "tyre": [(30, 30, 30)], "lamp": [(90, 140, 250)], "skin": [(110, 130, 160), (70, 85, 110)],
         "shirt": [(60, 55, 55), (80, 75, 110), (100, 90, 70), (120, 120, 120), (70, 90, 80)],
         "trousers": [(60, 50, 45), (45, 45, 50)], "pole": [(70, 75, 80), (95, 95, 95)],
         "plate": [(65, 65, 150), (130, 95, 70), (80, 150, 165)], "bin": [(80, 85, 70)]},
-    horizon_sky=(180, 195, 212), haze=((178, 190, 204), (0.010, 0.030)), light=(0.9, 1.15), cast=(0.9, 0.98, 1.06), gamma=0.95,
-    texture={"leaves": 0.35, "grass": 0.25, "facade": 0.15, "asphalt": 0.2, "pavement": 0.15}, grain=8, blur=0.7, vignette=0.25)
+    horizon_sky=(196, 200, 208), haze=((192, 196, 202), (0.008, 0.025)), light=(0.9, 1.15), cast=(0.92, 0.98, 1.04),
+    texture={"leaves": 0.35, "grass": 0.25, "facade": 0.15, "asphalt": 0.2, "pavement": 0.15}, grain=7, blur=0.7, vignette=0.25)
 
 LOOKS = {"source": _SOURCE, "target": _TARGET}
 
@@ -77,6 +76,7 @@ def paint(parts, look, generator):
     # One polygon fill a part: three channels of colour, and in the fourth the number of a combination of class, depth
     # and material that the steps below look up.
     canvas = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    corners = np.round(np.concatenate([part.points for part in parts]) * (1 << _SHIFT)).astype(np.int32)
     kinds, trains, hazes, textures = {}, [], [], []
     for part in parts:
         key = part.train, part.depth, part.material in look.texture and part.material
@@ -88,7 +88,8 @@ def paint(parts, look, generator):
         colours = look.palettes[part.material]
         colour = colours[int(part.pick * len(colours))]
         filled = [min(channel * part.shade, 255) for channel in colour] + [kinds[key]]
-        cv2.fillPoly(canvas, [np.round(part.points * (1 << _SHIFT)).astype(np.int32)], filled, cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(canvas, [corners[:len(part.points)]], filled, cv2.LINE_8, _SHIFT)
+        corners = corners[len(part.points):]
     kind = canvas[:, :, 3]
     label = np.array(trains, np.uint8)[kind]
     image = canvas[:, :, :3].astype(np.float32)
@@ -100,8 +101,7 @@ def paint(parts, look, generator):
 
 def _fade_sky(image, label, look):
     share = np.linspace(0, 1.6, HEIGHT, dtype=np.float32)[:, None, None].clip(0, 1)
-    sky = (label == 0)[:, :, None]
-    np.copyto(image, image * (1 - share) + np.array(look.horizon_sky, np.float32) * share, where=sky)
+    image += (share * (label == 0)[:, :, None]) * (np.array(look.horizon_sky, np.float32) - image)
 
 
 def _blotches(generator):
@@ -131,7 +131,6 @@ def _photograph(image, look, generator):
     image = cv2.GaussianBlur(image, (0, 0), look.blur)
     y, x = np.ogrid[-1:1:HEIGHT * 1j, -1:1:WIDTH * 1j]
     image *= (factor * (1 - look.vignette * ((x * x + y * y) / 2)[:, :, None])).astype(np.float32)
-    image = 255 * np.clip(image / 255, 0, 1) ** np.float32(1 / look.gamma)
     noise = generator.random((2,) + image.shape, np.float32)
     image += look.grain * 2.45 * (noise[0] - noise[1])  # triangular, with the grain as its standard deviation
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+    return cv2.convertScaleAbs(np.maximum(image, 0))  # rounds, and stops at 255

@@ -26,8 +26,8 @@ Part = namedtuple("Part", "points material pick shade depth train")
 _STREETS = {
     # share, lanes' half width, pavement width (metres), storeys, houses, trees, people, cars, poles (probability or
     # largest number a side)
-    "downtown": dict(share=0.4, road=(3, 6), pavement=(2.0, 4.5), storeys=(2, 7), houses=0.9, trees=2, people=5, cars=3, poles=3),
-    "suburb": dict(share=0.4, road=(2.5, 4.5), pavement=(1.2, 2.5), storeys=(1, 3), houses=0.5, trees=5, people=2, cars=2, poles=2),
+    "downtown": dict(share=0.4, road=(3, 6), pavement=(2.5, 6), storeys=(2, 7), houses=0.9, trees=2, people=5, cars=3, poles=3),
+    "suburb": dict(share=0.4, road=(2.5, 4.5), pavement=(1.5, 3.5), storeys=(1, 3), houses=0.5, trees=5, people=2, cars=2, poles=2),
     "highway": dict(share=0.2, road=(6, 11), pavement=(0, 0), storeys=(1, 4), houses=0.15, trees=4, people=0, cars=5, poles=2),
 }
 
@@ -40,8 +40,8 @@ class _Camera:
 
     def see(self, points):
         """Pixels (n, 2) of points (n, 3) in metres."""
-        x, y, z = np.asarray(points, float).T
-        return np.stack([self.vanishing + self.focal * x / z, self.horizon + self.focal * (_EYE - y) / z], axis=1)
+        points = np.array(points)
+        return (points[:, :2] - (0, _EYE)) * (self.focal, -self.focal) / points[:, 2:] + (self.vanishing, self.horizon)
 
     def box(self, x, y, z, width, height):
         """An upright rectangle whose foot's centre is (x, y, z)."""
@@ -79,7 +79,8 @@ def make_scene(generator):
         for _ in range(count(street["trees"])):
             things.append(_tree(camera, draw, edge + sign * draw(pavement + 0.2, pavement + 3)))
         for _ in range(count(street["people"])):
-            things.append(_person(camera, draw, edge + sign * draw(0.2, max(pavement, 0.3))))
+            # One in four is crossing the street.
+            things.append(_person(camera, draw, draw(*edges) if draw(0, 1) < 0.25 else edge + sign * draw(0.2, pavement)))
         for _ in range(count(street["poles"])):
             things.append(_pole(camera, draw, edge + sign * draw(0.2, 0.7)))
         if draw(0, 1) < 0.15:
@@ -140,19 +141,20 @@ def _houses(camera, draw, wall, sign, storeys):
     for first, last, height, pick in reversed(rows):
         depth = (first * last) ** 0.5
 
-        def facade(z0, z1, y0, y1, material, brightness):
-            return Part(camera.see([(wall, y0, z0), (wall, y0, z1), (wall, y1, z1), (wall, y1, z0)]), material, pick,
-                        brightness, depth, _CLASS["building"])
+        def add(points, material, brightness):
+            parts.append(Part(points, material, pick, brightness, depth, _CLASS["building"]))
 
-        end = camera.see([(wall, 0, first), (wall + 14 * sign, 0, first), (wall + 14 * sign, height, first), (wall, height, first)])
-        parts.append(Part(end, "facade", pick, 0.8 * shade, depth, _CLASS["building"]))
-        parts.append(facade(first, last, 0, height, "facade", shade))
-        columns = max(1, int((last - first) / 3))
+        end = camera.see([(wall, 0.0, first), (wall + 14 * sign, 0, first), (wall + 14 * sign, height, first),
+                          (wall, height, first)])
+        add(end, "facade", 0.8 * shade)
+        columns, floors = max(1, int((last - first) / 3)), min(int(height / 3), 4)
         pitch = (last - first) / columns
-        for floor in range(min(int(height / 3), 4)):
-            for column in range(columns):
-                z0 = first + (column + 0.3) * pitch
-                parts.append(facade(z0, z0 + 0.45 * pitch, 3 * floor + 0.9, 3 * floor + 2.3, "window", shade))
+        rectangles = [(first, last, 0.0, height)]  # z from and to, y from and to: the facade, then its windows
+        rectangles += [(first + (column + 0.3) * pitch, first + (column + 0.75) * pitch, 3 * floor + 0.9, 3 * floor + 2.3)
+                       for floor in range(floors) for column in range(columns)]
+        corners = camera.see([(wall, y, z) for z0, z1, y0, y1 in rectangles for y, z in ((y0, z0), (y0, z1), (y1, z1), (y1, z0))])
+        for number in range(len(rectangles)):
+            add(corners[4 * number:4 * number + 4], "window" if number else "facade", shade)
     return parts
 
 
@@ -166,7 +168,7 @@ def _tree(camera, draw, x):
 
 
 def _person(camera, draw, x):
-    z, height, pick, shade = draw(3.2, 11), draw(1.5, 1.95), draw(0, 1), draw(0.8, 1.1)
+    z, height, pick, shade = draw(4, 11), draw(1.5, 1.95), draw(0, 1), draw(0.8, 1.1)
     width, stride = height * 0.34, height * draw(0.02, 0.12)
     return z, [
         _part(camera.box(x - stride, 0, z, width * 0.4, height * 0.5), "trousers", pick, shade, z, "person"),
@@ -176,7 +178,7 @@ def _person(camera, draw, x):
 
 
 def _car(camera, draw, x):
-    z, pick, shade, width = draw(5, 30), draw(0, 1), draw(0.85, 1.1), draw(1.7, 2.0)
+    z, pick, shade, width = 4 / draw(0.15, 0.9), draw(0, 1), draw(0.85, 1.1), draw(1.7, 2.0)  # most of them near
     shadow = camera.see([(x - width * 0.6, 0, z - 0.4), (x + width * 0.6, 0, z - 0.4), (x + width * 0.6, 0, z + 2.5),
                          (x - width * 0.6, 0, z + 2.5)])
     cabin = camera.see([(x - width * 0.47, 0.8, z), (x + width * 0.47, 0.8, z), (x + width * 0.36, 1.45, z), (x - width * 0.36, 1.45, z)])
@@ -192,11 +194,11 @@ def _car(camera, draw, x):
 
 
 def _pole(camera, draw, x):
-    z, height, pick, shade = draw(3.5, 13), draw(2.5, 6), draw(0, 1), draw(0.8, 1.1)
-    width = max(0.16, 3 * z / camera.focal)  # at least 3 pixels, or a net at 1/8 of the size cannot see it
+    z, height, pick, shade = draw(4, 11), draw(2.5, 6), draw(0, 1), draw(0.8, 1.1)
+    width = max(0.2, 4 * z / camera.focal)  # at least 4 pixels, or a net at 1/8 of the size cannot see it
     parts = [_part(camera.box(x, 0, z, width, height), "pole", pick, shade, z, "pole")]
     if draw(0, 1) < 0.6:
-        size = draw(0.7, 1.2)
+        size = draw(0.8, 1.3)
         plate = camera.blob(x, height, z, size, size) if draw(0, 1) < 0.5 else camera.box(x, height - size / 2, z, size, size)
         parts.append(_part(plate, "plate", draw(0, 1), 1, z, "pole"))
     return z, parts

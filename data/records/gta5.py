@@ -1,14 +1,14 @@
 """GTA5 (Richter et al. 2016): frames of a game with Cityscapes label ids, as palette PNGs.
 
-images/00001.png, labels/00001.png. Splits: a list file NAME.txt of the data set's folder (names without .png), or the
-published ones (train, val, test) from split.mat, or "all", every file of images/.
+images/00001.png, labels/00001.png. Splits: a list file NAME.txt of the data set's folder (names without .png), or "all",
+every file of images/; train, val and test also from the published split.mat.
 """
 import os
 from dataclasses import replace
 
 from data.errors import InputError
 from data.label_spaces import IGNORED
-from data.lists import read_names
+from data.listing import split_names
 from data.record import Frame, Record
 from data.tables import CITYSCAPES_IDS, CITYSCAPES_IDS_TO_CAMVID
 
@@ -17,36 +17,21 @@ LICENCE_PLATE = 34  # beside the Cityscapes ids
 
 def list_frames(folder, split, options):
     """The frames of a split, each with its label's path."""
+    published = os.path.join(folder, "split.mat")
+    if split in ("train", "val", "test") and os.path.exists(published) and not os.path.exists(os.path.join(folder, split + ".txt")):
+        names = _published(published, split)
+    else:
+        names = split_names(folder, split, "images", ".png")
     return [Frame(name, os.path.join(folder, "images", name + ".png"), os.path.join(folder, "labels", name + ".png"), line)
-            for name, line in _names(folder, split)]
-
-
-def _names(folder, split):
-    list_file, split_mat = os.path.join(folder, split + ".txt"), os.path.join(folder, "split.mat")
-    if os.path.exists(list_file):
-        return read_names(list_file)
-    if split == "all":
-        return _files(os.path.join(folder, "images"))
-    if os.path.exists(split_mat) and split in ("train", "val", "test"):
-        return _published(split_mat, split)
-    raise InputError("%s: no list file for the split %r" % (list_file, split),
-                     "write one name a line, without .png, or put the published split.mat beside images/")
-
-
-def _files(folder):
-    try:
-        names = sorted(name[:-4] for name in os.listdir(folder) if name.endswith(".png"))
-    except OSError as error:
-        raise InputError("%s: %s" % (folder, error.strerror)) from None
-    return [(name, "") for name in names]
+            for name, line in names]
 
 
 def _published(path, split):
     from scipy.io import loadmat  # only here: it is slow to import
 
     try:
-        ids = loadmat(path)[split + "Ids"].ravel()
-        return [("%05d" % number, "%s:%d" % (path, row)) for row, number in enumerate(ids, 1)]
+        numbers = loadmat(path)[split + "Ids"].ravel()
+        return [("%05d" % number, "%s:%d" % (path, row)) for row, number in enumerate(numbers, 1)]
     except Exception as error:  # loadmat raises many kinds on hostile files
         raise InputError("%s: not the published split file (%s)" % (path, error)) from None
 

@@ -1,0 +1,37 @@
+"""Frames of a split: from a list file, or whatever a folder holds."""
+import os
+
+from data.errors import InputError
+from data.lists import read_names
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+def split_names(folder, split, image_folder, ending):
+    """[(name, where)] of a split: the lines of <folder>/<split>.txt; without that file, "all" is every file of
+    <folder>/<image_folder>. Names are without the ending. Raises InputError where there is neither."""
+    list_file = os.path.join(folder, split + ".txt")
+    if split == "all" and not os.path.exists(list_file):
+        return [(name[:-len(ending)], "") for name in files_of(os.path.join(folder, image_folder), (ending,))]
+    if not os.path.exists(list_file):
+        raise InputError("%s: no such list file" % list_file,
+                         'write one name a line, without %s, or use the split "all"' % ending)
+    return read_names(list_file)
+
+
+def files_of(folder, endings=IMAGE_ENDINGS, below=False):
+    """Names of the files with those endings, sorted; with below=True also those in subfolders, as relative paths.
+
+    Raises InputError if the folder cannot be read or has none.
+    """
+    def stop(error):
+        raise InputError("%s: cannot be listed (%s)" % (error.filename, error.strerror)) from None
+
+    names = []
+    for place, folders, files in os.walk(folder, onerror=stop):
+        if not below:
+            folders.clear()
+        names += [os.path.relpath(os.path.join(place, name), folder) for name in files if name.lower().endswith(endings)]
+    if not names:
+        raise InputError("%s: no %s file in it" % (folder, " or ".join(endings)))
+    return sorted(names)

@@ -1,0 +1,22 @@
+"""Any folder of pictures without labels, as a target or to predict on: PNG and JPEG, subfolders included, by name."""
+import os
+
+from data.errors import InputError
+from data.label_spaces import SPACES
+from data.listing import files_of
+from data.record import Frame, Record
+
+
+def list_frames(folder, split, options):
+    """All pictures below the option `path` (relative to the data root, or absolute); the split is "all"."""
+    if split != "all":
+        raise InputError('frames has the split "all" alone, found %r' % split)
+    place = os.path.join(os.path.dirname(folder), options["path"])
+    return [Frame(os.path.splitext(name)[0], os.path.join(place, name)) for name in files_of(place, below=True)]
+
+
+RECORDS = (
+    Record(name="frames", folder="frames", splits=("all",), options={"path": "frames"},
+           tables={name: {} for name in SPACES},  # no labels; the space is only for the colours of predictions
+           mean=(103.53, 116.28, 123.675),  # ImageNet's, which the initial weights expect
+           list_frames=list_frames),)
