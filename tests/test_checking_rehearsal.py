@@ -131,7 +131,7 @@ def test_a_solver_is_built_with_all_its_nets(tmp_path):
 
 def test_the_rehearsal_writes_nothing_where_the_solver_would(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = write_solver(tmp_path, "snapshot: 1")
+    path = write_solver(tmp_path, 'snapshot: 1 snapshot_prefix: "not/made/yet"', without=("snapshot_prefix",))
     before = sorted(os.listdir(tmp_path))
     solver = load_solver(path)
     rehearse_solver(solver, *load_nets(solver, path), name=path)

@@ -119,6 +119,18 @@ def test_old_and_new_shapes_are_equal_exactly_when_caffe_says_so(tmp_path, own, 
     assert (report.mismatches == []) == caffe_takes_it
 
 
+@pytest.mark.parametrize("filler, lr_mult, fixed", [
+    ("bilinear", 0, ["up"]), ("bilinear", 1, []), ("gaussian", 0, [])])
+def test_only_a_layer_made_right_by_its_filler_is_fixed(tmp_path, filler, lr_mult, fixed):
+    text = NET + """layer { name: "up" type: "Deconvolution" bottom: "final" top: "up" param { lr_mult: %g }
+        convolution_param { num_output: 3 group: 3 kernel_size: 4 bias_term: false weight_filler { type: "%s" } } }
+        """ % (lr_mult, filler)
+    path = write_net(tmp_path, text)
+    shapes = rehearse_net(load_net(path), caffe.TRAIN, path)
+    report = compare(shapes, read_caffemodel(stored_model(tmp_path / "m.caffemodel", TINY)))
+    assert (report.fixed, report.initial) == (fixed, [] if fixed else ["up"])
+
+
 def test_nothing_in_common_is_an_error_that_lists_both_sides(tmp_path):
     path = stored_model(tmp_path / "m.caffemodel", CONTEXT)
     with pytest.raises(InputError, match="no layer of this net; its layers: ctx_conv1_1, ctx_final; the net's: conv, final"):
@@ -143,7 +155,7 @@ def broken(content):
     (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<!DOCTYPE html>", "web page"),
     (b"\x80\x02}q\x00.", "pickle"), (b"\xff" * 50, "truncated or altered"), (b'name: "net"', "caffemodel"),
     (broken([3])[:-2], "truncated or altered"), (broken([4]), "3 values of data for the shape [4], which has 4"),
-    (broken([-3]), "the shape [-3]"), (broken([2 ** 62, 2 ** 62]), "3 values"),
+    (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"), (broken([2 ** 62, 2 ** 62]), "3 values"),
     (caffe_pb2.NetParameter(name="x").SerializeToString(), "has no layer"),
     (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="a")]).SerializeToString(), "a net without blobs"),
     (broken([3]) * 2, 'layer "conv" is there twice')])

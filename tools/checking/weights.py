@@ -49,7 +49,7 @@ def _differences(name, own, stored):
 def _same(shape, blob):
     """Caffe's rule: an old 4-D shape equals one of at most 4 axes up to leading ones."""
     if blob.legacy:
-        return len(shape) <= 4 and (1,) * (4 - len(shape)) + tuple(shape) == blob.shape
+        return (1,) * (4 - len(shape)) + tuple(shape) == blob.shape
     return tuple(shape) == blob.shape
 
 
