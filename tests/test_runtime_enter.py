@@ -126,3 +126,31 @@ def test_tools_folder_does_not_shadow_the_standard_library(outside_python, repo_
     code = ("import sys; sys.path.insert(0, 'tools'); import _init_paths, test.support, os; "
             "print(os.path.dirname(test.__file__).endswith('tools'))")
     assert start(outside_python, "-c", code, cwd=repo_root).stdout == "False\n"
+
+
+@pytest.fixture
+def python_with_caffe(tmp_path):
+    """Environment of a Python that can import a module `caffe` (an empty one, elsewhere than the runtime's)."""
+    (tmp_path / "site" / "caffe").mkdir(parents=True)
+    (tmp_path / "site" / "caffe" / "__init__.py").write_text("")
+    return dict(os.environ, PYTHONPATH=str(tmp_path / "site"), CAFFE_PREFIX=str(tmp_path / "none"))
+
+
+def test_a_python_that_has_caffe_is_used_as_it_is(outside_python, python_with_caffe, script):
+    code = "print(os.getpid() == before, os.environ['PYTHONPATH'].split(os.pathsep)[0], 'site' in caffe.__file__)"
+    done = start(outside_python, script(code), env=python_with_caffe)
+    assert done.stdout.split() == ["True", places.ROOT, "True"], done.stderr
+
+
+def test_the_set_up_leaves_a_python_that_has_caffe_alone(outside_python, python_with_caffe, repo_root):
+    done = start(outside_python, "tools/setup_caffe.py", cwd=repo_root, env=python_with_caffe)
+    assert done.returncode == 0 and "nothing to set up" in done.stdout, done.stderr
+    assert not os.path.exists(python_with_caffe["CAFFE_PREFIX"])
+
+
+@needs_private
+def test_a_bare_folder_named_caffe_is_not_caffe(outside_python, script, tmp_path):
+    (tmp_path / "site" / "caffe").mkdir(parents=True)
+    env = dict(os.environ, PYTHONPATH=str(tmp_path / "site"))
+    done = start(outside_python, script("print(hasattr(caffe, 'Net'))"), env=env)
+    assert done.returncode == 0 and done.stdout == "True\n", done.stderr
