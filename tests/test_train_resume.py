@@ -1,0 +1,156 @@
+"""A run that was stopped, killed or moved ends with the same bytes as one that never was."""
+import glob
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+pytest.importorskip("caffe")
+
+from data.errors import InputError  # noqa: E402
+from tiny_training import entries, finish, model, net_text, start, train, write_run  # noqa: E402
+
+TOY = """name: "toy"
+layer { name: "data" type: "Python" top: "data" top: "label" python_param {
+  module: "layers.source_target_data" layer: "SourceTargetData"
+  param_str: '{"source": {"dataset": "toy", "split": "source_train[:5]"}, "target": '
+             '{"dataset": "toy", "split": "target_train[:7]"}, "source_images": 1, "target_images": 1, "crop": [16, 24], '
+             '"mean": [128, 128, 128], "workers": 1}' } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }
+layer { name: "final" type: "Convolution" bottom: "conv" top: "final"
+        convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "slice" type: "Slice" bottom: "final" top: "source" top: "target" slice_param { axis: 0 } }
+layer { name: "quiet" type: "Silence" bottom: "target" }
+layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "source" bottom: "label" top: "seg_loss"
+        loss_param { ignore_label: 255 } }
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """(solver, output) of the tiny run with dropout, iter_size 2 and lr steps, never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    solver = write_run(folder)
+    train(solver, folder / "out")
+    return solver, folder / "out"
+
+
+@pytest.mark.parametrize("stop", [1, 3, 6])
+def test_final_model_has_the_same_bytes_after_a_stop(tmp_path, whole, stop):
+    solver, out = whole
+    train(solver, tmp_path / "out", "--max-iter", stop)
+    train(solver, tmp_path / "out", "--max-iter", 8, "--resume")
+    assert model(tmp_path / "out", 8) == model(out, 8)
+
+
+def test_every_choice_depends_on_the_seed(tmp_path, whole):
+    train(whole[0], tmp_path / "out", "--seed", 6)
+    assert model(tmp_path / "out", 8) != model(whole[1], 8)
+
+
+def test_log_of_a_resumed_run_has_every_iteration_once(tmp_path, whole):
+    train(whole[0], tmp_path / "out", "--max-iter", 5)
+    os.unlink(tmp_path / "out" / "tiny_iter_5.caffemodel")
+    train(whole[0], tmp_path / "out", "--max-iter", 8, "--resume")
+    assert entries(tmp_path / "out", "snapshot") == entries(whole[1], "snapshot")
+    for mine, never_stopped in zip(entries(tmp_path / "out", "train"), entries(whole[1], "train")):
+        assert (mine["iteration"], mine["values"]) == (never_stopped["iteration"], never_stopped["values"])
+
+
+def test_resume_of_a_folder_that_has_moved_reads_its_own_model(tmp_path, whole):
+    train(whole[0], tmp_path / "before", "--max-iter", 4)
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    # the old place now holds other weights under the same name
+    shutil.copy(whole[1] / "tiny_iter_2.caffemodel", tmp_path / "before" / "tiny_iter_4.caffemodel")
+    text = (tmp_path / "after" / "solver.prototxt").read_text()
+    (tmp_path / "after" / "solver.prototxt").write_text(text.replace("/before/", "/after/"))
+    train(whole[0], tmp_path / "after", "--max-iter", 8, "--resume")
+    assert model(tmp_path / "after", 8) == model(whole[1], 8)
+
+
+def test_resume_recalls_seed_and_length_of_the_run(tmp_path, whole):
+    train(whole[0], tmp_path / "out", "--seed", 6, "--max-iter", 3)
+    train(whole[0], tmp_path / "out", "--resume")
+    assert len(entries(tmp_path / "out", "snapshot")) == 2     # 2 and 3: it does not go on to 8
+
+
+@pytest.mark.parametrize("change, shown", [
+    (dict(base_lr=0.02), ["-base_lr: 0.01", "+base_lr: 0.02"]),
+    (dict(net=net_text().replace("num_output: 8", "num_output: 9")), ["-    num_output: 8", "+    num_output: 9"]),
+    (dict(iter_size=1), ["-iter_size: 2"]),
+    (dict(random_seed=9), ["seed: 5 before, 9 now"])])
+def test_resume_with_another_net_solver_or_seed_is_refused_with_the_difference(tmp_path, change, shown):
+    train(write_run(tmp_path), tmp_path / "out", "--max-iter", 2)
+    with pytest.raises(InputError) as refusal:
+        train(write_run(tmp_path, **change), tmp_path / "out", "--resume")
+    for text in shown:
+        assert text in str(refusal.value)
+
+
+def test_resume_with_another_length_is_refused_only_where_the_rate_depends_on_it(tmp_path):
+    solver = write_run(tmp_path, lr_policy='"poly"', extra="power: 0.9")
+    train(solver, tmp_path / "out", "--max-iter", 2)
+    with pytest.raises(InputError, match="max_iter: 2"):
+        train(solver, tmp_path / "out", "--max-iter", 4, "--resume")
+
+
+def test_resume_with_another_data_list_is_refused_with_the_difference(tmp_path):
+    solver = write_run(tmp_path, TOY)
+    train(solver, tmp_path / "out", "--max-iter", 1)
+    # the same prototxt, another list behind the name
+    record = (tmp_path / "out" / "record.json").read_text()
+    digest = record.split('"data.target"')[1].split('"sha256": "')[1].split('"')[0]
+    (tmp_path / "out" / "record.json").write_text(record.replace(digest, "0" * 64))
+    with pytest.raises(InputError, match="data lists") as refusal:
+        train(solver, tmp_path / "out", "--resume")
+    assert digest in str(refusal.value)
+
+
+def test_resume_without_a_snapshot_starts_at_the_beginning(tmp_path, whole, capfd):
+    train(whole[0], tmp_path / "out", "--resume")
+    assert "starting at iteration 0" in capfd.readouterr().err
+    assert model(tmp_path / "out", 8) == model(whole[1], 8)
+
+
+def test_twenty_kills_at_random_moments_leave_the_bytes_of_a_run_never_killed(tmp_path):
+    """Real data layer: shuffling, crops, a prefetching worker; dropout, iter_size 2, lr steps."""
+    solver = write_run(tmp_path, TOY, max_iter=60, snapshot=1, stepsize=13, display=5)
+    assert finish(start(solver, tmp_path / "whole")) == 0
+    draw, out, kills, writing = random.Random(0), tmp_path / "killed", 0, 0
+    partial = str(out / "partial" / "*_iter_*")
+    while True:
+        pid = start(solver, out, "--resume", "--keep-snapshots", 2)
+        if kills < 20:
+            # every other kill comes while a snapshot is being written, at any point of it
+            if kills % 2:
+                wait_for(lambda: glob.glob(partial), pid)
+                time.sleep(draw.uniform(0, 0.02))
+            else:
+                wait_for(lambda: (out / "partial").exists(), pid)
+                time.sleep(draw.uniform(0, 0.5))
+            writing += bool(glob.glob(partial))
+            os.kill(pid, signal.SIGKILL)
+        code = finish(pid)
+        if code == -signal.SIGKILL:
+            kills += 1
+            continue
+        assert code == 0, open(str(out) + ".txt").read()
+        break
+    assert kills >= 20 and writing >= 5
+    assert model(out, 60) == model(tmp_path / "whole", 60)
+    assert sorted(os.path.basename(path) for path in glob.glob(str(out / "*.caffemodel"))) \
+        >= ["tiny_iter_59.caffemodel", "tiny_iter_60.caffemodel"]
+    assert not (out / "partial").exists()
+
+
+def wait_for(condition, pid):
+    """Waits until the condition holds or the process has ended."""
+    deadline = time.monotonic() + 60
+    while not condition() and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

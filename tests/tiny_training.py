@@ -1,0 +1,136 @@
+"""A net that trains in milliseconds, with everything random in it, and ways to run it."""
+import json
+import os
+import signal
+import sys
+import time
+
+import caffe
+import numpy as np
+
+from data.errors import InputError
+from tools.training.command_line import main
+
+
+class CountedNoise(caffe.Layer):
+    """tops: data (4, 3, 8, 8), label (4, 1, 8, 8): batch k is a function of (seed, k).
+
+    param_str: {"seed": n} and, optionally, what goes wrong: "nan_at": k poisons batch k,
+    "fail_at": k raises, "signal_at": [k, number, ...] sends this process signals during batch k,
+    "nap": seconds that a batch takes.
+    """
+
+    def setup(self, bottom, top):
+        self.keys = json.loads(self.param_str)
+        self.position = 0
+
+    def set_position(self, position):
+        self.position = position
+
+    def reshape(self, bottom, top):
+        top[0].reshape(4, 3, 8, 8)
+        top[1].reshape(4, 1, 8, 8)
+
+    def forward(self, bottom, top):
+        draw = np.random.RandomState((self.keys["seed"] * 1000 + self.position) % 2 ** 32)
+        top[0].data[...] = draw.normal(size=top[0].shape)
+        top[1].data[...] = top[0].data.sum(axis=1, keepdims=True) > 0
+        if self.keys.get("nan_at") == self.position:
+            top[0].data[1, 2, 3, 4] = np.nan
+        if self.keys.get("fail_at") == self.position:
+            raise InputError("list.txt:7: broken.png cannot be read")
+        if self.keys.get("signal_at", [None])[0] == self.position:
+            for number in self.keys["signal_at"][1:]:
+                os.kill(os.getpid(), number)
+        time.sleep(self.keys.get("nap", 0))
+        self.position += 1
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+
+DATA = """layer { name: "data" type: "Python" top: "data" top: "label"
+        python_param { module: "tiny_training" layer: "CountedNoise" param_str: '%s' } }
+"""
+LAYERS = """layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 1 } param { lr_mult: 2 }
+        convolution_param { num_output: 8 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+%slayer { name: "final" type: "Convolution" bottom: "conv" top: "final"
+        convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "gaussian" std: 0.001 } } }
+layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "final" bottom: "label" top: "seg_loss" }
+"""
+DROPOUT = 'layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }\n'
+SOLVER = dict(base_lr=0.01, lr_policy='"step"', gamma=0.5, stepsize=3, momentum=0.9, weight_decay=0.0005,
+              max_iter=8, iter_size=2, display=1, snapshot=2, snapshot_prefix='"tiny"', random_seed=5)
+
+
+def net_text(dropout=DROPOUT, **data):
+    """The tiny net; data: what goes wrong in its data layer (see CountedNoise)."""
+    return 'name: "tiny"\n' + DATA % json.dumps(dict(seed=1, **data)) + LAYERS % dropout
+
+
+def write_run(folder, net=None, extra="", **fields):
+    """Writes net.prototxt and tiny.prototxt into a pathlib folder; returns the solver's path.
+
+    fields: of SOLVER, to change; None leaves one out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "net.prototxt").write_text(net if net is not None else net_text())
+    lines = ['net: "%s"' % (folder / "net.prototxt")]
+    lines += ["%s: %s" % item for item in dict(SOLVER, **fields).items() if item[1] is not None]
+    path = folder / "tiny.prototxt"
+    path.write_text("\n".join(lines) + "\n" + extra + "\n")
+    return str(path)
+
+
+def train(solver, output, *options):
+    """main() in this process; returns its exit code.  cwd is put back."""
+    before = os.getcwd()
+    try:
+        return main(["--solver", str(solver), "--output", str(output)] + [str(o) for o in options])
+    finally:
+        os.chdir(before)
+
+
+def start(solver, output, *options):
+    """main() in a forked process with its output in <output>.txt; returns the process number.
+
+    Exit code 2 is an InputError, 3 another exception.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 3
+    try:
+        file = os.open(str(output) + ".txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = train(solver, output, *options)
+    except InputError as problem:
+        os.write(2, ("error: %s\n" % problem).encode())
+        code = 2
+    except BaseException as problem:
+        os.write(2, ("exception: %r\n" % problem).encode())
+    finally:
+        os._exit(code)
+
+
+def finish(pid):
+    """Waits for a started process; its exit code, or minus the signal that killed it."""
+    status = os.waitpid(pid, 0)[1]
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+
+
+def entries(output, kind):
+    """The log's entries of a kind."""
+    from tools.training.log import read_log
+    return [entry for entry in read_log(os.path.join(str(output), "log.jsonl")) if entry["kind"] == kind]
+
+
+def model(output, iteration):
+    """The bytes of a snapshot's caffemodel."""
+    with open(os.path.join(str(output), "tiny_iter_%d.caffemodel" % iteration), "rb") as file:
+        return file.read()
