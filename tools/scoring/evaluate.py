@@ -1,5 +1,6 @@
 """Runs a predictor, or reads predictions that are there already, over a labelled split."""
 import contextlib
+import functools
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -112,8 +113,8 @@ def score_folder(predictions, dataset, frames, workers=None):
     workers = min(workers or len(os.sched_getaffinity(0)), -(-len(frames) // CHUNK))
     chunks = [frames[i:i + CHUNK] for i in range(0, len(frames), CHUNK)]
     job = _FolderJob(predictions, dataset)
-    with _progress(frames, "scoring") as progress, _pool(workers) as each:
-        for part in each(job, chunks):
+    with _progress(frames, "scoring") as progress, _pool(workers, job) as each:
+        for part in each(chunks):
             if isinstance(part, InputError):
                 raise part
             total.merge(part)
@@ -122,7 +123,9 @@ def score_folder(predictions, dataset, frames, workers=None):
 
 
 class _FolderJob:
-    """Scores one chunk of frames; handed to the workers by pickling."""
+    """Scores one chunk of frames.  Workers inherit it by forking: data sets need not be picklable."""
+
+    in_this_process = None
 
     def __init__(self, predictions, dataset):
         self.predictions, self.dataset = predictions, dataset
@@ -137,14 +140,28 @@ class _FolderJob:
         return part
 
 
+def _begin(job):
+    _FolderJob.in_this_process = job
+
+
+def _run(frames):
+    return _FolderJob.in_this_process(frames)
+
+
 @contextlib.contextmanager
-def _pool(workers):
-    """Gives an unordered map over `workers` forked processes, or the plain map for one."""
+def _pool(workers, job):
+    """Gives a function chunks -> results of `job` in any order, over forked processes when more than one is asked for."""
     if workers <= 1:
-        yield map
+        yield functools.partial(map, job)
         return
-    with multiprocessing.get_context("fork").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield pool.imap_unordered
+    # in the parent: OpenCV's threads do not survive a fork, and a child that touches them hangs
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with multiprocessing.get_context("fork").Pool(workers, initializer=_begin, initargs=(job,)) as pool:
+            yield functools.partial(pool.imap_unordered, _run)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _progress(frames, title):

@@ -99,7 +99,7 @@ class Layer:
 
 
 def read_geometry(net, name="the net"):
-    """Geometry of a deploy net given as a caffe NetParameter with one image input.
+    """Geometry of a deploy net given as a caffe NetParameter (current format) with one image input.
 
     The score map is what the last Deconvolution upsamples, else the net's output (before a
     Softmax).  Raises InputError, naming `name` and the layer, for a net that is not such a net.
@@ -120,7 +120,7 @@ def read_geometry(net, name="the net"):
 
 
 def _input_blob(net, name):
-    inputs = [top for layer in net.layer if layer.type in INPUTS for top in layer.top] + list(net.input)
+    inputs = [top for layer in net.layer if layer.type in INPUTS for top in layer.top]
     if len(inputs) != 1:
         raise InputError("%s has the inputs %s; a deploy net has exactly one, the image"
                          % (name, inputs or "none"), "use a deploy.prototxt")

@@ -1,8 +1,8 @@
 """Class scores and label maps of images of any size, by a deploy net of real Caffe."""
-import cv2
 import numpy as np
 
 from data.errors import InputError
+from data.transforms import cut_image, resize, to_blob
 from tools.scoring.deploy import load_deploy
 from tools.scoring.tiling import choose_tile, spans, tile_bytes
 from tools.scoring.upsample import label_map
@@ -51,8 +51,7 @@ class Predictor:
         """
         stride, margin = self.geometry.stride, self.geometry.margin
         units = tuple(-(-side // stride) for side in image.shape[:2])
-        below, right = (unit * stride - side for unit, side in zip(units, image.shape[:2]))
-        padded = reflect(image, margin, margin + below, margin, margin + right)
+        padded = cut_image(image, (0, 0, False), tuple(unit * stride for unit in units), margin)
         tile = choose_tile(self.geometry, units, self.budget)
         scores = np.empty((self.classes,) + units, np.float32)
         for rows in spans(units[0], tile[0], self.geometry.overlap):
@@ -77,20 +76,7 @@ class Predictor:
         if tuple(blob.shape) != shape:
             blob.reshape(*shape)
             self.net.reshape()
-        np.subtract(window.transpose(2, 0, 1), self.mean[:, None, None], out=blob.data[0], casting="unsafe")
+        blob.data[0] = to_blob(window, self.mean)
         # ends before the upsampling: full-size scores of all classes are never made
         self.net.forward(end=self.geometry.last_layer)
         return self.net.blobs[self.geometry.scores].data[0]
-
-
-def resize(image, scale):
-    """The image (H, W, 3) resized by a factor, bilinear, area-averaged when it shrinks."""
-    if scale == 1.0:
-        return image
-    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-
-
-def reflect(image, top, bottom, left, right):
-    """The image continued by reflection about its border pixels, as often as the margin needs."""
-    return cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REFLECT_101)
