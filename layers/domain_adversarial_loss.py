@@ -6,7 +6,7 @@ from data.errors import InputError
 from layers import domain_confusion
 from layers.params import choice, integer, number, parse_params
 
-# r reaches weight / domain_confusion.FLOOR; up to this weight float32 holds it with room for the classifier's own factors.
+# r reaches weight / domain_confusion.FLOOR; up to this weight float32 holds it, with room for the classifier's factors.
 LARGEST_WEIGHT = 1e6
 REQUIRED = {"weight": number(0, LARGEST_WEIGHT), "source_images": integer(minimum=1)}
 OPTIONAL = {"objective": (choice(*domain_confusion.OBJECTIVES), "confusion"), "ramp_passes": (integer(minimum=0), 0)}

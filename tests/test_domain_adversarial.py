@@ -136,6 +136,11 @@ class Reference:
         return found
 
 
+def reference_of(net, source_images, objective, mask=1.0):
+    images = net.blobs["data"].data.astype(float)
+    return Reference(parameters(net), images, source_images, objective, mask)
+
+
 def assert_same(found, expected, factor=1.0, bound=1e-5):
     """Relative error of each layer's gradient, weights and bias together: the bias alone may cancel to nothing."""
     for name, arrays in expected.items():
@@ -165,7 +170,7 @@ def toy(folder, shape, seed=1, logits=2.0, **options):
 @pytest.mark.parametrize("source, target, height, width", [(1, 1, 5, 7), (1, 3, 1, 9), (2, 1, 8, 3)])
 def test_both_gradients_in_one_pass(tmp_path, objective, logits, source, target, height, width):
     net = toy(tmp_path, (source + target, 3, height, width), logits=logits, objective=objective, source_images=source)
-    reference = Reference(parameters(net), net.blobs["data"].data.astype(float), source, objective)
+    reference = reference_of(net, source, objective)
     assert np.median(abs(reference.logit)) == pytest.approx(logits, rel=0.01)
     assert_same(diffs(net), reference.gradients())
     found = [float(net.blobs[top].data[0]) for top in ("L_D", "L_Dinv", "accuracy_source", "accuracy_target")]
@@ -176,7 +181,7 @@ def test_dropout_shares_its_mask_between_both_gradients(tmp_path):
     net = toy(tmp_path, (2, 3, 9, 5), dropout=True)
     mask = 2.0 * (net.blobs["dropped"].data != 0)      # where relu1 gave 0 the mask plays no part
     assert 0.1 < (mask > 0).mean() < 0.9
-    assert_same(diffs(net), Reference(parameters(net), net.blobs["data"].data.astype(float), 1, "confusion", mask).gradients())
+    assert_same(diffs(net), reference_of(net, 1, "confusion", mask).gradients())
 
 
 def test_a_gate_in_place_gives_the_same_numbers(tmp_path):
@@ -189,7 +194,7 @@ def test_a_gate_in_place_gives_the_same_numbers(tmp_path):
 
 def test_loss_weight_scales_both_gradients(tmp_path):
     net = toy(tmp_path, (2, 3, 5, 7), loss_weight=0.25)
-    assert_same(diffs(net), Reference(parameters(net), net.blobs["data"].data.astype(float), 1, "confusion").gradients(), 0.25)
+    assert_same(diffs(net), reference_of(net, 1, "confusion").gradients(), 0.25)
 
 
 class TwoBatches(caffe.Layer):

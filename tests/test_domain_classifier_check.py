@@ -1,4 +1,7 @@
 """layers/domain_classifier_check.py: what may stand between the gate and the domain loss."""
+import glob
+import os
+
 import pytest
 
 caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2", reason="needs the Caffe runtime: python tools/setup_caffe.py")
@@ -7,6 +10,7 @@ from google.protobuf import text_format  # noqa: E402
 from data.errors import InputError  # noqa: E402
 from layers.domain_classifier_check import check_classifier  # noqa: E402
 
+MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
 GATE = """layer { name: "gate" type: "Python" bottom: "fc7" top: "gated" top: "link"
   python_param { module: "layers.domain_gate" layer: "DomainGate" } }
 """
@@ -14,10 +18,13 @@ LOSS = """layer { name: "loss" type: "Python" bottom: "score" bottom: "link" top
   loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0
   python_param { module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" } }
 """
-TRUNK = """layer { name: "fc7" type: "Convolution" bottom: "data" top: "fc7" convolution_param { num_output: 9 kernel_size: 3 } }
-layer { name: "final" type: "Convolution" bottom: "fc7" top: "final" convolution_param { num_output: 9 kernel_size: 7 } }
+TRUNK = """layer { name: "fc7" type: "Convolution" bottom: "data" top: "fc7"
+  convolution_param { num_output: 9 kernel_size: 3 } }
+layer { name: "final" type: "Convolution" bottom: "fc7" top: "final"
+  convolution_param { num_output: 9 kernel_size: 7 } }
 """
-FC1 = """layer { name: "fc1" type: "Convolution" bottom: "gated" top: "fc1" convolution_param { num_output: 4 kernel_size: 1 } }
+FC1 = """layer { name: "fc1" type: "Convolution" bottom: "gated" top: "fc1"
+  convolution_param { num_output: 4 kernel_size: 1 } }
 layer { name: "relu1" type: "ReLU" bottom: "fc1" top: "fc1" }
 layer { name: "drop1" type: "Dropout" bottom: "fc1" top: "fc1" }
 """
@@ -52,7 +59,8 @@ def test_a_gate_in_place_passes():
 
 
 @pytest.mark.parametrize("old, new, words", [
-    ("num_output: 4 kernel_size: 1", "num_output: 4 kernel_size: 3 pad: 1", "'fc1': Convolution with kernel 3, stride 1, pad 1"),
+    ("num_output: 4 kernel_size: 1", "num_output: 4 kernel_size: 3 pad: 1",
+     "'fc1': Convolution with kernel 3, stride 1, pad 1"),
     ("num_output: 4 kernel_size: 1", "num_output: 4", "'fc1': Convolution with kernel "),
     ("kernel_h: 1 kernel_w: 1", "kernel_h: 1 kernel_w: 3", "'score': Convolution with kernel 1x3"),
     ("stride: 1", "stride: 2", "stride 2"),
@@ -71,7 +79,8 @@ def test_layers_that_mix_units_are_refused_with_the_reason(old, new, words):
 
 
 def test_a_second_branch_of_the_classifier_is_followed_too():
-    branch = 'layer { name: "wide" type: "Convolution" bottom: "fc1" top: "w" convolution_param { num_output: 2 kernel_size: 3 } }\n'
+    branch = ('layer { name: "wide" type: "Convolution" bottom: "fc1" top: "w" '
+              'convolution_param { num_output: 2 kernel_size: 3 } }\n')
     assert "'wide': Convolution with kernel 3" in refused(GOOD + branch)
 
 
@@ -83,7 +92,8 @@ def test_segmentation_must_not_hang_on_the_gates_features():
 @pytest.mark.parametrize("text, words", [
     (TRUNK + FC1.replace("gated", "fc7") + SCORE + LOSS, "'loss': no DomainGate stands before"),
     (TRUNK + GATE + FC1 + SCORE, "'gate': nothing behind this DomainGate ends in"),
-    (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "link"', 'bottom: "final"'), "the gate's second top 'link', found 'score', 'final'"),
+    (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "link"', 'bottom: "final"'),
+     "the gate's second top 'link', found 'score', 'final'"),
     (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "score"', 'bottom: "final"'), "found 'final', 'link'"),
     (GOOD + 'layer { name: "s" type: "Silence" bottom: "link" }', "'s': the link 'link' of a DomainGate may go to"),
     (GOOD + LOSS.replace('"loss"', '"loss2"'), "'loss2': layer 'loss' uses the same gate"),
@@ -97,9 +107,9 @@ def test_wrong_wiring_is_refused(text, words):
 
 
 def test_in_place_layer_on_features_that_the_gate_shares_is_refused():
-    text = GOOD.replace('top: "gated"', 'top: "fc7"', 1).replace('bottom: "gated"', 'bottom: "fc7"')
+    gate, fc1 = GATE.replace("gated", "fc7"), FC1.replace("gated", "fc7")
     drop = 'layer { name: "drop" type: "Dropout" bottom: "fc7" top: "fc7" }\n'
-    assert "'drop': works in place on 'fc7'" in refused(text.replace(FC1.replace("gated", "fc7"), drop + FC1.replace("gated", "fc7")))
+    assert "'drop': works in place on 'fc7'" in refused(TRUNK + gate + drop + fc1 + SCORE + LOSS)
 
 
 def test_layers_of_the_other_phase_do_not_count():
@@ -112,3 +122,13 @@ def test_layers_of_the_other_phase_do_not_count():
 
 def test_loss_weights_do_not_matter_in_the_test_phase():
     check(GOOD.replace("loss_weight: 0", "").replace("loss_weight: 1", ""), phase=1)
+
+
+def test_the_committed_adversarial_nets_pass():
+    paths = sorted(glob.glob(os.path.join(MODELS, "*", "ga*.prototxt")))
+    assert paths
+    for path in paths:
+        with open(path) as file:
+            text = file.read()
+        assert "DomainGate" in text
+        check(text)

@@ -3,6 +3,7 @@
 The toy's trunk and classifier are identities, so the two features of a unit are its two domain scores.
 """
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ layer {{ name: "loss" type: "Python" bottom: "domain_score" bottom: "link"
   python_param {{ module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" param_str: '{params}' }} }}
 """
 ONE = "loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0 "
+CLASSIFIER = IDENTITY.format(name="domain_score", bottom="gated", rate=1)
 LOGITS = np.array([[[[0.0, 3.0, -40.0, 800.0, -800.0]]], [[[-1e-4, 2.0, 40.0, 800.0, -800.0]]]])    # source, target
 
 
@@ -36,8 +38,9 @@ def build(folder, logits=LOGITS, phase=caffe.TRAIN, trunk_rate=1, gate_extra="",
     text += IDENTITY.format(name="trunk", bottom="data", rate=trunk_rate)
     if in_place:
         text += 'layer { name: "split" type: "Split" bottom: "trunk" top: "own" top: "gated" }\n'
-    text += HEAD.format(features="gated" if in_place else "trunk", gate_extra=gate_extra, gate_params=gate_params, loss_extra=loss_extra, params=json.dumps(keys),
-                        classifier=classifier or IDENTITY.format(name="domain_score", bottom="gated", rate=1)) + after
+    text += HEAD.format(
+        features="gated" if in_place else "trunk", gate_extra=gate_extra, gate_params=gate_params,
+        loss_extra=loss_extra, params=json.dumps(keys), classifier=classifier or CLASSIFIER) + after
     path = folder / "net.prototxt"
     path.write_text(text)
     net = caffe.Net(str(path), phase)
@@ -85,6 +88,16 @@ def test_every_single_unit_gets_its_own_gradient(tmp_path, objective):
         assert found == pytest.approx(LAMBDA * wanted, rel=1e-6, abs=1e-30)
 
 
+def test_the_difference_of_the_scores_is_taken_in_float64(tmp_path):
+    net = build(tmp_path, np.zeros((2, 1, 8, 8)))
+    scores = net.blobs["data"].data
+    scores[...] = np.random.RandomState(0).uniform(15, 22, scores.shape) * [[[[-1]], [[1]]], [[[1]], [[-1]]]]
+    run(net)
+    s = scores[:, 1:].astype(float) - scores[:, :1]             # about 40 on source, -40 on target
+    wanted = np.stack([-sigmoid(-s[0]), sigmoid(s[1])]) / s.size
+    assert unit_gradients(net, "domain_score") == pytest.approx(wanted, rel=2e-7, abs=0)
+
+
 def test_link_is_zero_forwards_and_one_number_a_unit(tmp_path):
     net = run(build(tmp_path))
     assert net.blobs["link"].data.shape == (2, 1, 1, 5) and not net.blobs["link"].data.any()
@@ -107,7 +120,8 @@ def test_a_net_that_is_reshaped_follows(tmp_path):
     net.blobs["data"].data[:, 1] = 1
     run(net)
     assert net.blobs["link"].data.shape == (3, 1, 4, 2)
-    assert unit_gradients(net, "trunk") == pytest.approx(LAMBDA * 0.5 * np.tanh(0.5) / 24 * np.ones((3, 1, 4, 2)), rel=1e-6)
+    every = LAMBDA * 0.5 * np.tanh(0.5) / 24
+    assert unit_gradients(net, "trunk") == pytest.approx(np.full((3, 1, 4, 2), every), rel=1e-6)
 
 
 def test_weight_zero_trains_the_classifier_alone(tmp_path):
@@ -135,6 +149,17 @@ def test_gate_that_does_not_propagate_down(tmp_path):
     assert net.params["domain_score"][0].diff.any() and not net.params["trunk"][0].diff.any()
 
 
+def test_gate_leaves_a_gradient_alone_that_nobody_asked_for(tmp_path):
+    # Caffe skips a layer with one bottom and nothing to propagate; called all the same, it must not write.
+    gate = layer(build(tmp_path), "gate")
+    ones = SimpleNamespace(diff=np.ones((1, 1, 1, 1), np.float32))
+    bottom = SimpleNamespace(diff=np.full((1, 1, 1, 1), 7, np.float32))
+    gate.backward([ones, ones], [False], [bottom])
+    assert bottom.diff == 7
+    gate.backward([ones, ones], [True], [bottom])
+    assert bottom.diff == 1
+
+
 def test_loss_without_the_links_gradient_gives_the_features_none(tmp_path):
     net = run(build(tmp_path, loss_extra=ONE + "propagate_down: true propagate_down: false"))
     assert net.params["domain_score"][0].diff.any() and not net.params["trunk"][0].diff.any()
@@ -142,6 +167,7 @@ def test_loss_without_the_links_gradient_gives_the_features_none(tmp_path):
 
 def test_loss_that_does_not_propagate_to_the_scores(tmp_path):
     net = run(build(tmp_path, loss_extra=ONE + "propagate_down: false propagate_down: true"))
+    assert not net.blobs["domain_score"].diff.any() and net.blobs["link"].diff.any()
     assert not net.params["domain_score"][0].diff.any() and not net.params["trunk"][0].diff.any()
 
 
@@ -186,9 +212,9 @@ def test_ramp_counts_training_passes_and_can_be_positioned(tmp_path):
     (dict(weight=-1), '"weight" must be'),
     (dict(ramp_pass=3), 'unknown key "ramp_pass", did you mean "ramp_passes"'),
     (dict(gate_params="{}"), "DomainGate: takes no parameters"),
-    (dict(classifier=IDENTITY.format(name="domain_score", bottom="gated", rate=1).replace("num_output: 2", "num_output: 3")),
+    (dict(classifier=CLASSIFIER.replace("num_output: 2", "num_output: 3")),
      "(N, 2, h, w), found [2, 3, 1, 5]"),
-    (dict(classifier=IDENTITY.format(name="domain_score", bottom="gated", rate=1).replace("kernel_size: 1", "kernel_w: 3 kernel_h: 1")),
+    (dict(classifier=CLASSIFIER.replace("kernel_size: 1", "kernel_w: 3 kernel_h: 1")),
      "expected [2, 1, 1, 3], one number for each unit"),
 ])
 def test_refused_when_the_net_is_built(tmp_path, options, words):
@@ -198,16 +224,18 @@ def test_refused_when_the_net_is_built(tmp_path, options, words):
 
 
 @pytest.mark.parametrize("text, words", [
-    ('layer { name: "g" type: "Python" bottom: "x" top: "y" python_param { module: "layers.domain_gate" layer: "DomainGate" } }',
-     "2 tops (features, link), found 1 and 1"),
+    ('layer { name: "g" type: "Python" bottom: "x" top: "y" '
+     'python_param { module: "layers.domain_gate" layer: "DomainGate" } }', "2 tops (features, link), found 1 and 1"),
     ('layer { name: "l" type: "Python" bottom: "x" top: "y" python_param { module: "layers.domain_adversarial_loss" '
      'layer: "DomainAdversarialLoss" } }', "2 bottoms (domain scores, link) and 4 tops"),
-    ('layer { name: "f" type: "Flatten" bottom: "x" top: "flat" } layer { name: "g" type: "Python" bottom: "flat" top: "y" top: "l" '
+    ('layer { name: "f" type: "Flatten" bottom: "x" top: "flat" } '
+     'layer { name: "g" type: "Python" bottom: "flat" top: "y" top: "l" '
      'python_param { module: "layers.domain_gate" layer: "DomainGate" } }', "(N, C, h, w), found [2, 6]"),
 ])
 def test_wrong_arity_and_shape_are_refused(tmp_path, text, words):
     path = tmp_path / "net.prototxt"
-    path.write_text('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 2 dim: 1 dim: 3 } } }\n' + text)
+    path.write_text('layer { name: "x" type: "Input" top: "x" '
+                    'input_param { shape { dim: 2 dim: 2 dim: 1 dim: 3 } } }\n' + text)
     with pytest.raises(InputError) as caught:
         caffe.Net(str(path), caffe.TRAIN)
     assert words in caught.value.what

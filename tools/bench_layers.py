@@ -1,0 +1,115 @@
+"""Time of the Python layers inside a full-width training step, and of an adapted step against a source-only step.
+
+    tools/caffe_python tools/bench_layers.py [--stage ga --size 256 256 --images 1 --repeats 3]
+
+Both nets are those of models/build.py for GTA5 -> Cityscapes without the reflected margin, so that --size is the input
+itself and fc7 measures size / 8; the data layer is replaced by random images, because reading is not what is timed here.
+Each layer is run and timed on its own, forwards, then backwards, as Caffe does in a step; the solver's update is left
+out, which makes the shares larger, not smaller. The two nets take turns, so that whatever else the machine does hits
+both; medians over the repeats are printed. Both see the same number of images: the source-only net twice the sources.
+"""
+import _init_paths  # noqa: F401
+from tools.runtime.enter import enter_runtime
+
+enter_runtime()
+
+import argparse
+import os
+import tempfile
+import time
+
+import caffe
+import numpy as np
+from tqdm import tqdm
+
+from data.errors import InputError
+from models.build import nets
+from models.experiments import GTA
+from models.shapes import STRIDE
+from tools.command import run_command
+
+
+def with_random_data(net, size, sources, targets):
+    """The train net (NetParameter) with Input layers in the place of its data layer."""
+    data, label = caffe.proto.caffe_pb2.LayerParameter(), caffe.proto.caffe_pb2.LayerParameter()
+    for layer, shape in ((data, (sources + targets, 3) + size), (label, (sources, 1) + size)):
+        layer.type = "Input"
+        layer.input_param.shape.add().dim.extend(shape)
+    data.name, label.name = "data", "label"
+    data.top.append("data")
+    label.top.append("label")
+    rest = [layer for layer in net.layer if not set(layer.top) & {"data", "label"}]
+    del net.layer[:]
+    net.layer.extend([data, label] + rest)
+    return net
+
+
+def build(stage, size, images):
+    """The stage's train net with random images and labels in it; `source` sees twice `images` source images."""
+    sources, targets = (2 * images, 0) if stage == "source" else (images, images)
+    experiment = GTA._replace(shape=GTA.shape._replace(margin=0), crop=size, batch=sources)
+    parameter = with_random_data(nets(experiment)[stage + ".prototxt"], size, sources, targets)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, stage + ".prototxt")
+        with open(path, "w") as file:
+            file.write(str(parameter))
+        net = caffe.Net(path, caffe.TRAIN)
+    random = np.random.RandomState(1)
+    net.blobs["data"].data[...] = random.uniform(-128, 128, net.blobs["data"].data.shape)
+    net.blobs["label"].data[...] = random.randint(0, experiment.classes, net.blobs["label"].data.shape)
+    return net, {layer.name for layer in parameter.layer if layer.type == "Python"}
+
+
+def step_times(net):
+    """{layer: seconds forwards + backwards} of one step."""
+    seconds = dict.fromkeys(net._layer_names, 0.0)
+    names = list(net._layer_names)
+    for index in range(len(names)):
+        start = time.perf_counter()
+        net._forward(index, index)
+        seconds[names[index]] += time.perf_counter() - start
+    for index in reversed(range(len(names))):
+        start = time.perf_counter()
+        net._backward(index, index)
+        seconds[names[index]] += time.perf_counter() - start
+    return seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stage", choices=("ga", "ca", "ga_ca"), default="ga", help="the adapted net (default: ga)")
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("HEIGHT", "WIDTH"),
+                        help="input in pixels, multiples of %d (default: 256 256)" % STRIDE)
+    parser.add_argument("--images", type=int, default=1, help="images of each domain in the batch (default: 1)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed steps of each net (default: 3)")
+    arguments = parser.parse_args()
+    size = tuple(arguments.size)
+    if min(size) < STRIDE or any(side % STRIDE for side in size):
+        raise InputError("--size %d %d: both must be positive multiples of %d" % (size + (STRIDE,)))
+    if arguments.images < 1 or arguments.repeats < 1:
+        raise InputError("--images and --repeats must be at least 1")
+
+    built = {stage: build(stage, size, arguments.images) for stage in ("source", arguments.stage)}
+    times = {stage: [] for stage in built}
+    for turn in tqdm(range(arguments.repeats + 1), unit="turn"):
+        for stage, (net, _) in built.items():
+            seconds = step_times(net)
+            if turn:        # the first step allocates
+                times[stage].append(seconds)
+
+    steps = {stage: np.median([sum(seconds.values()) for seconds in times[stage]]) for stage in built}
+    print("full width, input %d x %d, %d + %d images, median of %d steps" % (
+        size + (arguments.images, arguments.images, arguments.repeats)))
+    for stage, step in steps.items():
+        print("%-28s %9.1f ms a step" % (stage, 1e3 * step))
+    print("%-28s %9.3f" % (arguments.stage + " / source", steps[arguments.stage] / steps["source"]))
+    shares = []
+    for name in sorted(built[arguments.stage][1]):
+        layer = np.array([seconds[name] for seconds in times[arguments.stage]])
+        shares.append(np.median(layer) / steps[arguments.stage])
+        print("%-28s %9.2f ms  %6.3f %% of the %s step" % (name, 1e3 * np.median(layer), 100 * shares[-1], arguments.stage))
+    print("%-28s %22.3f %%" % ("Python layers together", 100 * sum(shares)))
+
+
+if __name__ == "__main__":
+    run_command(main)
