@@ -26,8 +26,8 @@ Part = namedtuple("Part", "points material pick shade depth train")
 _STREETS = {
     # share, lanes' half width, pavement width (metres), storeys, houses, trees, people, cars, poles (probability or
     # largest number a side)
-    "downtown": dict(share=0.4, road=(3, 6), pavement=(2.5, 6), storeys=(2, 7), houses=0.9, trees=2, people=5, cars=3, poles=3),
-    "suburb": dict(share=0.4, road=(2.5, 4.5), pavement=(1.5, 3.5), storeys=(1, 3), houses=0.5, trees=5, people=2, cars=2, poles=2),
+    "downtown": dict(share=0.4, road=(3, 6), pavement=(2, 8), storeys=(2, 7), houses=0.9, trees=2, people=5, cars=3, poles=3),
+    "suburb": dict(share=0.4, road=(2.5, 4.5), pavement=(1.2, 4), storeys=(1, 3), houses=0.5, trees=5, people=2, cars=2, poles=2),
     "highway": dict(share=0.2, road=(6, 11), pavement=(0, 0), storeys=(1, 4), houses=0.15, trees=4, people=0, cars=5, poles=2),
 }
 
@@ -168,8 +168,8 @@ def _tree(camera, draw, x):
 
 
 def _person(camera, draw, x):
-    z, height, pick, shade = draw(4, 11), draw(1.5, 1.95), draw(0, 1), draw(0.8, 1.1)
-    width, stride = height * 0.34, height * draw(0.02, 0.12)
+    z, height, pick, shade = 4 / draw(0.4, 1), draw(1.5, 1.95), draw(0, 1), draw(0.8, 1.1)
+    width, stride = height * 0.42, height * draw(0.02, 0.12)
     return z, [
         _part(camera.box(x - stride, 0, z, width * 0.4, height * 0.5), "trousers", pick, shade, z, "person"),
         _part(camera.box(x + stride, 0, z, width * 0.4, height * 0.5), "trousers", pick, shade * 0.9, z, "person"),
@@ -194,11 +194,11 @@ def _car(camera, draw, x):
 
 
 def _pole(camera, draw, x):
-    z, height, pick, shade = draw(4, 11), draw(2.5, 6), draw(0, 1), draw(0.8, 1.1)
-    width = max(0.2, 4 * z / camera.focal)  # at least 4 pixels, or a net at 1/8 of the size cannot see it
+    z, height, pick, shade = 4 / draw(0.4, 1), draw(2.2, 4), draw(0, 1), draw(0.8, 1.1)
+    width = max(0.3, 5 * z / camera.focal)  # at least 5 pixels, or a net at 1/8 of the size cannot see it
     parts = [_part(camera.box(x, 0, z, width, height), "pole", pick, shade, z, "pole")]
-    if draw(0, 1) < 0.6:
-        size = draw(0.8, 1.3)
+    if draw(0, 1) < 0.8:
+        size = draw(0.9, 1.6)
         plate = camera.blob(x, height, z, size, size) if draw(0, 1) < 0.5 else camera.box(x, height - size / 2, z, size, size)
         parts.append(_part(plate, "plate", draw(0, 1), 1, z, "pole"))
     return z, parts

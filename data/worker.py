@@ -18,6 +18,8 @@ DONE, BAD_INPUT, BUG = "done", "bad input", "bug"  # what an answer says about a
 
 _NOTE_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
+# Sent to the whole group, these ask the parent to finish and save, for which it needs its workers.
+_PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _parent_ends = weakref.WeakSet()  # the parent's pipe ends, which a later fork must not keep open
 
 
@@ -56,6 +58,8 @@ class Worker:
         parent = os.getpid()
         # PDEATHSIG goes by the thread that forked, so that only the main thread, which lives longest, may ask for it.
         follow_parent = threading.current_thread() is threading.main_thread()
+        # Signals that come before the child has said what it ignores wait until then.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_SIGNALS)
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -66,6 +70,7 @@ class Worker:
             except BaseException:
                 os._exit(1)
             os._exit(0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._pipe = mine
         _parent_ends.add(mine)
@@ -143,7 +148,8 @@ def _leave_with(parent, follow_parent):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)  # sent to the whole group, they ask the parent to finish and save
+    for number in _PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENTS_SIGNALS)
     gc.freeze()  # the parent's objects are not this process's to finalise
     cv2.setNumThreads(0)

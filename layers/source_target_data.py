@@ -48,6 +48,11 @@ class SourceTargetData(caffe.Layer):
         """The next forward pass serves batch `position`, as if so many had come before it."""
         self.stream.set_position(position)
 
+    def close(self):
+        """Ends the worker processes. Caffe frees no Python layer before the process ends, and then they end too; this
+        is for a process that makes one net after the other."""
+        self.stream.close()
+
     def reshape(self, bottom, top):
         for index in range(len(top)):  # Caffe's vector of tops can be indexed, but not iterated
             top[index].reshape(*self.shapes[index])
