@@ -5,6 +5,7 @@ has its own session, so that whatever it started (prefetching workers) ends with
 it ends when the parent ends; it leaves no core file and no zombie.
 """
 import ctypes
+import faulthandler
 import json
 import os
 import resource
@@ -32,7 +33,7 @@ def run_in_child(function, seconds, memory=None):
     """Calls function() in a forked child and returns an Outcome.
 
     The value must be made of what JSON can hold.  seconds: wall-clock bound; memory:
-    bytes that the child may map beyond what it maps when it starts (None: no bound).
+    bytes of private memory that the child may add to what it starts with (None: no bound).
     Interrupting the parent (Ctrl-C) ends the child too.
     """
     sys.stdout.flush()
@@ -72,10 +73,11 @@ def _be_child(function, answer, words, parent, memory):
         _die_with_parent(parent)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory is not None:
-            limit = _mapped() + memory
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            limit = _private() + memory
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGABRT):
             signal.signal(number, signal.SIG_DFL)
+        faulthandler.disable()                 # it would write to the parent's terminal
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (words.fileno(), 1), (words.fileno(), 2)):
             os.dup2(source, target)
@@ -109,9 +111,13 @@ def _die_with_parent(parent):
         os._exit(1)
 
 
-def _mapped():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
+def _private():
+    """Bytes of private writable memory of this process, which is what RLIMIT_DATA counts.
+
+    (RLIMIT_AS would count the hundreds of GB of addresses that CUDA reserves and never fills.)
+    """
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmData:")) * 1024
 
 
 def _wait(pid, seconds):
