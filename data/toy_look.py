@@ -1,6 +1,6 @@
 """How the toy's two domains look: paint, light, haze, texture and noise over the same kind of scene.
 
-Source: a bright, clean summer day, as a renderer would draw it. Target: a hazy autumn evening through a poor camera.
+Source: a bright, clean summer day, as a renderer would draw it. Target: a grey and hazy day in early autumn through a poor camera.
 """
 from dataclasses import dataclass
 
@@ -52,18 +52,17 @@ _SOURCE = Look(
 
 _TARGET = Look(
     palettes={
-        "sky": [(215, 185, 150), (205, 185, 165), (200, 185, 175)],
-        "facade": [(140, 125, 110), (125, 125, 120), (160, 155, 140), (105, 105, 100), (150, 130, 125)],
-        "window": [(150, 165, 170), (70, 65, 60), (110, 180, 210)], "grass": [(70, 130, 125), (75, 120, 110)],
-        "pavement": [(120, 118, 112), (110, 112, 112)], "curb": [(135, 135, 130)], "asphalt": [(82, 74, 68), (92, 82, 75)],
-        "marking": [(170, 175, 175)], "leaves": [(45, 105, 125), (50, 100, 90), (40, 115, 155)], "trunk": [(45, 55, 65)],
-        "paint": [(75, 70, 135), (170, 168, 165), (50, 50, 50), (120, 85, 70)],
-        "glass": [(130, 130, 125)], "tyre": [(30, 30, 30)], "lamp": [(90, 140, 250)], "skin": [(110, 130, 160), (70, 85, 110)],
-        "shirt": [(125, 70, 140), (65, 105, 165), (95, 70, 135)],
-        "trousers": [(60, 50, 45), (45, 45, 50)], "pole": [(70, 75, 80), (95, 95, 95)],
-        "plate": [(80, 150, 165), (150, 105, 70)], "bin": [(80, 85, 70)]},
-    horizon_sky=(205, 203, 203), haze=((200, 200, 200), (0.006, 0.022)), light=(0.9, 1.15), cast=(0.92, 0.98, 1.04),
-    texture={"leaves": 0.35, "grass": 0.25, "facade": 0.15, "asphalt": 0.2, "pavement": 0.15}, grain=7, blur=0.7, vignette=0.25)
+        "sky": [(220, 170, 105), (220, 180, 130), (210, 190, 160)],
+        "facade": [(110, 110, 140), (140, 160, 170), (175, 175, 170), (95, 110, 130), (135, 145, 165)],
+        "window": [(130, 120, 110), (95, 80, 65), (110, 130, 130)], "grass": [(60, 140, 105), (70, 140, 110)],
+        "pavement": [(140, 145, 150), (130, 140, 145)], "curb": [(170, 170, 170)], "asphalt": [(85, 80, 80), (95, 90, 85)],
+        "marking": [(205, 210, 210)], "leaves": [(45, 115, 90), (45, 100, 65), (50, 130, 120)], "trunk": [(40, 60, 80)],
+        "paint": [(60, 55, 170), (200, 200, 200), (50, 50, 50), (135, 70, 55)], "glass": [(105, 95, 85)],
+        "tyre": [(25, 25, 25)], "lamp": [(75, 100, 250)], "skin": [(130, 155, 195), (75, 100, 135)],
+        "shirt": [(150, 60, 180), (50, 110, 210), (110, 65, 190)], "trousers": [(85, 55, 40), (45, 45, 50)],
+        "pole": [(80, 90, 90), (80, 85, 85)], "plate": [(60, 180, 200), (180, 110, 50)], "bin": [(75, 100, 65)]},
+    horizon_sky=(225, 210, 195), haze=((225, 210, 195), (0.003, 0.012)), light=(0.9, 1.15), cast=(0.92, 0.98, 1.04),
+    texture={"leaves": 0.35, "grass": 0.25, "facade": 0.15, "asphalt": 0.2, "pavement": 0.15}, grain=7, blur=0.6, vignette=0.25)
 
 LOOKS = {"source": _SOURCE, "target": _TARGET}
 
