@@ -73,7 +73,9 @@ def _be_child(function, answer, words, parent, memory):
         _die_with_parent(parent)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory is not None:
+            hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
             limit = _private() + memory
+            limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGABRT):
             signal.signal(number, signal.SIG_DFL)

@@ -16,6 +16,7 @@ from data.errors import InputError
 from tools.checking import glog
 from tools.checking.child import run_in_child
 from tools.checking.labels import check_labels
+from tools.checking.memory import check_memory, machine_memory
 from tools.checking.net import running_layers
 from tools.checking.prototxt import write_prototxt
 from tools.checking.shapes import from_json, shapes_of, to_json
@@ -69,6 +70,7 @@ def rehearse_solver(solver, train_net, test_nets, name, seconds=SECONDS):
     all_shapes = [from_json(content) for content in rehearse(build, name, seconds)]
     for net, shapes in zip([train_net] + test_nets, all_shapes):
         check_labels(running_layers(net, net.state.phase, name), shapes, name)
+    check_memory(running_layers(train_net, train_net.state.phase, name), all_shapes[0], name)
     return all_shapes[0]
 
 
@@ -78,7 +80,7 @@ def rehearse(function, name, seconds=SECONDS):
     folder: a folder for the child's own files, deleted afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
-        outcome = run_in_child(lambda: _speaking(function, folder), seconds, physical_memory())
+        outcome = run_in_child(lambda: _speaking(function, folder), seconds, machine_memory())
     layer = glog.last_layer(outcome.stderr)
     where = "%s%s" % (name, ': layer "%s"' % layer if layer else "")
     if outcome.error is not None:
@@ -122,8 +124,3 @@ def cheap(net):
                     if filler.type in _SAFE_FILLERS and filler.sparse < 0:
                         filler.Clear()
     return copy
-
-
-def physical_memory():
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
