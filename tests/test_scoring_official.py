@@ -7,8 +7,9 @@ import pytest
 
 from data.errors import InputError
 from tools.scoring.confusion import mean_iou
-from tools.scoring.evaluate import PredictionFolder, score_folder
+from tools.scoring.evaluate import score_folder
 from tools.scoring.official import official_package, official_scores
+from tools.scoring.prediction_folder import PredictionFolder
 from tools.scoring.sample_labels import write_sample
 
 

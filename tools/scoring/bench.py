@@ -10,9 +10,10 @@ import time
 
 import cv2
 
-from tools.scoring.evaluate import PredictionFolder, score_folder
+from tools.scoring.evaluate import score_folder
 from tools.scoring.files import write_text
 from tools.scoring.official import official_package, official_scores
+from tools.scoring.prediction_folder import PredictionFolder
 from tools.scoring.sample_labels import write_sample
 
 

@@ -2,10 +2,9 @@
 import caffe
 
 from data.errors import InputError
-from tools.checking.caffemodel import read_caffemodel
-from tools.checking.net import check_net, load_net
-from tools.checking.rehearsal import rehearse_net
-from tools.checking.weights import compare, require_finite, require_match
+from tools.checking.model import open_net
+from tools.checking.net import load_net
+from tools.checking.rehearsal import rehearse
 from tools.scoring.net_geometry import read_geometry
 
 
@@ -16,24 +15,26 @@ def load_deploy(model, weights, device="cpu"):
     transform_param, or None.  Every layer of the net must find its weights.  Raises InputError.
     """
     parameter = load_net(model)
-    check_net(parameter, caffe.TEST, model)
     geometry = read_geometry(parameter, model)
-    shapes = rehearse_net(parameter, caffe.TEST, model)
-    require_match(compare(shapes, read_caffemodel(weights)), complete=True)
+    mean = _mean(parameter, model)
     select_device(device)
-    net = caffe.Net(model, caffe.TEST)
-    net.copy_from(weights)
-    require_finite(net, weights)
-    return net, geometry, _mean(parameter, model)
+    net, _ = open_net(model, weights, parameter)
+    return net, geometry, mean
 
 
 def select_device(device):
-    """Puts Caffe on the CPU ("cpu") or on the GPU of that number."""
+    """Puts Caffe on the CPU ("cpu") or on the GPU of that number; InputError where there is none."""
     if device == "cpu":
         caffe.set_mode_cpu()
-    else:
-        caffe.set_device(int(device))
+        return
+
+    def try_it(folder):
+        caffe.set_device(device)
         caffe.set_mode_gpu()
+
+    # Caffe ends the process where there is no such GPU, or no GPU code in it: a child tries first
+    rehearse(try_it, "--device gpu:%d" % device)
+    try_it(None)
 
 
 def _mean(parameter, model):

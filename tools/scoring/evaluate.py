@@ -4,17 +4,12 @@ import functools
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
 from data.errors import InputError
-from data.label_spaces import IGNORED
-from data.reading import read_ids
 from tools.scoring.confusion import Confusion
-from tools.scoring.files import write_image
 
 #: Frames a worker scores before it reports: small enough for smooth progress.
 CHUNK = 4
@@ -49,54 +44,6 @@ def evaluate(predictor, dataset, frames, scale=1.0, keep=None, title=None):
                 keep(frame, prediction)
             progress.update()
     return confusion
-
-
-class PredictionFolder:
-    """A folder of label maps, one PNG a frame: <folder>/<frame name>.png.
-
-    ids: "train" for train ids (255 none), "dataset" for the data set's own stored ids (Cityscapes
-    labelIds, as its evaluation server wants them).
-    """
-
-    def __init__(self, folder, dataset, ids="train"):
-        self.folder, self.dataset, self.ids = os.fspath(folder), dataset, ids
-        self._stored = _stored_ids(dataset) if ids == "dataset" else None
-
-    def path(self, frame):
-        """Where the prediction of a frame lies."""
-        return os.path.join(self.folder, frame.name + ".png")
-
-    def require_empty(self):
-        """Raises InputError when the folder already holds something: predictions of two models must not mix."""
-        if os.path.exists(self.folder) and (not os.path.isdir(self.folder) or os.listdir(self.folder)):
-            raise InputError("--save-predictions %s exists and is not an empty folder" % self.folder,
-                             "remove it or name another")
-
-    def write(self, frame, prediction):
-        """Saves a (H, W) uint8 map of train ids as PNG in this folder's ids."""
-        write_image(self.path(frame), prediction if self._stored is None else self._stored[prediction])
-
-    def read(self, frame):
-        """(H, W) uint8 train ids of a frame's prediction; InputError when it is missing or unreadable."""
-        path = self.path(frame)
-        if not os.path.isfile(path):
-            raise InputError("no prediction for %s: %s does not exist" % (frame.name, path))
-        if self.ids == "dataset":
-            return self.dataset.read_label(replace(frame, label=path))
-        labels = read_ids(path)
-        if labels.dtype != np.uint8:
-            raise InputError("%s: %s values; a prediction holds 8-bit train ids" % (path, labels.dtype))
-        return labels
-
-
-def _stored_ids(dataset):
-    """(256,) uint8: train id -> the data set's own id, the first where several share one."""
-    stored = np.zeros(256, np.uint8)
-    table = dataset.record.tables[dataset.space.name]
-    for number in sorted(table, reverse=True):
-        if number < 256:
-            stored[table[number]] = number
-    return stored
 
 
 def score_folder(predictions, dataset, frames, workers=None):

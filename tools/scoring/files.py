@@ -11,11 +11,13 @@ from data.errors import InputError
 def write_aside(path):
     """Gives the name of a file beside `path` to write to; it replaces `path` when the block succeeds.
 
-    The folder is made when missing.  Raises InputError when it cannot be written.
+    The folder is made when missing; the ending stays, because encoders go by it.  Raises
+    InputError when it cannot be written.
     """
     path = os.fspath(path)
     folder, base = os.path.split(path)
-    aside = os.path.join(folder, ".%s.%d.part" % (base, os.getpid()))
+    stem, ending = os.path.splitext(base)
+    aside = os.path.join(folder, ".%s.%d.part%s" % (stem, os.getpid(), ending))
     try:
         if folder:
             os.makedirs(folder, exist_ok=True)
@@ -42,3 +44,9 @@ def write_image(path, image):
         raise InputError("cannot encode %s" % path)
     with write_aside(path) as aside, open(aside, "wb") as stream:
         stream.write(encoded.tobytes())
+
+
+def require_empty(folder, flag):
+    """Raises InputError, naming `flag`, when the folder holds something already: two runs must not mix in it."""
+    if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
+        raise InputError("%s %s exists and is not an empty folder" % (flag, folder), "remove it or name another")

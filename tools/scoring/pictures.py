@@ -30,23 +30,46 @@ def overlay(image, labels, palette, opacity=0.5):
     return mixed
 
 
-def legend_strip(space, width, extra=()):
-    """(h, width, 3) uint8 BGR: a strip with the colour and name of every class of a LabelSpace.
+class Painter:
+    """Paints label maps as --kind asks: "overlay", "colour" or "labels" (the map itself).
 
-    extra: further (name, RGB) entries.
+    legend: a strip with the classes goes under every picture; it is drawn once a width.
     """
+
+    def __init__(self, space, kind="overlay", opacity=0.5, legend=True):
+        self.space, self.kind, self.opacity = space, kind, opacity
+        self.legend = legend and kind != "labels"
+        self._strips = {}
+
+    def __call__(self, image, labels):
+        """image (H, W, 3) uint8 BGR and labels (H, W) uint8 -> the picture to write."""
+        if self.kind == "labels":
+            return labels
+        picture = (overlay(image, labels, self.space.palette, self.opacity) if self.kind == "overlay"
+                   else colour(labels, self.space.palette))
+        return np.concatenate([picture, self._strip(picture.shape[1])]) if self.legend else picture
+
+    def _strip(self, width):
+        if width not in self._strips:
+            self._strips[width] = legend_strip(self.space, width)
+        return self._strips[width]
+
+
+def legend_strip(space, width):
+    """(h, width, 3) uint8 BGR: a strip with the colour and name of every class of a LabelSpace."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     dpi = 100
-    # drawn twice: the first time to learn how high the entries are at this width
     figure = Figure(figsize=(width / dpi, 4), dpi=dpi, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    box = _legend(figure, space, width / dpi, extra, loc="upper left")
+    box = _legend(figure, space, width / dpi, (), loc="upper left")
     canvas.draw()
     height = int(np.ceil(box.get_window_extent(canvas.get_renderer()).height)) + 8
-    pixels = np.asarray(canvas.buffer_rgba())[:height, :width, 2::-1]
-    return np.ascontiguousarray(pixels)
+    pixels = np.asarray(canvas.buffer_rgba())[:height, :, 2::-1]
+    strip = np.full((pixels.shape[0], width, 3), 255, np.uint8)
+    strip[:, :pixels.shape[1]] = pixels[:, :width]
+    return strip
 
 
 def _legend(figure, space, inches, extra, **place):
@@ -71,7 +94,7 @@ def write_grid(path, titles, rows, space, panel_inches=3.2):
     from tools.scoring.files import write_aside
 
     heights = [panel_inches * panels[0].shape[0] / panels[0].shape[1] for _, panels in rows]
-    name_inches, title_inches, gap = 0.25, 0.3, 0.06
+    name_inches, title_inches, gap = 0.5, 0.3, 0.06
     width = name_inches + len(titles) * (panel_inches + gap)
     entries = [("no label", NO_CLASS)]
     columns = max(1, int(width / (0.075 * max(map(len, space.classes)) + 0.55)))

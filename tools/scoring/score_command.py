@@ -1,12 +1,14 @@
 """The command line of tools/test.py."""
 import argparse
+import functools
 import json
 import os
 
 from data.errors import InputError
 from data.registry import names, open_dataset
-from tools.scoring.evaluate import PredictionFolder, check_classes, evaluate, score_folder
-from tools.scoring.files import write_text
+from tools.scoring.evaluate import check_classes, evaluate, score_folder
+from tools.scoring.files import require_empty, write_text
+from tools.scoring.prediction_folder import ColourFolder, PredictionFolder
 from tools.scoring.results import comparison, result_record
 from tools.scoring.tables import FORMATS, format_of, render
 
@@ -26,7 +28,7 @@ def add_net_arguments(parser):
                         help="resize images by this before the net; scores return to the label's size")
     parser.add_argument("--mean", type=float, nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
-    parser.add_argument("--device", type=device, default="cpu", help='"cpu" (default) or the number of a GPU')
+    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
     parser.add_argument("--memory", type=positive, default=4.0, metavar="GB",
                         help="what one forward pass may hold; larger images are computed in tiles (default 4)")
 
@@ -46,10 +48,13 @@ def positive(text):
 
 
 def device(text):
-    """argparse type: "cpu" or the number of a GPU."""
-    if text != "cpu" and not text.isdigit():
-        raise argparse.ArgumentTypeError('expected "cpu" or the number of a GPU, found %s' % text)
-    return text
+    """argparse type: "cpu", or "gpu:N" as the number N."""
+    if text == "cpu":
+        return text
+    kind, _, number = text.partition(":")
+    if kind != "gpu" or not number.isdigit():
+        raise argparse.ArgumentTypeError("expected cpu or gpu:N, found %s" % text)
+    return int(number)
 
 
 def titles(paths):
@@ -75,6 +80,7 @@ def parse(arguments=None):
     add_data_arguments(parser)
     add_net_arguments(parser)
     parser.add_argument("--save-predictions", metavar="FOLDER", help="keep the label maps as PNG")
+    parser.add_argument("--save-colours", metavar="FOLDER", help="keep the label maps as PNG in the data set's colours")
     parser.add_argument("--json", help="write scores and confusion counts to this file")
     parser.add_argument("--output", help="write the table to this file (.txt, .md, .csv or .tex)")
     parser.add_argument("--format", choices=FORMATS, help="format of the table (default: text, or by --output's ending)")
@@ -83,8 +89,8 @@ def parse(arguments=None):
         parser.error("give either --weights (with --model) or --predictions")
     if args.weights and not args.model:
         parser.error("--weights needs --model, the deploy prototxt")
-    if args.save_predictions and args.predictions:
-        parser.error("--save-predictions keeps what a net predicts; with --predictions there is no net")
+    if (args.save_predictions or args.save_colours) and args.predictions:
+        parser.error("--save-predictions and --save-colours keep what a net predicts; with --predictions there is no net")
     args.names = args.names or titles(args.weights or args.predictions)
     if len(args.names) != len(args.weights or args.predictions):
         parser.error("--names: %d titles for %d columns" % (len(args.names), len(args.weights or args.predictions)))
@@ -118,12 +124,19 @@ def main(arguments=None):
 
 
 def _score_net(args, name, weights, dataset, frames):
-    keep = None
-    if args.save_predictions:
-        folder = args.save_predictions if len(args.weights) == 1 else os.path.join(args.save_predictions, name)
-        store = PredictionFolder(folder, dataset, args.ids)
-        store.require_empty()
-        keep = store.write
+    stores = []
+    labels = functools.partial(PredictionFolder, ids=args.ids)
+    for flag, folder, store in (("--save-predictions", args.save_predictions, labels),
+                                ("--save-colours", args.save_colours, ColourFolder)):
+        if folder:
+            folder = folder if len(args.weights) == 1 else os.path.join(folder, name)
+            require_empty(folder, flag)
+            stores.append(store(folder, dataset))
+
+    def keep(frame, prediction):
+        for store in stores:
+            store.write(frame, prediction)
+
     predictor = make_predictor(args, weights)
     check_classes(predictor, dataset, args.model)
     return evaluate(predictor, dataset, frames, args.resize, keep, name)

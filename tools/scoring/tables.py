@@ -77,10 +77,10 @@ def _markdown(table, cells):
 
 
 def _csv(table, cells):
-    # the notes stay out: a CSV file is read by programs
+    # a CSV file is read by programs: the notes stay out, the title stands in the corner
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.header)
+    writer.writerow([table.title or table.header[0]] + table.header[1:])
     writer.writerows(["" if v is None else repr(v) if isinstance(v, float) else v for v in row]
                      for row in table.rows)
     return out.getvalue()

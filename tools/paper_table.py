@@ -1,0 +1,15 @@
+"""Prints Table 1, 2 or 3 of the paper a row a class: Before / GA / GA + CA, the paper's numbers beside ours.
+
+    python tools/paper_table.py paper1
+    python tools/paper_table.py paper3 --result cityscapes:ga=scores.json --output table3.md
+"""
+import _init_paths  # noqa: F401
+from tools.runtime.enter import enter_runtime
+
+enter_runtime()
+
+from tools.command import run_command  # noqa: E402
+from tools.scoring.paper_command import main  # noqa: E402
+
+if __name__ == "__main__":
+    run_command(main)

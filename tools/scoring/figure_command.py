@@ -1,0 +1,88 @@
+"""The command line of tools/figure.py: image | one column a model | truth."""
+import argparse
+import heapq
+
+import numpy as np
+from tqdm import tqdm
+
+from data.errors import InputError
+from data.registry import open_dataset
+from tools.scoring.evaluate import check_classes
+from tools.scoring.pictures import colour, write_grid
+from tools.scoring.score_command import add_data_arguments, add_net_arguments, make_predictor, titles
+
+
+def parse(arguments=None):
+    """The options of tools/figure.py."""
+    parser = argparse.ArgumentParser(prog="tools/figure.py",
+                                     description="Draws image | prediction of each model | truth as one PNG.")
+    parser.add_argument("--model", required=True, help="deploy prototxt")
+    parser.add_argument("--weights", nargs="+", required=True, help="caffemodels, one a column, earliest first")
+    parser.add_argument("--names", nargs="+", help='column titles (default for two: "before" and "after")')
+    add_data_arguments(parser)
+    add_net_arguments(parser)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--frames", help="frame names or numbers in the split, separated by commas")
+    chosen.add_argument("--most-changed", type=int, metavar="N",
+                        help="the N frames with most pixels that the first and the last model label differently")
+    parser.add_argument("--no-truth", action="store_true", help="leave the truth out; no label is opened")
+    parser.add_argument("--output", required=True, help="PNG file")
+    args = parser.parse_args(arguments)
+    if args.most_changed is not None and args.most_changed < 1:
+        parser.error("--most-changed: expected at least 1")
+    if args.most_changed and len(args.weights) < 2:
+        parser.error("--most-changed compares models: give at least two --weights")
+    if not args.output.lower().endswith(".png"):
+        parser.error("--output: expected a name that ends in .png")
+    args.names = args.names or (["before", "after"] if len(args.weights) == 2 else titles(args.weights))
+    if len(args.names) != len(args.weights):
+        parser.error("--names: %d titles for %d models" % (len(args.names), len(args.weights)))
+    return args
+
+
+def main(arguments=None):
+    """Predicts the chosen frames with every model and writes the grid."""
+    args = parse(arguments)
+    dataset = open_dataset(args.dataset, args.data_root, args.label_space)
+    frames = dataset.frames(args.split)
+    if args.frames is not None:
+        frames = choose(frames, args.frames, args.split)
+    predictors = [make_predictor(args, weights) for weights in args.weights]
+    check_classes(predictors[0], dataset, args.model)
+    found = []  # heap of (changed pixels, order, frame, image, label maps); the N most changed stay
+    keep = args.most_changed or len(frames)
+    for number, frame in enumerate(tqdm(frames, unit="image", disable=None, leave=False)):
+        image = dataset.read_image(frame)
+        maps = [predictor.predict(image, scale=args.resize) for predictor in predictors]
+        changed = int(np.count_nonzero(maps[0] != maps[-1]))
+        entry = (changed if args.most_changed else 0, -number, frame, image, maps)
+        (heapq.heappush if len(found) < keep else heapq.heappushpop)(found, entry)
+    found.sort(key=lambda entry: (-entry[0], -entry[1]))
+    truth = not args.no_truth
+    rows = [(_row_name(frame, changed, maps[0].size, args.most_changed),
+             [image] + [colour(m, dataset.space.palette) for m in maps]
+             + ([colour(dataset.read_label(frame), dataset.space.palette)] if truth else []))
+            for changed, _, frame, image, maps in found]
+    write_grid(args.output, ["image"] + args.names + (["truth"] if truth else []), rows, dataset.space)
+    for changed, _, frame, _, maps in found:
+        print("%s%s" % (frame.name, "  %.1f%% changed" % (100.0 * changed / maps[0].size) if args.most_changed else ""))
+    print("written to %s" % args.output)
+
+
+def choose(frames, wanted, split):
+    """The frames whose names, or numbers counted from 0, stand in `wanted`, in that order."""
+    by_name = {frame.name: frame for frame in frames}
+    chosen = []
+    for text in wanted.split(","):
+        if text in by_name:
+            chosen.append(by_name[text])
+        elif text.isdigit() and int(text) < len(frames):
+            chosen.append(frames[int(text)])
+        else:
+            raise InputError("--frames: %r is neither a name in %s nor a number below %d" % (text, split, len(frames)))
+    return chosen
+
+
+def _row_name(frame, changed, pixels, ranked):
+    short = frame.name if len(frame.name) <= 24 else "..." + frame.name[-22:]
+    return "%s\n%.0f%% changed" % (short, 100.0 * changed / pixels) if ranked else short
