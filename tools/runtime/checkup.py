@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 
-from tools.runtime import cpu, places
+from tools.runtime import cpu, places, source_builds
 from tools.runtime.enter import REBUILD, SETUP, in_private_runtime, python_command, python_has_caffe
 from tools.runtime.environment import runtime_environment
 from tools.runtime.setup import is_current
 
 CONDA = "conda env update -f environment.yml"
+BUILD = "python tools/build_caffe.py --variant %s --activate"
 #: Kernels that use neither AVX2 nor AVX-512.
 SLOW_KERNELS = ("Prescott", "Core2", "Generic", "Nehalem", "Barcelona", "Sandybridge", "Atom")
 
@@ -39,6 +40,12 @@ def examine():
 
 def runtime_kind():
     """(description, command that repairs it) of the runtime that commands would run in; (None, None) without one."""
+    build = source_builds.selected()
+    if build:
+        record = source_builds.read_record(build)
+        return ("built from source (%s%s, Python %s), %s"
+                % (record["variant"], "".join(" sm_%d" % number for number in record["arch"]), record["python"], build),
+                "python tools/build_caffe.py --variant %s" % record["variant"])
     if python_has_caffe() and not in_private_runtime():
         return "the running Python, %s" % sys.executable, CONDA
     if places.is_ready(places.prefix()):
@@ -88,8 +95,8 @@ def _engine(repair):
     if "failed" in answer:
         yield _missing("caffe", answer["failed"], repair)
         return
-    yield _ok("caffe", "%s in %s, %s" % (answer["version"], answer["place"],
-                                         "built for CUDA" if answer["cuda"] else "built for the CPU"))
+    yield _ok("caffe", "%s in %s, built for %s" % (answer["version"], answer["place"], _built_for(answer)))
+    yield from _device(answer)
     if answer["blas"] is None:
         yield Finding("blas", "neither OpenBLAS nor MKL found in the process", "note", None)
         return
@@ -99,6 +106,27 @@ def _engine(repair):
         yield Finding("blas", text + ": this processor can do better", "slow", "unset OPENBLAS_CORETYPE")
     else:
         yield _ok("blas", text)
+
+
+def _built_for(answer):
+    if not answer["cuda"]:
+        return "the CPU"
+    return "CUDA with cuDNN %s" % answer["cudnn"] if answer["cudnn"] else "CUDA without cuDNN"
+
+
+def _device(answer):
+    """What Caffe computes on, and the build that would be faster on this machine."""
+    if answer["cuda"] and answer["devices"]:
+        tf32 = "on" if os.environ.get("CAFFE_TF32") == "1" else "off (CAFFE_TF32=1 is faster and less exact)"
+        yield _ok("device", "%d CUDA device(s), TF32 %s" % (answer["devices"], tf32))
+        if not answer["cudnn"]:
+            yield Finding("device", "cuDNN's convolutions would be faster", "slow", BUILD % "cudnn")
+    elif answer["cuda"]:
+        yield _ok("device", "the CPU: this build for CUDA finds no device")
+    elif glob.glob("/proc/driver/nvidia/gpus/*"):
+        yield Finding("device", "the CPU, though there is an NVIDIA card", "slow", BUILD % "cudnn")
+    else:
+        yield _ok("device", "the CPU")
 
 
 def _python_layers(repair):

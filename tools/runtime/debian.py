@@ -12,6 +12,7 @@ from data.errors import InputError
 from tools.runtime.files import sha256
 
 SUITE = "bullseye"
+RELEASES = {"bullseye": "Debian 11", "bookworm": "Debian 12"}
 #: What apt resolves with everything it depends on.
 ROOTS = ("caffe", "libopenblas0-pthread", "libboost-python1.74.0", "python3.9-minimal", "libpython3.9-stdlib")
 #: Taken without its dependencies: Debian's Python modules clash with pip's.
@@ -28,15 +29,19 @@ Package = collections.namedtuple("Package", "name version file size sha256")
 
 
 class PrivateApt:
-    """apt with its whole state in one folder."""
+    """apt with its whole state in one folder.
 
-    def __init__(self, folder, mirror):
+    kinds: "deb" for binary packages, "deb-src" for source packages.
+    """
+
+    def __init__(self, folder, mirror, suite=SUITE, kinds=("deb",)):
         self.folder, self.mirror = folder, mirror
         for part in ("lists/partial", "archives/partial", "none.d"):
             os.makedirs(os.path.join(folder, part), exist_ok=True)
         self.config = os.path.join(folder, "apt.conf")
         self._write("status", "")
-        self._write("sources.list", "deb [signed-by=%s] %s %s main\n" % (_keyring(), mirror, SUITE))
+        self._write("sources.list", "".join("%s [signed-by=%s] %s %s main\n" % (kind, _keyring(), mirror, suite)
+                                            for kind in kinds))
         self._write("apt.conf", _configuration(folder))
 
     def _write(self, name, text):
@@ -57,10 +62,13 @@ class PrivateApt:
         """Fetches the suite's signed index."""
         self.run(["update", "-o", "APT::Update::Error-Mode=any"])
 
-    def closure(self):
-        """The packages of ROOTS with all they depend on, and ALONE: list of Package, hashes from the signed index."""
-        names = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", self.run(["install", "-s"] + list(ROOTS)), re.M)
-        wanted = ["%s=%s" % pair for pair in names] + list(ALONE)
+    def closure(self, roots=ROOTS, alone=ALONE, left_out=None):
+        """The packages of `roots` with all they depend on, and `alone`: list of Package, hashes from the signed index.
+
+        left_out: regular expression of names (from their start) that are not wanted.
+        """
+        names = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", self.run(["install", "-s"] + list(roots)), re.M)
+        wanted = ["%s=%s" % pair for pair in names if not (left_out and re.match(left_out, pair[0]))] + list(alone)
         lines = self.run(["download", "--print-uris"] + wanted).splitlines()
         return [package for package in map(_package, lines) if package]
 
@@ -93,20 +101,21 @@ class AptFailed(Exception):
         return lines[0] if lines else str(self).strip() or "no message"
 
 
-def open_apt(folder, mirrors):
+def open_apt(folder, mirrors, suite=SUITE, kinds=("deb",)):
     """PrivateApt on the first of `mirrors` that has the suite, its index fetched."""
     gone, failed = [], []
     for mirror in mirrors:
-        apt = PrivateApt(folder, mirror)
+        apt = PrivateApt(folder, mirror, suite, kinds)
         try:
             apt.update()
             return apt
         except AptFailed as problem:
             (gone if problem.suite_is_gone() else failed).append("%s (%s)" % (mirror, problem.first_error()))
     if failed:
-        raise InputError("no package index of Debian 11 (%s) from %s" % (SUITE, "; ".join(failed + gone)),
+        raise InputError("no package index of %s (%s) from %s" % (RELEASES[suite], suite, "; ".join(failed + gone)),
                          fix="check the network and try again, or " + OTHER_ROUTES)
-    raise InputError("the mirror has dropped Debian 11 (%s), the last Debian with Caffe: %s" % (SUITE, "; ".join(gone)),
+    why = ", the last Debian with Caffe" if suite == SUITE else ""
+    raise InputError("the mirror has dropped %s (%s)%s: %s" % (RELEASES[suite], suite, why, "; ".join(gone)),
                      fix=OTHER_ROUTES)
 
 

@@ -5,7 +5,7 @@ import sys
 
 from data.errors import InputError
 from tools.command import INPUT_ERROR, exit_code
-from tools.runtime import places
+from tools.runtime import places, source_builds
 from tools.runtime.environment import runtime_environment
 
 SETUP = "python tools/setup_caffe.py"
@@ -31,9 +31,15 @@ def enter_runtime(set_up=False):
     """Goes on in the runtime's Python: returns at once if this is it, otherwise replaces the process.
 
     The process keeps its number, so that signals and the exit code pass through.
-    A Python that can import `caffe` is the runtime as it is. Without any runtime
-    this ends with exit code 2 and names the set-up command; with `set_up` it runs it first.
+    A build of tools/build_caffe.py that was chosen goes first; then a Python that can
+    import `caffe` is the runtime as it is. Without any runtime this ends with exit code 2
+    and names the set-up command; with `set_up` it runs it first.
     """
+    build = _source_build()
+    if build:
+        if not source_builds.is_running(build):
+            exec_python(_own_arguments())
+        return
     if in_private_runtime():
         return
     if python_has_caffe():
@@ -50,6 +56,9 @@ def enter_runtime(set_up=False):
 
 def python_command(arguments):
     """argv of the runtime's Python with `arguments` (as after `python`); ends the process without a runtime."""
+    build = _source_build()
+    if build:
+        return [_or_end(source_builds.python, build)] + list(arguments)
     if in_private_runtime() or python_has_caffe():
         return [sys.executable] + list(arguments)
     _require(places.prefix())
@@ -64,7 +73,12 @@ def exec_python(arguments):
 def exec_caffe(arguments):
     """Replaces this process by the stock `caffe` binary of the runtime."""
     # the stock program reports through glog alone: its lines are its output
-    env = runtime_environment(dict(os.environ, GLOG_minloglevel=os.environ.get("GLOG_minloglevel", "0")))
+    env = dict(os.environ, GLOG_minloglevel=os.environ.get("GLOG_minloglevel", "0"))
+    build = _source_build()
+    env = runtime_environment(env)
+    if build is not None:
+        program, needs = _or_end(source_builds.stock_program, build)
+        _exec([program] + list(arguments), dict(env, **needs))
     folder = places.prefix()
     if python_has_caffe() and not in_private_runtime():
         binary = os.path.join(os.path.dirname(sys.executable), "caffe")
@@ -75,6 +89,19 @@ def exec_caffe(arguments):
     # libcaffe's protobuf is global in this process and clashes with the one inside the wheel
     env.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
     _exec(places.command(folder, "caffe", arguments), env)
+
+
+def _source_build():
+    return _or_end(source_builds.selected)
+
+
+def _or_end(question, *arguments):
+    """What question(*arguments) answers; an InputError ends the process as run_command would."""
+    try:
+        return question(*arguments)
+    except InputError as problem:
+        sys.stderr.write("error: %s\n" % problem)
+        sys.exit(INPUT_ERROR)
 
 
 def _own_arguments():

@@ -1,13 +1,13 @@
 """Environment variables of a process that runs Caffe."""
 import os
 
-from tools.runtime import cpu, places
+from tools.runtime import cpu, places, source_builds
 
 
 def runtime_environment(environ):
     """A copy of `environ` with what Caffe needs; whatever the user has set already stays.
 
-    PYTHONPATH            the repository root first, so that `layers.x` imports
+    PYTHONPATH            the repository root first, so that `layers.x` imports; then the source build in use, if any
     OPENBLAS_CORETYPE     kernels that fit the processor's flags
     OPENBLAS_NUM_THREADS  the cores this process may use (OMP_NUM_THREADS counts as set)
     GLOG_minloglevel      2: Caffe reports errors only
@@ -17,8 +17,10 @@ def runtime_environment(environ):
     env.pop("PYTHONHOME", None)
     env.setdefault("PYTHONNOUSERSITE", "1")
     env.setdefault("PYTHONUTF8", "1")
-    paths = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != places.ROOT]
-    env["PYTHONPATH"] = os.pathsep.join([places.ROOT] + paths)
+    build = source_builds.selected(env)
+    first = [places.ROOT] + ([source_builds.site_packages(build)] if build else [])
+    paths = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p not in first]
+    env["PYTHONPATH"] = os.pathsep.join(first + paths)
     env.setdefault("GLOG_minloglevel", "2")
     coretype = cpu.openblas_coretype(cpu.cpu_flags())
     if coretype:

@@ -36,11 +36,12 @@ def versions():
 
 
 def engine():
-    """Caffe's version, place, libraries for matrix products, and whether it was built for CUDA."""
+    """Caffe's version, place, libraries for matrix products, and what it was built for."""
     import caffe
     libraries = _mapped_libraries()
     answer = {"version": caffe.__version__, "place": os.path.dirname(caffe.__file__), "blas": None,
-              "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries)}
+              "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries),
+              "cudnn": _cudnn(libraries), "devices": _cuda_devices(libraries)}
     for path in libraries:
         name = os.path.basename(path)
         if name.startswith("libmkl_rt"):
@@ -84,6 +85,25 @@ def _openblas(path):
     # "OpenBLAS 0.3.13 NO_LAPACKE DYNAMIC_ARCH ...": the first two words say enough
     answer["blas"] = " ".join(answer["blas"].split()[:2])
     return answer
+
+
+def _cudnn(libraries):
+    """Version of the cuDNN that is loaded, as cuDNN counts it (91002 is 9.10.2); None without it."""
+    for path in libraries:
+        if os.path.basename(path).startswith("libcudnn.so"):
+            call = ctypes.CDLL(path).cudnnGetVersion
+            call.restype = ctypes.c_size_t
+            return call()
+    return None
+
+
+def _cuda_devices(libraries):
+    """How many CUDA devices this process can use; 0 without a driver, None in a build for the CPU."""
+    for path in libraries:
+        if os.path.basename(path).startswith("libcudart.so"):
+            count = ctypes.c_int(0)
+            return count.value if ctypes.CDLL(path).cudaGetDeviceCount(ctypes.byref(count)) == 0 else 0
+    return None
 
 
 def _mapped_libraries():

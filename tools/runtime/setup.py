@@ -18,8 +18,6 @@ from tools.runtime import debian, packages, places, wheels
 from tools.runtime.files import Counter, write_whole
 from tools.runtime.mirror import SCHEMES, machine_mirrors
 
-#: Raised whenever a prefix made by an earlier text of this package no longer fits.
-LAYOUT = 1
 #: Downloads and unpacked packages together, at the worst moment.
 NEEDED_BYTES = 1.3e9
 PROBE = "import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tqdm; caffe.Net"
@@ -27,7 +25,8 @@ PROBE = "import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tqdm; caffe.
 
 def fingerprint():
     """Hash of everything that decides what a prefix holds."""
-    digest = hashlib.sha256(repr((LAYOUT, debian.SUITE, debian.ROOTS, debian.ALONE)).encode())
+    made_of = (debian.SUITE, debian.ROOTS, debian.ALONE, packages.WRAPPER, packages.SITECUSTOMIZE)
+    digest = hashlib.sha256(repr(made_of).encode())
     with open(wheels.LOCK, "rb") as file:
         digest.update(file.read())
     return digest.hexdigest()
@@ -56,7 +55,7 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
     _check_machine(os.path.dirname(folder))
     work = folder + "-partial"
     os.makedirs(work, exist_ok=True)
-    with _only_one(work):
+    with one_at_a_time(work):
         if is_current(folder) and not rebuild:
             return folder
         tree = _unpacked_debs(work, mirror, debs, say)
@@ -65,7 +64,7 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
         packages.finish(tree)
         _probe(tree)
         write_whole(os.path.join(tree, places.READY),
-                    json.dumps({"fingerprint": fingerprint(), "layout": LAYOUT}, indent=1) + "\n")
+                    json.dumps({"fingerprint": fingerprint()}) + "\n")
         _swap(tree, folder, work)
     shutil.rmtree(work, ignore_errors=True)
     return folder
@@ -175,7 +174,7 @@ def _check_machine(parent):
 
 
 @contextlib.contextmanager
-def _only_one(work):
+def one_at_a_time(work):
     """Holds the set-up's lock, waiting for another set-up of the same prefix to end."""
     with open(work + ".lock", "w") as lock:
         try:

@@ -51,24 +51,24 @@ def locked(path=LOCK):
     return found
 
 
-def download(folder, progress):
-    """Fetches the locked wheels into `folder`; those that are there already are checked and kept.
+def download(folder, progress, lock=LOCK, target=TARGET_PYTHON):
+    """Fetches the wheels of `lock` into `folder`; those that are there already are checked and kept.
 
-    progress: called once a package.
+    progress: called once a package.  target: pip's options that say for which Python.
     """
     os.makedirs(folder, exist_ok=True)
-    _pip(pip_command("download") + TARGET_PYTHON + ["--no-deps", "--require-hashes", "--progress-bar", "off",
-                                                    "--dest", folder, "--requirement", LOCK], progress)
+    _pip(pip_command("download") + target + ["--no-deps", "--require-hashes", "--progress-bar", "off",
+                                             "--dest", folder, "--requirement", lock], progress)
 
 
-def install(folder, target):
-    """Unpacks the wheels of `folder` into `target`, checking the hashes once more.
+def install(folder, into, lock=LOCK, target=TARGET_PYTHON):
+    """Unpacks the wheels of `folder` into the folder `into`, checking the hashes once more.
 
     Nothing is compiled: the bytecode would be that of the Python which runs pip.
     """
-    _pip(pip_command("install") + TARGET_PYTHON
+    _pip(pip_command("install") + target
          + ["--no-deps", "--require-hashes", "--no-index", "--find-links", folder, "--no-compile",
-            "--target", target, "--requirement", LOCK], lambda: None)
+            "--target", into, "--requirement", lock], lambda: None)
 
 
 def _pip(argv, progress):
