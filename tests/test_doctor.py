@@ -33,7 +33,7 @@ def findings(monkeypatch, answers):
 
 WELL = {"versions": {"versions": {"numpy": "1.26.4"}, "why": {}},
         "engine": {"version": "1.0.0", "place": "/p", "blas": "OpenBLAS 0.3.13", "kernel": "Haswell", "threads": 2,
-                   "cuda": False},
+                   "cuda": False, "cudnn": None, "devices": None},
         "python_layer": {"right": True}}
 
 
