@@ -102,6 +102,8 @@ def _speaking(function, folder):
 
 def _last_words(outcome):
     message = glog.fatal_message(outcome.stderr)
+    if message and "host allocation" in message:
+        return "not enough memory: %s" % message
     if message:
         return "Caffe refuses it: %s" % message
     if outcome.signal is not None:
