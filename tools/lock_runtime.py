@@ -16,15 +16,17 @@ from tools.runtime import debian, packages, wheels
 from tools.runtime.files import sha256, write_whole
 from tools.runtime.setup import mirrors
 
-WHEELS = "# Written by `python tools/lock_runtime.py` from requirements.in: change that file, not this one.\n"
+WHEELS = "# Written by `python tools/%s` from %s: change that file, not this one.\n"
 DEBS = "# Written by `python tools/lock_runtime.py`: SHA-256 and file name of the Debian 11 packages (amd64).\n"
 
 
-def lock_wheels(folder):
-    """Resolves requirements.in into `folder`; returns the text of the lock file."""
-    subprocess.run(wheels.pip_command("download") + wheels.TARGET_PYTHON
-                   + ["--dest", folder, "--requirement", wheels.REQUESTED], check=True)
-    lines = [WHEELS]
+def lock_wheels(folder, requested=wheels.REQUESTED, target=wheels.TARGET_PYTHON, tool="lock_runtime.py"):
+    """Resolves the file `requested` into `folder`; returns the text of the lock file.
+
+    target: pip's options that say for which Python; tool: the command that the lock file names.
+    """
+    subprocess.run(wheels.pip_command("download") + target + ["--dest", folder, "--requirement", requested], check=True)
+    lines = [WHEELS % (tool, os.path.basename(requested))]
     for name in sorted(os.listdir(folder), key=str.lower):
         project, version = name.split("-")[:2]
         lines.append("%s==%s \\\n    --hash=sha256:%s\n"
