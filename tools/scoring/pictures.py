@@ -6,6 +6,8 @@ from data.label_spaces import IGNORED
 
 #: Colour (RGB) of pixels without a class.
 NO_CLASS = (0, 0, 0)
+#: Inches of width below which a legend is set in small type.
+NARROW = 4
 
 
 def colours(palette):
@@ -63,7 +65,7 @@ def legend_strip(space, width):
     dpi = 100
     figure = Figure(figsize=(width / dpi, 4), dpi=dpi, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    box = _legend(figure, space, width / dpi, (), loc="upper left")
+    box = _legend(figure, list(zip(space.classes, space.palette)), width / dpi, loc="upper left")
     canvas.draw()
     height = int(np.ceil(box.get_window_extent(canvas.get_renderer()).height)) + 8
     pixels = np.asarray(canvas.buffer_rgba())[:height, :, 2::-1]
@@ -72,15 +74,19 @@ def legend_strip(space, width):
     return strip
 
 
-def _legend(figure, space, inches, extra, **place):
+def _legend(figure, entries, inches, **place):
     from matplotlib.patches import Patch
-    entries = [(name, rgb) for name, rgb in zip(space.classes, space.palette)] + list(extra)
     handles = [Patch(facecolor=np.asarray(rgb) / 255.0, edgecolor="0.4", linewidth=0.5, label=name)
                for name, rgb in entries]
+    return figure.legend(handles=handles, ncol=_columns(entries, inches), frameon=False, handlelength=1.2,
+                         fontsize=9 if inches >= NARROW else 7, columnspacing=1.2, borderaxespad=0.2, **place)
+
+
+def _columns(entries, inches):
+    """Legend columns that fit into so many inches: a letter, and the patch with its gaps, in the font's size."""
+    letter, patch = (0.075, 0.55) if inches >= NARROW else (0.058, 0.4)
     longest = max(len(name) for name, _ in entries)
-    columns = max(1, min(len(entries), int(inches / (0.075 * longest + 0.55))))
-    return figure.legend(handles=handles, ncol=columns, frameon=False, fontsize=9, handlelength=1.2,
-                         columnspacing=1.2, borderaxespad=0.2, **place)
+    return max(1, min(len(entries), int(inches / (letter * longest + patch))))
 
 
 def write_grid(path, titles, rows, space, panel_inches=3.2):
@@ -96,9 +102,8 @@ def write_grid(path, titles, rows, space, panel_inches=3.2):
     heights = [panel_inches * panels[0].shape[0] / panels[0].shape[1] for _, panels in rows]
     name_inches, title_inches, gap = 0.5, 0.3, 0.06
     width = name_inches + len(titles) * (panel_inches + gap)
-    entries = [("no label", NO_CLASS)]
-    columns = max(1, int(width / (0.075 * max(map(len, space.classes)) + 0.55)))
-    legend_inches = 0.15 + 0.22 * (-(-(len(space.classes) + 1) // columns))
+    entries = list(zip(space.classes, space.palette)) + [("no label", NO_CLASS)]
+    legend_inches = 0.15 + 0.22 * -(-len(entries) // _columns(entries, width))
     height = title_inches + sum(heights) + gap * len(rows) + legend_inches
     figure = Figure(figsize=(width, height), facecolor="white")
     canvas = FigureCanvasAgg(figure)
@@ -115,6 +120,6 @@ def write_grid(path, titles, rows, space, panel_inches=3.2):
             if number == 0:
                 axes.set_ylabel(name, fontsize=7)
         top -= tall + gap
-    _legend(figure, space, width, entries, loc="lower center")
+    _legend(figure, entries, width, loc="lower center")
     with write_aside(path) as aside:
         canvas.print_figure(aside, dpi=120, format="png")

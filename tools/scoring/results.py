@@ -43,7 +43,7 @@ def read_results(path):
         return [_checked(record) for record in records]
     except OSError as problem:
         raise InputError("%s: %s" % (path, problem.strerror), "python tools/test.py ... --json %s" % path)
-    except (ValueError, KeyError, TypeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as problem:
         raise InputError("%s is not a result file of tools/test.py: %s" % (path, problem),
                          "python tools/test.py ... --json %s" % path)
 

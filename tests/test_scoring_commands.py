@@ -1,0 +1,272 @@
+"""The commands as a user calls them: exit codes, files, pictures."""
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from data.label_spaces import CITYSCAPES, TOY
+from data.registry import open_dataset
+from tools.scoring import figure_command, predict_command, score_command
+from tools.scoring.files import write_aside
+from tools.scoring.pictures import Painter, colour, legend_strip, overlay, write_grid
+
+caffe = pytest.importorskip("caffe")
+
+from models.adaptation import deploy_net  # noqa: E402
+from models.shapes import Shape  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """(model, weights, other weights) of a tiny net over the toy's eight classes."""
+    folder = tmp_path_factory.mktemp("net")
+    shape = Shape(channels=(2, 2, 4, 4, 4), fc=6, hidden=(4, 2), margin=0, frozen_blocks=0)
+    model = folder / "deploy.prototxt"
+    model.write_text(str(deploy_net(shape, 8, (128, 128, 128), (32, 32))))
+    paths = [str(model)]
+    for seed in (1, 2):
+        caffe.set_random_seed(seed)
+        built = caffe.Net(str(model), caffe.TEST)
+        built.layers[list(built._layer_names).index("final")].blobs[0].data[...] *= 1000
+        paths.append(str(folder / ("net_%d.caffemodel" % seed)))
+        built.save(paths[-1])
+    return paths
+
+
+def score(net, *more):
+    return score_command.main(["--model", net[0], "--weights", net[1], "--dataset", "toy", "--split", "target_val[:3]"]
+                              + list(more))
+
+
+def test_saved_predictions_score_like_the_net_that_made_them(net, tmp_path, capsys):
+    folder, first, second = str(tmp_path / "maps"), str(tmp_path / "a.json"), str(tmp_path / "b.json")
+    score(net, "--save-predictions", folder, "--json", first)
+    score_command.main(["--predictions", folder, "--dataset", "toy", "--split", "target_val[:3]", "--json", second])
+    one, two = [json.load(open(path))["results"][0] for path in (first, second)]
+    assert one["confusion"] == two["confusion"] and one["images"] == 3
+    assert sum(map(sum, one["confusion"])) > 0
+    assert one["weights"] == net[1] and one["classes"] == list(TOY.classes)
+    assert "mIoU-8" in capsys.readouterr().out
+
+
+def test_several_weights_make_one_table_in_the_format_of_the_output_file(net, tmp_path, capsys):
+    output = tmp_path / "table.md"
+    score_command.main(["--model", net[0], "--weights", net[1], net[2], "--dataset", "toy", "--split", "target_val[:2]",
+                        "--output", str(output)])
+    text = output.read_text()
+    assert "| IoU % | net_1 | net_2 |" in text and capsys.readouterr().out == text
+
+
+def test_colours_are_kept_a_folder_a_model(net, tmp_path):
+    score(net, "--save-colours", str(tmp_path / "colours"))
+    picture = cv2.imread(str(tmp_path / "colours" / "target_val" / "0000.png"))
+    known = {tuple(rgb[::-1]) for rgb in TOY.palette}
+    assert {tuple(pixel) for pixel in np.unique(picture.reshape(-1, 3), axis=0)} <= known
+
+
+def test_predictions_of_two_runs_do_not_mix(net, tmp_path):
+    (tmp_path / "old.png").write_bytes(b"")
+    with pytest.raises(InputError, match="not an empty folder"):
+        score(net, "--save-predictions", str(tmp_path))
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--weights", "gone.caffemodel"], "gone.caffemodel: no such file"),
+    (["--dataset", "camvid"], "camvid"),
+    (["--split", "nowhere"], "no split"),
+    (["--label-space", "camvid"], "label space"),
+    (["--model", "models/gta_camvid/deploy.prototxt"], "does not fit|no weights|no layer"),
+    (["--output", "table.doc"], "table.doc"),
+])
+def test_bad_input_is_named(net, arguments, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    with pytest.raises(InputError, match=said):
+        score(net, *arguments)
+
+
+def test_net_with_other_classes_than_the_data_set_is_refused(net, tmp_path):
+    model, weights = tmp_path / "other.prototxt", str(tmp_path / "other.caffemodel")
+    shape = Shape(channels=(2, 2, 4, 4, 4), fc=6, hidden=(4, 2), margin=0, frozen_blocks=0)
+    model.write_text(str(deploy_net(shape, 5, (0, 0, 0), (32, 32))))
+    caffe.Net(str(model), caffe.TEST).save(weights)
+    with pytest.raises(InputError, match="gives 5 classes, but toy in label space toy has 8"):
+        score([str(model), weights])
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--weights", "a"], ["--weights", "a", "--predictions", "b"], ["--resize", "0"], ["--resize", "nan"],
+    ["--device", "tpu"], ["--model", "m", "--weights", "a", "b", "--names", "x"],
+    ["--model", "m", "--weights", "a", "b", "--names", "x", "x"], ["--predictions", "p", "--save-predictions", "q"]])
+def test_wrong_options_end_with_exit_code_2(arguments):
+    with pytest.raises(SystemExit) as ended:
+        score_command.main(["--dataset", "toy", "--split", "target_val"] + arguments)
+    assert ended.value.code == 2
+
+
+def test_command_says_one_line_and_ends_with_2(repo_root, net):
+    done = subprocess.run([sys.executable, os.path.join(repo_root, "tools", "test.py"), "--model", net[0], "--weights",
+                           "gone.caffemodel", "--dataset", "toy", "--split", "target_val"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: gone.caffemodel: no such file\n")
+
+
+def test_names_of_weights_in_equally_named_files_keep_their_folders():
+    assert score_command.titles(["a/x.caffemodel", "b/y.caffemodel"]) == ["x", "y"]
+    assert score_command.titles(["a/x.caffemodel", "b/x.caffemodel"]) == ["a/x", "b/x"]
+
+
+def test_most_changed_frames_come_first(net, tmp_path, capsys):
+    output = tmp_path / "figure.png"
+    figure_command.main(["--model", net[0], "--weights", net[1], net[2], "--dataset", "toy", "--split", "target_val[:5]",
+                         "--most-changed", "2", "--output", str(output)])
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()[:2]]
+    predictors = [figure_command.make_predictor(figure_command.parse(
+        ["--model", net[0], "--weights", w, "--dataset", "toy", "--split", "s", "--frames", "0", "--output", "x.png"]), w)
+        for w in net[1:]]
+    toy = open_dataset("toy")
+    changes = {frame.name: np.mean(predictors[0].predict(toy.read_image(frame)) != predictors[1].predict(toy.read_image(frame)))
+               for frame in toy.frames("target_val[:5]")}
+    best = sorted(changes, key=changes.get, reverse=True)[:2]
+    assert [words[0] for words in listed] == best
+    assert listed[0][1] == "%.1f%%" % (100 * changes[best[0]])
+    height, width = cv2.imread(str(output)).shape[:2]
+    assert width > 4 * 300 and height > 300  # four columns, two rows
+
+
+def test_frames_are_chosen_by_name_or_number():
+    frames = open_dataset("toy").frames("target_val[:4]")
+    assert figure_command.choose(frames, "2,target_val/0000", "target_val") == [frames[2], frames[0]]
+    with pytest.raises(InputError, match="'7'"):
+        figure_command.choose(frames, "7", "target_val")
+
+
+def test_figure_without_truth_opens_no_label(net, tmp_path, monkeypatch):
+    from data.record import DataSet
+
+    def refuse(self, frame):
+        raise AssertionError("a label was opened")
+    monkeypatch.setattr(DataSet, "read_label", refuse)
+    figure_command.main(["--model", net[0], "--weights", net[1], "--dataset", "toy", "--split", "target_val", "--frames",
+                         "0", "--no-truth", "--output", str(tmp_path / "f.png")])
+
+
+def predict(net, inputs, output, *more):
+    return predict_command.main([str(i) for i in inputs] + ["--model", net[0], "--weights", net[1], "--label-space", "toy",
+                                                            "--output", str(output)] + list(more))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with two images, one of them in a folder inside, and a video of five frames."""
+    folder = tmp_path / "in"
+    (folder / "inside").mkdir(parents=True)
+    image = np.random.RandomState(0).randint(0, 256, (45, 64, 3)).astype(np.uint8)
+    cv2.imwrite(str(folder / "a.png"), image)
+    cv2.imwrite(str(folder / "inside" / "b.jpg"), image)
+    writer = cv2.VideoWriter(str(folder / "v.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    for _ in range(5):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    return folder
+
+
+def test_images_folders_and_videos_are_labelled(net, pictures, tmp_path):
+    out = tmp_path / "out"
+    predict(net, [pictures, pictures / "v.mp4"], out)
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["a.png", "inside/b.png", "v.mp4"]
+    assert cv2.imread(str(out / "a.png")).shape[1] == 64 and cv2.imread(str(out / "a.png")).shape[0] > 45
+    video = cv2.VideoCapture(str(out / "v.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5 and video.get(cv2.CAP_PROP_FPS) == 10
+
+
+def test_label_maps_hold_train_ids_of_the_images_own_size(net, pictures, tmp_path):
+    predict(net, [pictures / "a.png"], tmp_path / "out", "--kind", "labels")
+    labels = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert labels.shape == (45, 64) and labels.max() < 8
+
+
+def test_results_that_are_there_are_kept_unless_told_otherwise(net, pictures, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    with pytest.raises(InputError, match="--overwrite"):
+        predict(net, [pictures / "a.png"], tmp_path)
+    assert (tmp_path / "a.png").read_bytes() == b"mine"
+    predict(net, [pictures / "a.png"], tmp_path, "--overwrite")
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+
+
+@pytest.mark.parametrize("inputs, output, said", [
+    (["gone.png"], "out", "no such file"), (["in/a.png"], "in", "would replace the input"),
+    (["in/a.png", "in/inside/../a.png"], "out", "would both become"), (["notes.txt"], "out", "expected an image"),
+    (["empty"], "out", "holds no image")])
+def test_inputs_that_cannot_work_are_refused_before_anything_is_written(pictures, tmp_path, inputs, output, said):
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=said):
+        predict_command.plan([str(tmp_path / i) for i in inputs], str(tmp_path / output), "overlay")
+
+
+def test_broken_video_leaves_nothing_behind(net, tmp_path):
+    (tmp_path / "v.mp4").write_bytes(b"not a video")
+    with pytest.raises(InputError, match="v.mp4"):
+        predict(net, [tmp_path / "v.mp4"], tmp_path / "out")
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_file_written_aside_replaces_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        with write_aside(str(path)) as aside:
+            open(aside, "w").write("half")
+            raise KeyboardInterrupt
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_unwritable_output_is_an_input_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        with write_aside(str(tmp_path / "file" / "x.json")) as aside:
+            open(aside, "w")
+
+
+def test_colours_are_bgr_and_no_class_is_black():
+    painted = colour(np.array([[0, 255]], np.uint8), CITYSCAPES.palette)
+    assert painted.tolist() == [[[128, 64, 128], [0, 0, 0]]]
+    assert colour(np.array([[11]], np.uint8), CITYSCAPES.palette).tolist() == [[[60, 20, 220]]]
+
+
+def test_overlay_mixes_and_leaves_unlabelled_pixels_as_they_are():
+    image = np.full((1, 2, 3), 100, np.uint8)
+    mixed = overlay(image, np.array([[11, 255]], np.uint8), CITYSCAPES.palette, 0.5)
+    assert mixed.tolist() == [[[80, 60, 160], [100, 100, 100]]]
+
+
+@pytest.mark.parametrize("width", (64, 480, 2048))
+def test_legend_is_as_wide_as_the_picture_and_shows_every_colour(width):
+    strip = legend_strip(CITYSCAPES, width)
+    assert strip.shape[1] == width
+    if width >= 480:
+        found = {tuple(p) for p in strip.reshape(-1, 3)}
+        assert {tuple(rgb[::-1]) for rgb in CITYSCAPES.palette} <= found
+
+
+def test_painter_draws_its_legend_once_a_width(monkeypatch):
+    from tools.scoring import pictures as module
+    drawn = []
+    monkeypatch.setattr(module, "legend_strip", lambda space, width: drawn.append(width) or np.zeros((4, width, 3), np.uint8))
+    painter = Painter(TOY, "colour")
+    for _ in range(3):
+        assert painter(np.zeros((8, 16, 3), np.uint8), np.zeros((8, 16), np.uint8)).shape == (12, 16, 3)
+    assert drawn == [16]
+
+
+def test_grid_fits_panels_of_different_heights(tmp_path):
+    path = tmp_path / "grid.png"
+    panels = [np.zeros((h, 40, 3), np.uint8) for h in (20, 60)]
+    write_grid(str(path), ["image"], [("a", panels[:1]), ("b", panels[1:])], TOY, panel_inches=1)
+    assert cv2.imread(str(path)) is not None and len(list(tmp_path.iterdir())) == 1
