@@ -1,29 +1,52 @@
-"""Writes the lock files of the source build anew, for the Python that runs this.
+"""Writes the lock files of the source build and of MPI anew, as pip resolves them today.
 
-Each list tools/source_build/locks/*.in becomes a lock file with versions and SHA-256, as
-pip resolves it today. Needs pip with its package index.
+Each list tools/source_build/locks/*.in becomes a lock file for the Python that runs this, with
+versions and SHA-256; `mpi` is for every Python that a runtime may have. Needs pip with its package index.
 """
 import argparse
 import glob
 import os
+import subprocess
 import tempfile
 
 import _init_paths  # noqa: F401
 
 from tools.command import run_command
 from tools.lock_runtime import lock_wheels
-from tools.runtime.files import write_whole
+from tools.runtime import mpi, wheels
+from tools.runtime.files import sha256, write_whole
 from tools.source_build import wheel_parts
 
 #: Lists that name everything themselves: nothing that they depend on is wanted.
 EXACT = ("cuda", "cudnn", "tools")
+MPI = ("mpi4py", "mpich")
+MPI_PYTHONS = ("3.9", "3.10", "3.11", "3.12")
+MPI_HEAD = "# Written by `python tools/lock_build.py mpi`: the newest wheels, for Python %s.\n"
+
+
+def lock_mpi():
+    """Text of the MPI lock: for each project one version, and the hash of its wheel for each Python."""
+    found = {}
+    for version in MPI_PYTHONS:
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(wheels.pip_command("download") + wheels.target_python(version)
+                           + ["--no-deps", "--dest", folder] + list(MPI), check=True)
+            for name in os.listdir(folder):
+                found.setdefault("==".join(name.split("-")[:2]), set()).add(sha256(os.path.join(folder, name)))
+    return MPI_HEAD % ", ".join(MPI_PYTHONS) + "".join(
+        project + "".join(" \\\n    --hash=sha256:" + digest for digest in sorted(found[project])) + "\n"
+        for project in sorted(found))
 
 
 def main():
-    names = sorted(os.path.basename(path)[:-3] for path in glob.glob(wheel_parts.requested("*")))
+    names = sorted(os.path.basename(path)[:-3] for path in glob.glob(wheel_parts.requested("*"))) + ["mpi"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lists", nargs="*", metavar="LIST", help="which lists (default: %s)" % " ".join(names))
     for name in parser.parse_args().lists or names:
+        if name == "mpi":
+            write_whole(mpi.LOCK, lock_mpi())
+            print(os.path.relpath(mpi.LOCK))
+            continue
         target = wheel_parts.THIS_PYTHON + (["--no-deps"] if name in EXACT else [])
         with tempfile.TemporaryDirectory() as folder:
             text = lock_wheels(folder, wheel_parts.requested(name), target, "lock_build.py")

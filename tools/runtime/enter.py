@@ -65,6 +65,17 @@ def python_command(arguments):
     return places.command(places.prefix(), places.PYTHON, arguments)
 
 
+def runtime_python():
+    """Version of the runtime's Python, such as "3.9"; ends the process without a runtime."""
+    build = _source_build()
+    if build:
+        return source_builds.read_record(build)["python"]
+    if in_private_runtime() or python_has_caffe():
+        return "%d.%d" % sys.version_info[:2]
+    _require(places.prefix())
+    return places.PYTHON.replace("python", "")
+
+
 def exec_python(arguments):
     """Replaces this process by the runtime's Python with `arguments`."""
     _exec(python_command(arguments), runtime_environment(os.environ))

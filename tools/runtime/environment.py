@@ -1,7 +1,7 @@
 """Environment variables of a process that runs Caffe."""
 import os
 
-from tools.runtime import cpu, places, source_builds
+from tools.runtime import cpu, mpi, places, source_builds
 
 
 def runtime_environment(environ):
@@ -26,5 +26,6 @@ def runtime_environment(environ):
     if coretype:
         env.setdefault("OPENBLAS_CORETYPE", coretype)
     if "OMP_NUM_THREADS" not in env:
-        env.setdefault("OPENBLAS_NUM_THREADS", str(cpu.usable_cores()))
+        # processes that an MPI launcher started on this machine share its cores
+        env.setdefault("OPENBLAS_NUM_THREADS", str(max(1, cpu.usable_cores() // mpi.local_ranks(env)[1])))
     return env

@@ -12,12 +12,21 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REQUESTED = os.path.join(HERE, "requirements.in")
 LOCK = os.path.join(HERE, "requirements.lock")
 
-#: The runtime's Python and C library (2.31), said to a pip that runs in another Python.
-TARGET_PYTHON = ["--python-version", "3.9", "--implementation", "cp", "--abi", "cp39", "--abi", "abi3",
-                 "--abi", "none", "--only-binary=:all:"]
-for _version in ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux_2_12", "manylinux2010",
-                 "manylinux_2_5", "manylinux1"):
-    TARGET_PYTHON += ["--platform", _version + "_x86_64"]
+PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux_2_12", "manylinux2010", "manylinux_2_5",
+             "manylinux1")
+
+
+def target_python(version):
+    """pip's options for CPython `version` ("3.9") with the C library of Debian 11 (2.31) or later."""
+    options = ["--python-version", version, "--implementation", "cp", "--abi", "cp" + version.replace(".", ""),
+               "--abi", "abi3", "--abi", "none", "--only-binary=:all:"]
+    for platform in PLATFORMS:
+        options += ["--platform", platform + "_x86_64"]
+    return options
+
+
+#: The private runtime's Python, said to a pip that runs in another one.
+TARGET_PYTHON = target_python("3.9")
 
 NO_PIP = "pip is missing: the Python packages of the runtime are installed with it"
 

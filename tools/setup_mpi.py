@@ -1,0 +1,20 @@
+"""Sets up a private MPI (MPICH and mpi4py) for training in several processes; no root, nothing outside .mpi.
+
+Not needed where the machine has an MPI of its own and the runtime can import mpi4py.
+"""
+import argparse
+
+import _init_paths  # noqa: F401
+
+from tools.command import run_command
+from tools.runtime import mpi
+from tools.runtime.enter import runtime_python
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    mpi.set_up(runtime_python())
+
+
+if __name__ == "__main__":
+    run_command(main)
