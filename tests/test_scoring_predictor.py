@@ -36,6 +36,15 @@ def image(height, width):
     return np.random.RandomState(height + width).randint(0, 256, (height, width, 3)).astype(np.uint8)
 
 
+def opened(files, shape):
+    """The whole net itself, for an input (H, W, 3) that carries its margin."""
+    net = caffe.Net(files[0], caffe.TEST)
+    net.copy_from(files[1])
+    net.blobs["data"].reshape(1, 3, *shape[:2])
+    net.reshape()
+    return net
+
+
 @pytest.fixture(scope="module")
 def nets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nets")
@@ -58,14 +67,35 @@ def test_tiles_stitch_to_the_scores_of_the_whole_image(nets, margin, size):
 def test_scores_of_a_whole_image_are_those_of_the_net_itself(nets, margin):
     picture = image(40, 56)
     predictor = Predictor(*nets[margin])
-    net = caffe.Net(nets[margin][0], caffe.TEST)
-    net.copy_from(nets[margin][1])
     padded = np.pad(picture.astype(np.float32), ((margin, margin), (margin, margin), (0, 0)), "reflect")
-    net.blobs["data"].reshape(1, 3, 40 + 2 * margin, 56 + 2 * margin)
+    net = opened(nets[margin], padded.shape)
     net.blobs["data"].data[0] = (padded - np.float32(MEAN)).transpose(2, 0, 1)
     full = net.forward()["score"][0]
     np.testing.assert_allclose(predictor.scores(picture), net.blobs["final"].data[0], atol=1e-5)
     assert (predictor.predict(picture) == full.argmax(0)).mean() > 0.999
+
+
+def test_padded_context_module_sees_the_whole_map_although_the_front_end_is_tiled(nets, tmp_path):
+    # as in the released dilation models: context convolutions with zero padding behind an unpadded front-end
+    text = open(nets[186][0]).read()
+    context = "".join("""layer { name: "ctx_conv%d" type: "Convolution" bottom: "%s" top: "ctx_conv%d"
+        convolution_param { num_output: 3 kernel_size: 3 pad: %d dilation: %d weight_filler { type: "gaussian" std: 0.3 } } }
+        """ % (i, bottom, i, 2 ** i, 2 ** i) for i, bottom in ((1, "final"), (2, "ctx_conv1"), (3, "ctx_conv2")))
+    cut = text.index('layer {\n  name: "score"')
+    model, weights = str(tmp_path / "context.prototxt"), str(tmp_path / "context.caffemodel")
+    open(model, "w").write(text[:cut] + context + text[cut:].replace('bottom: "final"', 'bottom: "ctx_conv3"'))
+    built = caffe.Net(model, caffe.TEST)
+    built.copy_from(nets[186][1])
+    built.save(weights)
+    predictor = Predictor(model, weights, budget=1)
+    assert predictor.geometry.tiled == "final" and predictor.geometry.scores == "ctx_conv3"
+    picture = image(120, 200)
+    padded = np.pad(picture.astype(np.float32), ((186, 186), (186, 186), (0, 0)), "reflect")
+    net = opened((model, weights), padded.shape)
+    net.blobs["data"].data[0] = (padded - np.float32(MEAN)).transpose(2, 0, 1)
+    net.forward()
+    expected = net.blobs["ctx_conv3"].data[0]
+    np.testing.assert_allclose(predictor.scores(picture), expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_labels_of_another_size_get_scores_of_their_size(nets):
@@ -80,8 +110,10 @@ def test_image_smaller_than_the_margin_is_reflected_again_and_again(nets):
     predictor = Predictor(*nets[186])
     picture = image(5, 7)
     padded = np.pad(picture, ((186, 189), (186, 187), (0, 0)), "reflect")
-    expected = predictor._forward(padded).copy()
-    np.testing.assert_allclose(predictor.scores(picture), expected, atol=1e-6)
+    net = opened(nets[186], padded.shape)
+    net.blobs["data"].data[0] = (padded - np.float32(MEAN)).transpose(2, 0, 1)
+    net.forward()
+    np.testing.assert_allclose(predictor.scores(picture), net.blobs["final"].data[0], atol=1e-5)
 
 
 def test_several_sizes_in_turn_do_not_leak_into_each_other(nets):

@@ -51,15 +51,21 @@ class Geometry:
 
     data, scores: names of the input blob and of the score map before upsampling; classes;
     stride, margin: an input of n pixels gives (n - 2 * margin) / stride units, where margin
-    is what every side of the image must carry besides; overlap: units at a cut edge of a
-    tile that zero padding spoils; last_layer: name of the layer that ends the score map.
+    is what every side of the image must carry besides.
+    tiled: the blob that is computed in tiles, with so many channels; overlap: its units at a
+    cut edge of a tile that zero padding spoils.  It is the score map itself, or what a padded
+    context module behind an unpadded front-end reads.
+    layers: names of the layers that make `tiled`, the input's first; head: of those from there to the scores.
     """
 
-    def __init__(self, layers, data, scores, axes, channels, last_layer):
+    def __init__(self, layers, head, data, scores, axes, channels, data_layer):
         self.data, self.scores, self.classes = data, scores, channels[scores]
-        self.last_layer = last_layer
+        self.tiled = layers[-1].tops[0]
+        self.channels = channels[self.tiled]
+        self.layers = [data_layer] + [layer.name for layer in layers]
+        self.head = [layer.name for layer in head]
         self._layers, self._axes = layers, axes
-        rows, columns = axes[scores]
+        rows, columns = axes[self.tiled]
         if (rows.stride, rows.shrink) != (columns.stride, columns.shrink):
             raise InputError("blob %s treats rows and columns differently; square windows are expected" % scores)
         if rows.stride.denominator != 1 or rows.shrink < 0 or rows.shrink % 2:
@@ -69,7 +75,7 @@ class Geometry:
         self.overlap = max(rows.low, rows.high, columns.low, columns.high)
 
     def forward_bytes(self, height, width):
-        """Bytes Caffe holds in a forward pass over one input of height x width up to the scores.
+        """Bytes Caffe holds in a forward pass over one input of height x width up to the tiled blob.
 
         Every blob, plus the column buffer of every convolution wider than 1x1 (each keeps its own).
         """
@@ -104,7 +110,7 @@ def read_geometry(net, name="the net"):
     The score map is what the last Deconvolution upsamples, else the net's output (before a
     Softmax).  Raises InputError, naming `name` and the layer, for a net that is not such a net.
     """
-    data = _input_blob(net, name)
+    data, data_layer = _input_blob(net, name)
     target = _score_blob(net, data, name)
     axes, channels = {data: (Axis(), Axis())}, {data: 3}
     layers = []
@@ -115,15 +121,16 @@ def read_geometry(net, name="the net"):
         layers.append(made)
         if target in layer.top and not _comes_in_place(net, layer, target):
             needed = _needed(layers, target)
-            return Geometry(needed, data, target, axes, channels, layer.name)
+            cut = _head_start(needed, axes, target)
+            return Geometry(needed[:cut], needed[cut:], data, target, axes, channels, data_layer)
     raise InputError("%s: blob %s cannot be traced back to the input %s" % (name, target, data))
 
 
 def _input_blob(net, name):
-    inputs = [top for layer in net.layer if layer.type in INPUTS for top in layer.top]
+    inputs = [(top, layer.name) for layer in net.layer if layer.type in INPUTS for top in layer.top]
     if len(inputs) != 1:
         raise InputError("%s has the inputs %s; a deploy net has exactly one, the image"
-                         % (name, inputs or "none"), "use a deploy.prototxt")
+                         % (name, ", ".join(top for top, _ in inputs) or "none"), "use a deploy.prototxt")
     return inputs[0]
 
 
@@ -152,6 +159,22 @@ def _needed(layers, target):
             needed.insert(0, layer)
             wanted |= set(layer.bottoms)
     return needed
+
+
+def _head_start(layers, axes, target):
+    """Number of the first layer of the head: where the net narrows to one blob, without padding so far, at
+    the scores' stride; the number of layers when there is no such place before the end."""
+    best = len(layers)
+    if not any(axis.low or axis.high for axis in axes[target]):
+        return best
+    for cut in range(1, len(layers)):
+        made = {top for layer in layers[:cut] for top in layer.tops}
+        read = {bottom for layer in layers[cut:] for bottom in layer.bottoms} & (made | set(layers[0].bottoms))
+        blob = layers[cut - 1].tops[0]
+        plain = not any(axis.low or axis.high for axis in axes[blob])
+        if read == {blob} and plain and axes[blob][0].stride == axes[target][0].stride:
+            best = cut
+    return best
 
 
 def _add_layer(layer, axes, channels, name):

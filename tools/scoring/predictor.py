@@ -25,7 +25,7 @@ class Predictor:
         the net's input (transform_param).  budget: bytes a forward pass may hold; larger images
         are computed in tiles.  Raises InputError for files that do not fit.
         """
-        self.net, self.geometry, own_mean = load_deploy(model, weights, device)
+        self._front, self._head, self.geometry, own_mean = load_deploy(model, weights, device)
         self.classes = self.geometry.classes
         if mean is None and own_mean is None:
             raise InputError("%s names no mean (transform_param of its input)" % model,
@@ -53,30 +53,33 @@ class Predictor:
         units = tuple(-(-side // stride) for side in image.shape[:2])
         padded = cut_image(image, (0, 0, False), tuple(unit * stride for unit in units), margin)
         tile = choose_tile(self.geometry, units, self.budget)
-        scores = np.empty((self.classes,) + units, np.float32)
+        stitched = np.empty((self.geometry.channels,) + units, np.float32)
         for rows in spans(units[0], tile[0], self.geometry.overlap):
             for columns in spans(units[1], tile[1], self.geometry.overlap):
                 window = padded[rows.run_start * stride:rows.run_stop * stride + 2 * margin,
                                 columns.run_start * stride:columns.run_stop * stride + 2 * margin]
-                part = self._forward(window)
-                scores[:, rows.keep_start:rows.keep_stop, columns.keep_start:columns.keep_stop] = part[
+                part = _forward(self._front, self.geometry.data, to_blob(window, self.mean), self.geometry.tiled)
+                stitched[:, rows.keep_start:rows.keep_stop, columns.keep_start:columns.keep_stop] = part[
                     :, rows.keep_start - rows.run_start:rows.keep_stop - rows.run_start,
                     columns.keep_start - columns.run_start:columns.keep_stop - columns.run_start]
-        return scores
+        if self._head is None:
+            return stitched
+        # a padded context module sees the whole map at once, as it would without tiles
+        return _forward(self._head, self.geometry.tiled, stitched, self.geometry.scores).copy()
 
     def bytes_for(self, image_size):
         """Bytes of the largest forward pass for an image of (rows, columns)."""
         units = tuple(-(-side // self.geometry.stride) for side in image_size)
         return tile_bytes(self.geometry, units, choose_tile(self.geometry, units, self.budget))
 
-    def _forward(self, window):
-        """(C, h, w) scores of a window (H, W, 3) uint8 that already carries its margin."""
-        blob = self.net.blobs[self.geometry.data]
-        shape = (1, 3) + window.shape[:2]
-        if tuple(blob.shape) != shape:
-            blob.reshape(*shape)
-            self.net.reshape()
-        blob.data[0] = to_blob(window, self.mean)
-        # ends before the upsampling: full-size scores of all classes are never made
-        self.net.forward(end=self.geometry.last_layer)
-        return self.net.blobs[self.geometry.scores].data[0]
+
+def _forward(net, data, values, wanted):
+    """The blob `wanted` (C', h', w') of a net whose input blob `data` holds values (C, h, w)."""
+    blob = net.blobs[data]
+    shape = (1,) + values.shape
+    if tuple(blob.shape) != shape:
+        blob.reshape(*shape)
+        net.reshape()
+    blob.data[0] = values
+    net.forward()
+    return net.blobs[wanted].data[0]
