@@ -73,6 +73,9 @@ def test_a_16_bit_id_beyond_255_is_refused_by_its_value(tmp_path):
     write_synthia(path, np.array([[3, 259]], np.uint16))  # 259 = 3 + 256
     with pytest.raises(InputError, match="259"):
         open_dataset("synthia_rand", str(tmp_path)).read_label(Frame("label", None, path))
+    write_image(path, np.array([[3, 300]], np.uint16))
+    with pytest.raises(InputError, match="300"):  # not taken for 255, which this table knows
+        open_dataset("bdds", str(tmp_path)).read_label(Frame("label", None, path))
 
 
 @pytest.mark.parametrize("space, order", [("cityscapes", CITYSCAPES_ORDER), ("camvid", CAMVID_ORDER), ("synthia_seqs", SEQS_ORDER)])

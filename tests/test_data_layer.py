@@ -182,6 +182,12 @@ def test_no_label_of_a_target_is_opened(root):
     assert not [path for path in used if path.startswith("target/labels/")]
 
 
+def test_the_frames_of_a_target_do_not_even_know_their_labels(root):
+    data = open_dataset("folder:path=target")
+    assert all(frame.label for frame in data.frames("train"))
+    assert all(frame.label is None for frame in make_domain("target", data, "train", 1, labelled=False).frames)
+
+
 def test_a_target_whose_labels_are_gone_is_no_different(root):
     wanted = batches(make_net(root, workers=1), 4)
     for number in range(4):
@@ -190,6 +196,14 @@ def test_a_target_whose_labels_are_gone_is_no_different(root):
 
 
 # The stream below the layer: processes that die, and processes that end.
+
+class SlowMaker(BatchMaker):
+    """Takes its time."""
+
+    def fill(self, *arguments, **keys):
+        time.sleep(0.05)
+        super().fill(*arguments, **keys)
+
 
 class KillingMaker(BatchMaker):
     """Kills its own process at certain batches, once or always, after saying which frame it reads."""
@@ -258,10 +272,20 @@ def test_a_worker_killed_from_outside_costs_no_batch(root):
     stream.close()
 
 
+def test_what_was_made_before_a_jump_is_not_taken_for_what_comes_after(root):
+    wanted = fetch(*make_stream(root, 0), count=6)
+    stream, shapes = make_stream(root, 2, SlowMaker)
+    for position, count in ((0, 1), (4, 1), (0, 2)):  # batch 5 now lies where batch 1 lay
+        stream.set_position(position)
+        assert_same(fetch(stream, shapes, count), wanted[position:position + count])
+        time.sleep(0.25)
+    stream.close()
+
+
 def test_many_jumps_neither_block_nor_pile_up(root):
     stream, shapes = make_stream(root, 2)
     wanted = fetch(stream, shapes, 1)
-    for _ in range(300):
+    for _ in range(1500):
         stream.set_position(4)
         stream.set_position(0)
         assert_same(fetch(stream, shapes, 1), wanted)
@@ -290,11 +314,17 @@ def test_workers_end_when_closed_and_leave_ctrl_c_to_the_parent(root):
     assert children() == before
 
 
-@pytest.mark.parametrize("ending", ["os.kill(os.getpid(), 9)", "os._exit(3)", "sys.exit(0)", "raise KeyboardInterrupt"])
-def test_workers_end_with_their_parent_however_it_ends(root, ending):
+BUSY = "import data.batches, time; data.batches.BatchMaker.fill = lambda self, k, *a, **b: k < 1 or time.sleep(60)"
+
+
+@pytest.mark.parametrize("start, ending", [
+    ("", "os.kill(os.getpid(), 9)"), ("", "os._exit(3)"), ("", "sys.exit(0)"), ("", "raise KeyboardInterrupt"),
+    (BUSY, "os.kill(os.getpid(), 9)"), (BUSY, "sys.exit(0)")])
+def test_workers_end_with_their_parent_however_it_ends(root, start, ending):
     make_net(root, workers=2)
     code = """if True:
         import caffe, os, subprocess, sys
+        """ + start + """
         net = caffe.Net(sys.argv[1], caffe.TRAIN)
         net.forward()
         print(*open("/proc/self/task/%d/children" % os.getpid()).read().split(), flush=True)
