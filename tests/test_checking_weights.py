@@ -158,7 +158,11 @@ def broken(content):
     (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"), (broken([2 ** 62, 2 ** 62]), "3 values"),
     (caffe_pb2.NetParameter(name="x").SerializeToString(), "has no layer"),
     (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="a")]).SerializeToString(), "a net without blobs"),
-    (broken([3]) * 2, 'layer "conv" is there twice')])
+    (broken([3]) * 2, 'layer "conv" is there twice'),
+    (broken([3]) + caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString(),
+     'layer "conv" is there twice'),
+    (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString() + broken([3]),
+     'layer "conv" is there twice')])
 def test_broken_caffemodels(tmp_path, content, words):
     path = tmp_path / "m.caffemodel"
     path.write_bytes(content)

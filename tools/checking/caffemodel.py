@@ -43,10 +43,9 @@ def read_caffemodel(path):
         where = '%s: layer "%s"' % (path, layer.name)
         blobs = [_stored(blob, "%s: blob %d" % (where, index))
                  for index, blob in enumerate(layer.blobs)]
-        if blobs and layers.get(layer.name):
+        if layers.get(layer.name, blobs) != blobs or (blobs and layer.name in layers):
             raise InputError("%s is there twice" % where)
-        if blobs or layer.name not in layers:
-            layers[layer.name] = blobs
+        layers[layer.name] = blobs
     if not any(layers.values()):
         raise InputError("%s holds no weights: %s" % (
             path, "it is a net without blobs" if layers else "it has no layer; expected a .caffemodel"))
