@@ -83,6 +83,7 @@ def test_the_committed_nets_pass(repo_root):
     ('name: "x" type: "ReLU" bottom: "final" top: "x" include {} exclude {}', "one kind"),
     ('name: "x" type: "HDF5Output" bottom: "final" bottom: "label" hdf5_output_param { file_name: "/tmp/x" }',
      "writes to any file"),
+    ('name: "x" type: "ReLU" top: "x"', "has no bottom; a layer of type ReLU"),
     ('name: "x" type: "MemoryData" top: "x" top: "y"', "C++ program"),
     ('name: "x" type: "Dropout" bottom: "final" top: "x" dropout_param { dropout_ratio: 1 }', "dropout_ratio is 1"),
     ('name: "x" type: "InnerProduct" bottom: "final" top: "x"', "num_output is missing"),

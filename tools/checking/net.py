@@ -14,6 +14,8 @@ from tools.checking.upgrade import upgrade_net
 #: Layer types of Caffe that these tools do not run, and why.
 REFUSED = {"HDF5Output": "it writes to any file that the net names",
            "MemoryData": "it takes its data from a C++ program only"}
+#: Layer types that may stand without a bottom.
+SOURCES = ("Input", "Data", "DummyData", "HDF5Data", "ImageData", "WindowData", "Parameter", "Python")
 
 
 def load_net(path):
@@ -100,6 +102,8 @@ def _check_type(layer, types, where):
         raise InputError('%s: unknown type "%s"%s' % (where, layer.type, near(layer.type, types)
                                                      or "; expected one of: %s"
                                                      % ", ".join(sorted(types))), fix)
+    if not layer.bottom and layer.type not in SOURCES:
+        raise InputError("%s has no bottom; a layer of type %s takes at least one" % (where, layer.type))
 
 
 def _check_wiring(layers, name):

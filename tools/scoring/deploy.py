@@ -4,7 +4,7 @@ from caffe.proto import caffe_pb2
 
 from data.errors import InputError
 from tools.checking.model import open_net
-from tools.checking.net import load_net
+from tools.checking.net import check_net, load_net
 from tools.checking.rehearsal import rehearse
 from tools.scoring.net_geometry import read_geometry
 
@@ -17,6 +17,7 @@ def load_deploy(model, weights, device="cpu"):
     floats from the input's transform_param, or None.  Every layer must find its weights.  Raises InputError.
     """
     parameter = load_net(model)
+    check_net(parameter, caffe.TEST, model)
     geometry = read_geometry(parameter, model)
     mean = _mean(parameter, model)
     select_device(device)
