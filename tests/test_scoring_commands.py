@@ -100,6 +100,7 @@ def test_net_with_other_classes_than_the_data_set_is_refused(net, tmp_path):
 
 @pytest.mark.parametrize("arguments", [
     [], ["--weights", "a"], ["--weights", "a", "--predictions", "b"], ["--resize", "0"], ["--resize", "nan"],
+    ["--mean", "1", "2", "nan"], ["--model", "m", "--weights", "a", "--memory", "inf"],
     ["--device", "tpu"], ["--model", "m", "--weights", "a", "b", "--names", "x"],
     ["--model", "m", "--weights", "a", "b", "--names", "x", "x"], ["--predictions", "p", "--save-predictions", "q"]])
 def test_wrong_options_end_with_exit_code_2(arguments):

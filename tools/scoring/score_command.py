@@ -13,11 +13,10 @@ from tools.scoring.results import comparison, result_record
 from tools.scoring.tables import FORMATS, format_of, render
 
 
-def add_data_arguments(parser, split=True):
+def add_data_arguments(parser):
     """Adds the options that choose a data set."""
     parser.add_argument("--dataset", required=True, help="one of " + ", ".join(names()))
-    if split:
-        parser.add_argument("--split", required=True, help='such as val or "train[54:]"')
+    parser.add_argument("--split", required=True, help='such as val or "train[54:]"')
     parser.add_argument("--data-root", help="folder that holds the data sets' folders (default: DATA_ROOT, data/sets)")
     parser.add_argument("--label-space", help="classes to map the labels to, where the data set offers several")
 
@@ -26,17 +25,19 @@ def add_net_arguments(parser):
     """Adds the options of a Predictor apart from model and weights."""
     parser.add_argument("--resize", type=positive, default=1.0, metavar="FACTOR",
                         help="resize images by this before the net; scores return to the label's size")
-    parser.add_argument("--mean", type=float, nargs=3, metavar=("B", "G", "R"),
+    parser.add_argument("--mean", type=_level, nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
-    parser.add_argument("--memory", type=positive, default=4.0, metavar="GB",
-                        help="what one forward pass may hold; larger images are computed in tiles (default 4)")
+    parser.add_argument("--memory", type=positive, metavar="GB",
+                        help="what one forward pass may hold; larger images are computed in tiles "
+                             "(default: a quarter of the machine's)")
 
 
 def make_predictor(args, weights):
     """The Predictor that the options ask for."""
     from tools.scoring.predictor import Predictor
-    return Predictor(args.model, weights, args.device, args.mean, int(args.memory * 2 ** 30))
+    return Predictor(args.model, weights, args.device, args.mean,
+                     args.memory and args.memory * 2 ** 30)
 
 
 def positive(text):
@@ -44,6 +45,13 @@ def positive(text):
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("expected a number above 0, found %s" % text)
+    return value
+
+
+def _level(text):
+    value = float(text)
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError("expected 0 to 255, found %s" % text)
     return value
 
 
