@@ -63,7 +63,7 @@ class Worker:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _leave_with(parent, follow_parent)
+                leave_with(parent, follow_parent)
                 for end in list(_parent_ends) + [mine]:
                     end.close()
                 self._serve(theirs)
@@ -142,7 +142,7 @@ class Worker:
         self._note[len(data):] = 0
 
 
-def _leave_with(parent, follow_parent):
+def leave_with(parent, follow_parent):
     """Makes this child end when its parent ends, however that ends, and leave the parent's signals to the parent."""
     if follow_parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

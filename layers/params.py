@@ -70,12 +70,16 @@ def parse_params(layer_name, param_str, required, optional):
     required: {key: Field}; optional: {key: (Field, default)}, the default taken as it is. An empty param_str reads as {}.
     Raises InputError as the module's text says.
     """
+    return parse_object(layer_name + ": param_str", param_str or "{}", required, optional)
+
+
+def parse_object(where, content, required, optional):
+    """As parse_params, for JSON text from elsewhere; `where` names it in the messages."""
     try:
-        given = json.loads(param_str or "{}", object_pairs_hook=_once, parse_constant=_no_constant)
+        given = json.loads(content, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError("{}: param_str is not valid JSON: {}".format(layer_name, error),
-                         _keys_in_words(required, optional)) from None
-    return check_params(layer_name + ": param_str", given, required, optional)
+        raise InputError("{} is not valid JSON: {}".format(where, error), _keys_in_words(required, optional)) from None
+    return check_params(where, given, required, optional)
 
 
 def check_params(where, given, required, optional):

@@ -30,7 +30,7 @@ FIRST_ITERATIONS = 25    # then continuation in temperature
 STAGE_ITERATIONS = 60    # at each of these temperatures at most
 COOLING = 3.0            # ratio of successive temperatures
 WARM_RANGE = 12.0        # the first temperature brings the scores' range down to this
-TRUST_RADIUS = 2.0       # softmax changes by at most a factor e^4 within it, so the quadratic model holds
+TRUST_RADIUS = 2.0       # softmax changes by at most a factor e^4 within it; doubled while whole steps reach it
 ARMIJO = 1e-4
 HALVINGS = 30
 ROUNDING = 1e-14         # below this change of F (relative to 1 + |F|) a comparison of values says nothing
@@ -176,10 +176,6 @@ def _newton(dual, mu, lower, upper, cap, limit):
     value = smooth - _bound_term(mu, lower, upper)
     radius = TRUST_RADIUS
     for iteration in range(limit):
-        shift = _best_shift(mu, lower, upper, cap)
-        if shift:
-            value += shift + _bound_term(mu, lower, upper) - _bound_term(mu + shift, lower, upper)
-            mu = np.minimum(mu + shift, cap)
         residual = float(kkt_residual(mu, mass, lower, upper, cap).max())
         if residual <= TOLERANCE:
             return mu, residual, iteration
@@ -200,25 +196,6 @@ def _newton(dual, mu, lower, upper, cap, limit):
             radius *= 2
         mu, value = trial, trial_value
     return mu, float(kkt_residual(mu, mass, lower, upper, cap).max()), limit
-
-
-def _best_shift(mu, lower, upper, cap):
-    """The number t that minimises F(mu + t).
-
-    A common shift leaves the softmax as it is and adds t to the smooth part, so F(mu + t) is piecewise linear: the
-    minimum is where a variable meets 0 or the cap, however far that is, and costs no look at the pixels.
-    """
-    room = cap - mu.max()
-    rises = room > 0 and np.where(mu >= 0, lower, upper).sum() > 1
-    if not rises and np.where(mu > 0, lower, upper).sum() >= 1:
-        return 0.0
-    shifts = np.append(-mu, room)
-    shifts = shifts[shifts <= room]
-    moved = mu[:, None] + shifts
-    terms = np.where(moved >= 0, lower[:, None], upper[:, None]) * moved
-    changes = shifts - terms.sum(axis=0) + _bound_term(mu, lower, upper)
-    best = changes.argmin()
-    return shifts[best] if changes[best] < -ROUNDING else 0.0
 
 
 def _bound_term(mu, lower, upper):

@@ -12,7 +12,7 @@ from layers import box_newton
 from layers.box_newton import kkt_residual, newton_point
 from layers.size_constraints import attainable_bounds, solve
 from layers.size_dual import SizeDual
-from tools.constraint_problems import STREET_KINDS, hostile_problem, street_problem
+from tools.categories.problems import STREET_KINDS, hostile_problem, street_problem
 
 REFERENCE = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "reference", "constrained_mil")
 REFERENCE_PROBLEMS = ("extreme", "lower_bounds_over_one", "noise", "noise_large", "saturated", "shift", "smooth",
@@ -150,6 +150,15 @@ def test_three_hundred_hostile_problems():
             assert (np.abs(solution.mu[present][missing] - slack) <= 1e-9 * (1 + slack)).all(), seed
 
 
+def test_far_answers_take_few_iterations():
+    """The trust radius grows; a fixed one would crawl."""
+    saturated = [solve(*street_problem("saturated", 30, 40, seed)) for seed in range(10)]
+    assert max(solution.iterations for solution in saturated) <= 15
+    dear = solve(np.zeros((2, 4, 4)), np.ones(2, bool), [0.8, 0.9], [1.0, 1.0], 1000.0)
+    assert dear.mu.tolist() == [1000, 1000] and dear.iterations <= 15
+    assert dear.value == pytest.approx(1000 * (0.3 + 0.4))
+
+
 def test_no_class_present_asks_for_nothing():
     scores = np.random.default_rng(1).normal(size=(3, 2, 2))
     solution = solve(scores, np.zeros(3, bool), np.full(3, 0.5), np.full(3, 0.6), 2.0)
@@ -226,7 +235,9 @@ def test_active_set_and_coordinate_descent_agree(monkeypatch):
         upper = rng.random(5) * 0.5
         mu = np.minimum(rng.normal(size=5) * rng.integers(0, 2, 5), 1.0)
         problems.append((hessian, shares.mean(axis=1), mu, upper * rng.random(5), upper, 1.0, 2.0))
+    monkeypatch.setattr(box_newton, "_coordinate_descent", None)  # the active set has to settle by itself
     exact = [newton_point(*problem) for problem in problems]
+    monkeypatch.undo()
     monkeypatch.setattr(box_newton, "_active_set", lambda *arguments: None)
     monkeypatch.setattr(box_newton, "DESCENT_SWEEPS", 20000)
     for problem, x in zip(problems, exact):

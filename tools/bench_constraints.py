@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
 from tools.command import run_command
-from tools.constraint_problems import STREET_KINDS, street_problem
+from tools.categories.problems import STREET_KINDS, street_problem
 
 
 def solve_by_lbfgs(scores, present, lower, upper, slack):

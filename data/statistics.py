@@ -1,0 +1,136 @@
+"""Statistics of a source's labels, P_LS: how much of an image each class fills, where it is present.
+
+For class c, over the images that contain c, the fraction of labelled (not ignored) pixels that are c: its 10% quantile
+alpha, its mean delta, its 90% quantile gamma. The quantiles are those of the exact fractions, with linear
+interpolation between neighbours (numpy's default, method 7 of Hyndman and Fan 1996), not of a histogram, which would
+destroy the small classes. Images without class c say nothing about c.
+
+The file is JSON::
+
+    {"dataset": "toy", "split": "source_train", "label_space": "toy", "images": 400,
+     "classes": [{"name": "sky", "images": 400, "alpha": 0.1, "delta": 0.2, "gamma": 0.3},
+                 {"name": "train", "images": 0, "alpha": null, "delta": null, "gamma": null}]}
+"""
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.errors import InputError
+from data.label_spaces import label_space
+from layers.params import Field, check_params, integer, list_of, mapping, number, parse_object, text
+
+ALPHA_QUANTILE, GAMMA_QUANTILE = 0.1, 0.9
+LARGEST_FILE = 1 << 20  # bytes; a file of 19 classes has 2,000
+
+
+@dataclass(frozen=True)
+class LabelStatistics:
+    """dataset, split, label_space: names of what was counted. images: how many labels.
+
+    classes: tuple of C names in train-id order. counts: (C,) int, images that contain each class. alpha, delta, gamma:
+    (C,) float64 fractions in [0, 1], nan for a class that never occurs.
+    """
+
+    dataset: str
+    split: str
+    label_space: str
+    images: int
+    classes: tuple
+    counts: np.ndarray
+    alpha: np.ndarray
+    delta: np.ndarray
+    gamma: np.ndarray
+
+
+def class_fractions(counts):
+    """Fractions (C,) float64 of the labelled pixels from pixel counts (C,), ignored pixels not among them.
+
+    They sum to 1, or are all 0 where nothing is labelled.
+    """
+    return counts / max(counts.sum(), 1)
+
+
+def summarise(fractions, dataset, split, space):
+    """LabelStatistics of fractions (images, C), as class_fractions gives them; space: the LabelSpace."""
+    classes = len(space.classes)
+    counts = np.count_nonzero(fractions, axis=0)
+    alpha, delta, gamma = (np.full(classes, np.nan) for _ in range(3))
+    for index in np.flatnonzero(counts):
+        column = fractions[:, index]
+        occurring = column[column > 0]
+        alpha[index], gamma[index] = np.quantile(occurring, (ALPHA_QUANTILE, GAMMA_QUANTILE))
+        delta[index] = occurring.mean()
+    return LabelStatistics(dataset, split, space.name, len(fractions), space.classes, counts, alpha, delta, gamma)
+
+
+def to_json(statistics):
+    """The text of the file, one class a line, six significant digits."""
+    def shown(value):
+        return json.dumps(None if np.isnan(value) else float("%.6g" % value))
+    head = json.dumps({"dataset": statistics.dataset, "split": statistics.split,
+                       "label_space": statistics.label_space, "images": statistics.images})
+    rows = ['  {"name": %s, "images": %d, "alpha": %s, "delta": %s, "gamma": %s}'
+            % (json.dumps(name), count, shown(alpha), shown(delta), shown(gamma))
+            for name, count, alpha, delta, gamma in zip(statistics.classes, statistics.counts, statistics.alpha,
+                                                        statistics.delta, statistics.gamma)]
+    return "%s,\n \"classes\": [\n%s\n ]}\n" % (head[:-1], ",\n".join(rows))
+
+
+def read_statistics(path):
+    """LabelStatistics from a file of this format. The file is not trusted.
+
+    Raises InputError, naming the file and what is wrong, unless every key is there and no other, numbers are finite and
+    in range, alpha <= gamma, counts agree, and the classes are those of the label space where it is a known one.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        raise InputError("label statistics %s: cannot be read (%s)" % (path, getattr(error, "strerror", None) or error),
+                         "make them: python tools/label_stats.py --dataset NAME --output %s" % path) from None
+    where = "label statistics %s" % path
+    if len(data) > LARGEST_FILE:
+        raise InputError("%s: larger than %d bytes" % (where, LARGEST_FILE))
+    try:
+        content = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("%s: not a text file in UTF-8" % where) from None
+    found = parse_object(where, content, {
+        "dataset": text(), "split": text(), "label_space": text(), "images": integer(1), "classes": list_of(mapping())}, {})
+    rows = [_read_class("%s: class %d" % (where, index), row, found["images"])
+            for index, row in enumerate(found["classes"])]
+    names = tuple(row["name"] for row in rows)
+    _check_names(where, names, found["label_space"])
+    alpha, delta, gamma = (np.array([np.nan if row[key] is None else row[key] for row in rows], float)
+                           for key in ("alpha", "delta", "gamma"))
+    return LabelStatistics(found["dataset"], found["split"], found["label_space"], found["images"], names,
+                           np.array([row["images"] for row in rows], int), alpha, delta, gamma)
+
+
+def _read_class(where, row, images):
+    share = number(0, 1)
+    optional_share = Field("a number from 0 to 1, or null when no image contains the class",
+                           lambda value: value is None or share.accepts(value))
+    row = check_params(where, row, {"name": text(), "images": integer(0, images), "alpha": optional_share,
+                                    "delta": optional_share, "gamma": optional_share}, {})
+    shares = [row["alpha"], row["delta"], row["gamma"]]
+    if row["images"] == 0:
+        if shares != [None, None, None]:
+            raise InputError("%s: no image contains it, but it has shares %s" % (where, shares))
+    elif None in shares or not 0 < row["alpha"] <= row["gamma"] or row["delta"] == 0:
+        raise InputError("%s: expected 0 < alpha <= gamma and 0 < delta, found alpha %s, delta %s, gamma %s"
+                         % ((where,) + tuple(shares)))
+    return row
+
+
+def _check_names(where, names, space):
+    if len(set(names)) != len(names):
+        raise InputError("%s: two classes have one name: %s" % (where, ", ".join(names)))
+    try:
+        expected = label_space(space).classes
+    except InputError:  # a user's own classes
+        return
+    if names != expected:
+        raise InputError("%s: the classes are %s; those of label space %s are %s"
+                         % (where, ", ".join(names), space, ", ".join(expected)))
