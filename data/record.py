@@ -9,7 +9,7 @@ from PIL import Image
 
 from data import reading
 from data.errors import InputError
-from data.label_spaces import IGNORED, LabelSpace
+from data.label_spaces import LabelSpace
 from data.lists import slice_split
 
 _OUTSIDE = 254  # marks stored ids that the label map does not know; no label space is that large
@@ -76,7 +76,12 @@ class DataSet:
     def frames(self, split):
         """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there are none."""
         name, part = slice_split(split)
-        listed = self.record.list_frames(self.folder, name, self.options)
+        try:
+            listed = self.record.list_frames(self.folder, name, self.options)
+        except InputError as error:
+            if error.fix is None and name not in self.record.splits:
+                error = InputError(error.what, "the usual splits of %s are %s" % (self.name, ", ".join(self.record.splits)))
+            raise error from None
         frames = listed[part]
         if not frames:
             raise InputError("%s: split %r has no frames (%d before the slice)" % (self.name, split, len(listed)))

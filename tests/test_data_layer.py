@@ -1,6 +1,5 @@
 """SourceTargetData in a real net, and the worker processes behind it."""
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 
 from data import ordering, transforms
-from data.batches import BatchMaker, make_domain
+from data.batches import make_domain
 from data.errors import InputError
-from data.prefetch import open_stream
 from data.registry import open_dataset
-from data_files import write_folder_set, write_image
+from data_files import children, write_folder_set, write_image
 
 PARAMS = {"source": {"dataset": "folder:path=source", "split": "train"}, "target": {"dataset": "folder:path=target", "split": "train"},
           "source_images": 2, "target_images": 1, "crop": [8, 10], "margin": 3, "mean": [10, 20.5, 30], "seed": 5, "workers": 0}
@@ -195,111 +193,6 @@ def test_a_target_whose_labels_are_gone_is_no_different(root):
     assert_same(batches(make_net(root, workers=1), 4), wanted)
 
 
-# The stream below the layer: processes that die, and processes that end.
-
-class SlowMaker(BatchMaker):
-    """Takes its time."""
-
-    def fill(self, *arguments, **keys):
-        time.sleep(0.05)
-        super().fill(*arguments, **keys)
-
-
-class KillingMaker(BatchMaker):
-    """Kills its own process at certain batches, once or always, after saying which frame it reads."""
-
-    def fill(self, batch, data, label, reading=lambda text: None):
-        if batch in KILL and not (KILL[batch] and os.path.exists(KILL[batch])):
-            if KILL[batch]:
-                open(KILL[batch], "w").close()
-            reading("list.txt:7: the deadly one")
-            os.kill(os.getpid(), signal.SIGKILL)
-        super().fill(batch, data, label, reading)
-
-
-KILL = {}
-
-
-def make_stream(root, workers, maker=BatchMaker):
-    source = make_domain("source", open_dataset("folder:path=source"), "train", 1)
-    made = maker(source, None, (8, 10), 0, True, (0, 0, 0), 1)
-    return open_stream(made, workers), made.shapes
-
-
-def fetch(stream, shapes, count):
-    made = []
-    for _ in range(count):
-        batch = {"data": np.empty(shapes[0], np.float32), "label": np.empty(shapes[1], np.float32)}
-        stream.fetch(batch["data"], batch["label"])
-        made.append(batch)
-    return made
-
-
-@pytest.fixture
-def kill():
-    yield KILL
-    KILL.clear()
-
-
-@pytest.mark.parametrize("batch", [0, 3])
-def test_a_worker_that_dies_is_reported_with_its_file_and_started_again(root, kill, caplog, batch):
-    wanted = fetch(*make_stream(root, 0), count=8)
-    kill[batch] = str(root / "died once")
-    stream, shapes = make_stream(root, 2, KillingMaker)
-    with caplog.at_level(logging.WARNING):
-        assert_same(fetch(stream, shapes, 8), wanted)
-    message, = [record.getMessage() for record in caplog.records]
-    assert "signal 9" in message and "list.txt:7: the deadly one" in message
-    stream.close()
-
-
-def test_its_second_death_is_an_error(root, kill):
-    kill[2] = None
-    stream, shapes = make_stream(root, 2, KillingMaker)
-    fetch(stream, shapes, 2)
-    with pytest.raises(InputError, match="list.txt:7: the deadly one, for the second time"):
-        fetch(stream, shapes, 1)
-    stream.close()
-
-
-def test_a_worker_killed_from_outside_costs_no_batch(root):
-    wanted = fetch(*make_stream(root, 0), count=12)
-    stream, shapes = make_stream(root, 2)
-    made = fetch(stream, shapes, 5)
-    for child in children():
-        os.kill(child, signal.SIGKILL)
-    assert_same(made + fetch(stream, shapes, 7), wanted)
-    stream.close()
-
-
-def test_what_was_made_before_a_jump_is_not_taken_for_what_comes_after(root):
-    wanted = fetch(*make_stream(root, 0), count=6)
-    stream, shapes = make_stream(root, 2, SlowMaker)
-    for position, count in ((0, 1), (4, 1), (0, 2)):  # batch 5 now lies where batch 1 lay
-        stream.set_position(position)
-        assert_same(fetch(stream, shapes, count), wanted[position:position + count])
-        time.sleep(0.25)
-    stream.close()
-
-
-def test_many_jumps_neither_block_nor_pile_up(root):
-    stream, shapes = make_stream(root, 2)
-    wanted = fetch(stream, shapes, 1)
-    for _ in range(1500):
-        stream.set_position(4)
-        stream.set_position(0)
-        assert_same(fetch(stream, shapes, 1), wanted)
-    stream.close()
-
-
-def test_a_mistake_in_the_code_shows_its_traceback(root, monkeypatch):
-    monkeypatch.setattr(transforms, "cut_image", lambda *arguments: 1 / 0)
-    stream, shapes = make_stream(root, 1)
-    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        fetch(stream, shapes, 1)
-    stream.close()
-
-
 def test_workers_end_when_closed_and_leave_ctrl_c_to_the_parent(root):
     before = children()
     net = make_net(root, workers=2)
@@ -337,14 +230,6 @@ def test_workers_end_with_their_parent_however_it_ends(root, start, ending):
     while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(alive(worker) for worker in workers)
-
-
-def children():
-    found = set()
-    for task in os.listdir("/proc/self/task"):
-        with open("/proc/self/task/%s/children" % task) as file:
-            found |= {int(word) for word in file.read().split()}
-    return found
 
 
 def alive(process):
