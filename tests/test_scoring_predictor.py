@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from data.transforms import resize
 
 caffe = pytest.importorskip("caffe")
 
 from models.adaptation import deploy_net  # noqa: E402
 from models.shapes import Shape  # noqa: E402
 from tools.scoring.predictor import Predictor  # noqa: E402
+from tools.scoring.upsample import label_map  # noqa: E402
 
 CHANNELS = (2, 2, 4, 4, 4)
 MEAN = (10.0, 20.0, 30.0)
@@ -106,6 +108,15 @@ def test_labels_of_another_size_get_scores_of_their_size(nets):
     assert predictor.predict(picture, (31, 17), scale=1.3).shape == (31, 17)
 
 
+def test_scale_resizes_the_image_and_brings_the_scores_back_not_the_labels(nets):
+    predictor = Predictor(*nets[0])
+    picture = image(96, 128)
+    halved = resize(picture, 0.5)
+    expected = label_map(predictor.scores(halved), 8, (48, 64), (96, 128))
+    assert (predictor.predict(picture, scale=0.5) == expected).all()
+    assert (predictor.predict(picture) != expected).any()
+
+
 def test_image_smaller_than_the_margin_is_reflected_again_and_again(nets):
     predictor = Predictor(*nets[186])
     picture = image(5, 7)
@@ -131,7 +142,6 @@ def test_memory_of_the_largest_pass_stays_in_the_budget_however_large_the_image(
 
 
 def test_label_map_holds_few_full_size_planes_not_all_classes():
-    from tools.scoring.upsample import label_map
     scores = np.random.RandomState(0).rand(40, 32, 64).astype(np.float32)
     tracemalloc.start()
     label_map(scores, 8, (256, 512))
