@@ -37,7 +37,7 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
     net = caffe.NetSpec()
     net.data, net.label = source_target_data(data, shape, target_images)
     features = trunk(net, shape)
-    final = scores(net, features, classes)
+    final = scores(net, features, shape, classes)
     if target_images:
         net.final_source, net.final_target = L.Slice(
             final, ntop=2, axis=0, slice_point=data["source_images"])
@@ -47,7 +47,7 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
         net.score, net.label, loss_weight=1,
         loss_param=dict(ignore_label=255, normalization=P.Loss.VALID))
     if domain:
-        _domain_classifier(net, features, shape.hidden, data["source_images"], **domain)
+        _domain_classifier(net, features, shape, data["source_images"], **domain)
     if categories:
         _constrained_mil(net, **categories)
     elif target_images:
@@ -55,15 +55,15 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
     return net.to_proto()
 
 
-def _domain_classifier(net, features, hidden, source_images, objective, weight, lr_mult):
+def _domain_classifier(net, features, shape, source_images, objective, weight, lr_mult):
     net.domain_features, net.domain_link = L.Python(
         features, module="layers.domain_gate", layer="DomainGate", ntop=2)
     bottom = net.domain_features
-    for index, channels in enumerate(hidden, start=1):
+    for index, channels in enumerate(shape.hidden, start=1):
         net["domain_fc%d" % index] = bottom = convolution(bottom, channels, lr_mult=lr_mult)
         net["domain_relu%d" % index] = bottom = L.ReLU(bottom, in_place=True)
         net["domain_drop%d" % index] = bottom = L.Dropout(
-            bottom, dropout_ratio=0.5, in_place=True)
+            bottom, dropout_ratio=shape.dropout, in_place=True)
     net.domain_score = convolution(bottom, 2, lr_mult=lr_mult, std=0.01)
     (net.domain_loss, net.domain_loss_inverse,
      net.domain_accuracy_source, net.domain_accuracy_target) = L.Python(
@@ -93,5 +93,5 @@ def deploy_net(shape, classes, mean, window):
     net.data = L.Input(
         input_param=dict(shape=dict(dim=[1, 3] + [side + 2 * shape.margin for side in window])),
         transform_param=dict(mean_value=list(mean)))
-    net.score = upsampled(scores(net, trunk(net, shape), classes), classes)
+    net.score = upsampled(scores(net, trunk(net, shape), shape, classes), classes)
     return net.to_proto()

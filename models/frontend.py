@@ -60,18 +60,18 @@ def trunk(net, shape):
                 bottom, pool=P.Pooling.MAX, kernel_size=2, stride=2)
     net.fc6 = convolution(bottom, shape.fc, kernel=7, dilation=4, padded=padded)
     net.relu6 = L.ReLU(net.fc6, in_place=True)
-    net.drop6 = L.Dropout(net.fc6, dropout_ratio=0.5, in_place=True)
+    net.drop6 = L.Dropout(net.fc6, dropout_ratio=shape.dropout, in_place=True)
     net.fc7 = convolution(net.drop6, shape.fc)
     net.relu7 = L.ReLU(net.fc7, in_place=True)
     return net.relu7
 
 
-def scores(net, features, classes):
-    """Adds drop7 and `final`: features (N, K, h, w) -> class scores (N, classes, h, w).
+def scores(net, features, shape, classes):
+    """Adds drop7 and `final`: features (N, shape.fc, h, w) -> class scores (N, classes, h, w).
 
     drop7 has a top of its own, so that the domain classifier beside it sees relu7 itself.
     """
-    net.drop7 = L.Dropout(features, dropout_ratio=0.5)
+    net.drop7 = L.Dropout(features, dropout_ratio=shape.dropout)
     net.final = convolution(net.drop7, classes, std=0.001)  # gaussian 0.001: Yu and Koltun
     return net.final
 
