@@ -3,9 +3,9 @@ import caffe
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
+from tools.checking.device import use_device
 from tools.checking.model import open_net
 from tools.checking.net import check_net, load_net
-from tools.checking.rehearsal import rehearse
 from tools.scoring.net_geometry import read_geometry
 
 
@@ -20,7 +20,7 @@ def load_deploy(model, weights, device="cpu"):
     check_net(parameter, caffe.TEST, model)
     geometry = read_geometry(parameter, model)
     mean = _mean(parameter, model)
-    select_device(device)
+    use_device(None if device == "cpu" else device, "--device gpu:%s" % device)
     front, _ = open_net(model, weights, _part(parameter, geometry.layers))
     if not geometry.head:
         return front, None, geometry, mean
@@ -36,21 +36,6 @@ def _part(parameter, names):
     part = caffe_pb2.NetParameter(name=parameter.name)
     part.layer.extend(layer for layer in parameter.layer if layer.name in names)
     return part
-
-
-def select_device(device):
-    """Puts Caffe on the CPU ("cpu") or on the GPU of that number; InputError where there is none."""
-    if device == "cpu":
-        caffe.set_mode_cpu()
-        return
-
-    def try_it(folder):
-        caffe.set_device(device)
-        caffe.set_mode_gpu()
-
-    # Caffe ends the process where there is no such GPU, or no GPU code in it: a child tries first
-    rehearse(try_it, "--device gpu:%d" % device)
-    try_it(None)
 
 
 def _mean(parameter, model):

@@ -1,0 +1,26 @@
+"""Putting Caffe on the CPU or on a GPU; it ends the process where there is no such GPU."""
+import caffe
+
+from tools.checking.rehearsal import rehearse
+
+_in_use = []              # GPUs that this process has set: CUDA allows no trial in a fork after that
+
+
+def use_device(gpu, name):
+    """Puts Caffe on the GPU of that number, or on the CPU (None).
+
+    name: the flag or file that asks for it.  Raises InputError where there is no such GPU, or
+    no GPU code in this Caffe: a child process tries first.
+    """
+    if gpu is None:
+        caffe.set_mode_cpu()
+        return
+    if not _in_use:
+        rehearse(lambda folder: _set(gpu), name)
+    _set(gpu)
+    _in_use.append(gpu)
+
+
+def _set(gpu):
+    caffe.set_device(gpu)
+    caffe.set_mode_gpu()
