@@ -34,16 +34,27 @@ TOY = Experiment(
     initial_weights=None,
     tests=(("toy", "source_val"), ("toy", "target_val")))
 
-GTA_CAMVID = Experiment(
-    name="gta_camvid", shape=SMALL, classes=11, label_space="camvid",
-    source={"dataset": "gta5_half", "split": "train[:54]", "label_space": "camvid"},
-    target={"dataset": "camvid", "split": "day_train"},
-    batch=1, crop=(144, 208), source_resize=0.5, target_resize=1.0, mean=IMAGENET_MEAN,
-    weight=0.1, classifier_lr=10,
-    statistics="data/statistics/gta5_half_camvid.json", mil_weight=0.1,
-    initial_weights="models/vgg_conv.caffemodel",
-    tests=(("gta5_half", "train[54:]"), ("camvid", "day_val")))
 
+
+def _small(name, classes, label_space, statistics, target, target_resize, tests):
+    """The 54 first of 60 half-size GTA5 frames to real images, at a size for two CPU cores."""
+    return Experiment(
+        name=name, shape=SMALL, classes=classes, label_space=label_space,
+        source={"dataset": "gta5_half", "split": "train[:54]", "label_space": label_space},
+        target=target, batch=1, crop=(144, 208), source_resize=0.5, target_resize=target_resize,
+        mean=IMAGENET_MEAN, weight=0.1, classifier_lr=10, statistics=statistics, mil_weight=0.1,
+        initial_weights="models/vgg_conv.caffemodel", tests=tests)
+
+
+GTA_CAMVID = _small(
+    "gta_camvid", 11, "camvid", "data/statistics/gta5_half_camvid.json",
+    target={"dataset": "camvid", "split": "day_train"}, target_resize=1.0,
+    tests=(("gta5_half", "train[54:]"), ("camvid", "day_val")))
+# Three Cityscapes images: the whole chain on the real formats, not a result.
+GTA_CITYSCAPES_SAMPLE = _small(
+    "gta_cityscapes_sample", 19, "cityscapes", "data/statistics/gta5_half.json",
+    target={"dataset": "cityscapes", "split": "train"}, target_resize=0.25,
+    tests=(("cityscapes", "train"),))
 
 
 def _full(name, source, target, tests, label_space="cityscapes", classes=19):
@@ -82,5 +93,13 @@ CITYSCAPES = _full("cityscapes", CITYSCAPES_TRAIN, {"dataset": "cityscapes", "sp
 BDDS = _full("bdds", CITYSCAPES_TRAIN, {"dataset": "bdds", "split": "train"},
              (("bdds", "val"),))
 
+# The game to CamVid's 11 classes at full width.
+GTA_CAMVID_FULL = _full(
+    "gta_camvid_full", {"dataset": "gta5", "split": "train", "label_space": "camvid"},
+    {"dataset": "camvid", "split": "day_train"}, (("camvid", "day_val"),),
+    label_space="camvid", classes=11)
+
 EXPERIMENTS = {experiment.name: experiment for experiment in (
-    TOY, GTA_CAMVID, GTA, SYNTHIA, CITYSCAPES, BDDS)}
+    TOY, GTA_CAMVID, GTA_CITYSCAPES_SAMPLE, GTA_CAMVID_FULL, GTA, SYNTHIA, CITYSCAPES, BDDS,
+    *(_season(source, target) for source in SEASONS for target in SEASONS
+      if source != target))}

@@ -27,7 +27,7 @@ def last_weights(experiment, stage, seed):
 
 def result_file(experiment, stage, seed, dataset, split):
     """Path of the JSON in which tools/test.py leaves a stage's IoUs on one test set."""
-    words = "%s_%s" % (dataset, "".join(c if c.isalnum() else "_" for c in split))
+    words = "".join(c if c.isalnum() else "_" for c in "%s_%s" % (dataset, split))
     return os.path.join(run_folder(experiment, stage, seed), "test_%s.json" % words)
 
 
@@ -46,6 +46,12 @@ def tool(name, *arguments):
     return [sys.executable, os.path.join(ROOT, "tools", name)] + list(arguments)
 
 
+def _named(domain):
+    """The data set of a domain with its options, as the commands take it: "name:key=value"."""
+    options = ",".join("%s=%s" % item for item in sorted(domain.get("options", {}).items()))
+    return domain["dataset"] + (":" + options if options else "")
+
+
 def _preparation(experiment, data_root):
     tasks = []
     if experiment.initial_weights:
@@ -53,7 +59,7 @@ def _preparation(experiment, data_root):
                           experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
     source = experiment.source
     tasks.append(Task(
-        "statistics", tool("label_stats.py", "--dataset", source["dataset"],
+        "statistics", tool("label_stats.py", "--dataset", _named(source),
                            "--split", source["split"], "--label-space", experiment.label_space,
                            "--output", experiment.statistics, *data_root),
         (), experiment.statistics, "label statistics of the source, P_LS"))
@@ -79,8 +85,8 @@ def _training(experiment, stage, seed, data_root):
 
 def _testing(experiment, stage, seed, dataset, split, data_root):
     result = result_file(experiment, stage, seed, dataset, split)
-    resize = dict([(experiment.source["dataset"], experiment.source_resize),
-                   (experiment.target["dataset"], experiment.target_resize)]).get(dataset, 1.0)
+    resize = (experiment.source_resize if dataset == _named(experiment.source)
+              else experiment.target_resize)
     argv = tool("test.py", "--model", "models/%s/deploy.prototxt" % experiment.name,
                 "--weights", last_weights(experiment, stage, seed), "--dataset", dataset,
                 "--split", split, "--label-space", experiment.label_space,
