@@ -1,6 +1,5 @@
 """The benchmark behind tools/bench_scoring.py."""
 import argparse
-import json
 import multiprocessing
 import os
 import resource
@@ -15,6 +14,7 @@ from tools.scoring.files import write_text
 from tools.scoring.official import official_package, official_scores
 from tools.scoring.prediction_folder import PredictionFolder
 from tools.scoring.sample_labels import write_sample
+from tools.scoring.tables import Table, format_of, render
 
 
 def main(arguments=None):
@@ -22,8 +22,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="tools/bench_scoring.py", description="Scoring speed against cityscapesscripts.")
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--output", help="write the figures to this file as well (.txt, .md, .csv or .tex)")
     args = parser.parse_args(arguments)
+    form = args.output and format_of(args.output)
     package = official_package()
     cv2.setNumThreads(1)  # its threads do not survive the fork in _apart
     with tempfile.TemporaryDirectory() as folder:
@@ -34,10 +35,12 @@ def main(arguments=None):
         for _ in range(args.repeats):
             theirs.append(official_scores(pairs, package))
             ours.append(_apart(store, dataset, frames))
-    figures = compare(ours, theirs, args.images)
-    print("\n".join("%-34s %s" % (key, value) for key, value in figures.items()))
-    if args.json:
-        write_text(args.json, json.dumps(figures, indent=1) + "\n")
+    table = Table(["scoring of saved label maps", "value"],
+                  [[key, str(value)] for key, value in compare(ours, theirs, args.images).items()],
+                  "Written by python tools/bench_scoring.py --images %d --repeats %d" % (args.images, args.repeats))
+    print(render(table, "text"), end="")
+    if form:
+        write_text(args.output, render(table, form))
 
 
 def compare(ours, theirs, images):
@@ -46,7 +49,9 @@ def compare(ours, theirs, images):
             if value is not None or theirs[0]["iou"][name] is not None]
     seconds = [statistics.median(run["seconds"] for run in runs) for runs in (ours, theirs)]
     return {
-        "cores": len(os.sched_getaffinity(0)), "images of 2048 x 1024": images, "repeats": len(ours),
+        "cores": len(os.sched_getaffinity(0)),
+        # other work on the machine lengthens both sides: read the ratio, not the seconds
+        "load average of the machine meanwhile": round(os.getloadavg()[0], 1), "images of 2048 x 1024": images, "repeats": len(ours),
         "ours, median seconds": round(seconds[0], 3),
         "cityscapesscripts, median seconds": round(seconds[1], 3),
         "times faster (median of pairs)": round(statistics.median(
