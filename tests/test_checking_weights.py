@@ -158,6 +158,7 @@ def broken(content):
     (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"), (broken([2 ** 62, 2 ** 62]), "3 values"),
     (caffe_pb2.NetParameter(name="x").SerializeToString(), "has no layer"),
     (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="a")]).SerializeToString(), "a net without blobs"),
+    (broken([3]).replace(b"conv", b"con\xff"), "name b'con\\xff' is not text"),
     (broken([3]) * 2, 'layer "conv" is there twice'),
     (broken([3]) + caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString(),
      'layer "conv" is there twice'),
@@ -210,6 +211,7 @@ def test_a_solverstate_gives_its_iteration_and_history(tmp_path, monkeypatch):
 @pytest.mark.parametrize("content, words", [
     (b"", "is empty"), (b"\xff" * 9, "truncated or altered"),
     (caffe_pb2.SolverState(learned_net="x").SerializeToString(), "iteration is missing"),
+    (caffe_pb2.SolverState(iter=1, learned_net="abcd").SerializeToString().replace(b"abcd", b"ab\xff\xff"), "is not text"),
     (caffe_pb2.SolverState(iter=-1).SerializeToString(), "iteration is -1"),
     (caffe_pb2.SolverState(iter=1, history=[caffe_pb2.BlobProto(data=[1], num=2)]).SerializeToString(), "history 0")])
 def test_broken_solverstates(tmp_path, content, words):

@@ -40,6 +40,8 @@ def read_caffemodel(path):
     net = _parse(path, caffe_pb2.NetParameter(), "caffemodel")
     layers = {}
     for layer in list(net.layer) or list(net.layers):
+        if not isinstance(layer.name, str):    # protobuf hands out what is not UTF-8 as bytes
+            raise InputError("%s: the layer name %r is not text" % (path, layer.name))
         where = '%s: layer "%s"' % (path, layer.name)
         blobs = [_stored(blob, "%s: blob %d" % (where, index))
                  for index, blob in enumerate(layer.blobs)]
@@ -58,6 +60,8 @@ def read_solverstate(path):
     if not state.HasField("iter") or state.iter < 0 or state.current_step < 0:
         raise InputError("%s is not a solverstate: its iteration is %s"
                          % (path, state.iter if state.HasField("iter") else "missing"))
+    if not isinstance(state.learned_net, str):
+        raise InputError("%s: learned_net %r is not text" % (path, state.learned_net))
     history = [_stored(blob, "%s: history %d" % (path, index))
                for index, blob in enumerate(state.history)]
     return State(path, state.iter, state.learned_net, history, state.current_step)

@@ -1,0 +1,9 @@
+"""Hostile input: files changed at random, given to the commands, and how that ends.
+
+    mutations   how text, bytes, PNGs, JSON and protocol buffers are changed; a function of the seed
+    subjects    the kinds of input files, and what the commands do with them
+    campaign    runs mutations in child processes and counts how they end
+
+Every case must end in success or in an InputError with a message: never in a signal, a
+hang, another exception, or a changed input file.  Command: tests/fuzz.py.
+"""

@@ -1,0 +1,200 @@
+"""Runs mutations in child processes and counts how they end."""
+import collections
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import tempfile
+
+from data.errors import InputError
+from tools.checking.child import run_in_child
+
+#: Seconds after which a case counts as hanging; cases take about 0.05.
+SLOWEST = 30
+#: Bytes a case may allocate: hostile sizes must not take the machine down.
+MEMORY = 2 << 30
+#: Cases that share a child process.
+BATCH = 100
+LONGEST_MESSAGE = 4000
+
+SUCCESS, REFUSED = "success", "refused"
+#: One case.  end: SUCCESS, REFUSED, or what went wrong; message: the InputError's, or the details.
+Case = collections.namedtuple("Case", "subject index end message")
+_parts = []
+
+
+def run_campaign(subjects, mutations, seed, workers=None, tell=lambda done: None):
+    """[Case] of `mutations` cases in all, spread evenly over the subjects, in their order.
+
+    workers: processes (default: one a core); tell(n): n more are done.
+    """
+    parts = []
+    for number, subject in enumerate(subjects):
+        share = mutations // len(subjects) + (number < mutations % len(subjects))
+        parts += [(subject, range(start, min(start + BATCH, share))) for start in range(0, share, BATCH)]
+    _parts[:] = parts                          # reaches the workers by fork: functions do not pickle
+    results = [None] * len(parts)
+    fork = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), fork) as pool:
+        waiting = {pool.submit(_run_part, number, seed): number
+                   for number, (subject, indices) in enumerate(parts)}
+        for future in concurrent.futures.as_completed(waiting):
+            results[waiting[future]] = future.result()
+            tell(len(future.result()))
+    return [case for part in results for case in part]
+
+
+def _run_part(number, seed):
+    return run_subject(*_parts[number], seed)
+
+
+def run_subject(subject, indices, seed):
+    """[Case] of the cases `indices` of one subject, in batches that share a child process."""
+    with tempfile.TemporaryDirectory(prefix="fuzzing-", dir=_fast_folder()) as folder:
+        place = os.path.join(folder, "case")
+        files = _make(subject, place)
+        _use_unchanged(subject, files, place)
+        cases = []
+        pending = list(indices)
+        while pending:
+            done = _run_batch(subject, files, place, pending, seed)
+            cases += done
+            del pending[:len(done)]
+        return cases
+
+
+def _fast_folder():
+    """A folder in memory where there is one: the commands wait for the disk otherwise."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def _make(subject, place):
+    """The subject's valid files, {path: bytes}."""
+    _write(place, {})
+    made = run_in_child(lambda: subject.make(place) or True, 300)
+    if not made.value:
+        raise RuntimeError("%s: its files cannot be made: %s" % (subject.name, made))
+    return _read(place)
+
+
+def _use_unchanged(subject, files, place):
+    """A subject that fails on its unchanged files would test nothing."""
+    _write(place, files)
+    used = run_in_child(lambda: subject.use(place) or True, 300, MEMORY)
+    if not used.value:
+        raise RuntimeError("%s: the unchanged files fail: %s" % (subject.name, used))
+
+
+def _run_batch(subject, files, place, indices, seed):
+    """[Case] up to the end of `indices` or to the first case that ends the child."""
+    with tempfile.NamedTemporaryFile("r") as lines:
+        outcome = run_in_child(lambda: _be_batch(subject, files, place, indices, seed, lines.name),
+                               SLOWEST * len(indices), MEMORY)
+        done = [Case(subject.name, *json.loads(line)) for line in lines]
+    if len(done) < len(indices):
+        done.append(Case(subject.name, indices[len(done)], *_how_it_died(outcome)))
+    return done
+
+
+def _be_batch(subject, files, place, indices, seed, report):
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)      # ends the process, whatever it is busy with
+    with open(report, "a") as lines:
+        for index in indices:
+            signal.alarm(SLOWEST)
+            end, message = run_case(subject, files, place, seed, index)
+            signal.alarm(0)
+            lines.write(json.dumps([index, end, message]) + "\n")
+            lines.flush()
+    return True
+
+
+def run_case(subject, files, place, seed, index):
+    """(end, message) of one case, run in this process."""
+    changed = subject.change(_draw(subject, seed, index), dict(files))
+    _write(place, changed)
+    cwd = os.getcwd()
+    try:
+        subject.use(place)
+        end, message = SUCCESS, ""
+    except InputError as problem:
+        end, message = REFUSED, str(problem)
+        if not message.strip() or len(message) > LONGEST_MESSAGE or "Traceback" in message:
+            end = "not a clear message"
+    except SystemExit as problem:
+        end, message = (REFUSED if problem.code == 2 else "exit code %s" % problem.code), ""
+    except Exception as problem:
+        frame = _innermost(problem.__traceback__)
+        end, message = "exception", "%s: %s (%s)" % (type(problem).__name__, problem, frame)
+    os.chdir(cwd)
+    left = _read(place)
+    for name in changed:
+        if not name.startswith("out/") and left.get(name) != changed[name]:
+            end, message = "changed an input file", name
+    return end, message
+
+
+def _innermost(traceback):
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return "%s:%d" % (os.path.basename(traceback.tb_frame.f_code.co_filename), traceback.tb_lineno)
+
+
+def _how_it_died(outcome):
+    last = " ".join(outcome.stderr.split())[-500:]
+    if outcome.timeout is not None or outcome.signal == signal.SIGALRM:
+        return "hang", "not done within %d s" % SLOWEST
+    if outcome.signal is not None:
+        return signal.Signals(outcome.signal).name, last
+    return "process ended", "%s %s" % (outcome.exception or outcome.status, last)
+
+
+def _read(place):
+    """{path below `place`: bytes} of every file."""
+    files = {}
+    for folder, _, names in os.walk(place):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                files[os.path.relpath(path, place)] = file.read()
+    return files
+
+
+def _write(place, files):
+    """Makes the folder hold exactly these files."""
+    shutil.rmtree(place, ignore_errors=True)
+    os.makedirs(place)
+    for name, content in files.items():
+        path = os.path.join(place, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def failures(cases):
+    """The cases that ended neither in success nor in a refusal."""
+    return [case for case in cases if case.end not in (SUCCESS, REFUSED)]
+
+
+def table(cases):
+    """{subject: Counter of ends}, in the cases' order."""
+    counts = {}
+    for case in cases:
+        counts.setdefault(case.subject, collections.Counter())[case.end] += 1
+    return counts
+
+
+def replay(subject, seed, index):
+    """(end, message, names of the changed files) of one case run in this process: for a debugger."""
+    with tempfile.TemporaryDirectory(prefix="fuzzing-") as folder:
+        place = os.path.join(folder, "case")
+        files = _make(subject, place)
+        changed = subject.change(_draw(subject, seed, index), dict(files))
+        end = run_case(subject, files, place, seed, index)
+        return end + ([name for name in changed if changed[name] != files[name]],)
+
+
+def _draw(subject, seed, index):
+    return random.Random("%d/%s/%d" % (seed, subject.name, index))

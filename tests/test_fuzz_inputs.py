@@ -1,0 +1,99 @@
+"""Changed input files end in success or in a clear refusal; and the campaign notices when they do not."""
+import os
+import random
+import signal
+import time
+
+import pytest
+
+pytest.importorskip("caffe")
+
+from data.errors import InputError
+from fuzzing import campaign, mutations
+from fuzzing.subjects import SUBJECTS, Subject
+
+MUTATIONS = 2000
+SEED = 1
+
+
+def test_two_thousand_changed_files(capsys):
+    cases = campaign.run_campaign(SUBJECTS, MUTATIONS, SEED)
+    with capsys.disabled():
+        print("\nfuzzing with seed %d: %s" % (SEED, {name: dict(ends) for name, ends in campaign.table(cases).items()}))
+    assert [case for case in cases if case.end not in (campaign.SUCCESS, campaign.REFUSED)] == []
+    assert len(cases) == MUTATIONS
+    for name, ends in campaign.table(cases).items():
+        assert ends[campaign.REFUSED] and ends[campaign.SUCCESS], "%s: always the same end tests nothing" % name
+
+
+def deeds(index):
+    """A subject whose case `index` misbehaves: the others succeed."""
+    def hang():
+        time.sleep(60)
+
+    def refuse(message):
+        raise InputError(message)
+
+    def alter(place):
+        with open(os.path.join(place, "a.txt"), "a") as file:
+            file.write("x")
+
+    return [lambda place: None, lambda place: os.kill(os.getpid(), signal.SIGABRT), lambda place: {}["key"],
+            lambda place: refuse("a.txt:1: wrong"), lambda place: refuse(" "), alter, lambda place: hang(),
+            lambda place: os._exit(0), lambda place: exec("raise SystemExit(2)"), lambda place: exec("raise SystemExit(1)")][index]
+
+
+class Misbehaving(Subject):
+    """Does deed number n in case n, and nothing with unchanged files."""
+
+    def __init__(self):
+        super().__init__("misbehaving", self._make, (".txt",), lambda draw, content: b"", self._use)
+
+    def _make(self, place):
+        with open(os.path.join(place, "a.txt"), "w") as file:
+            file.write("unchanged")
+
+    def change(self, draw, files):
+        # the n-th case is known by its own draw: see campaign._draw
+        self.number = next(n for n in range(10) if draw.getstate() == campaign._draw(self, SEED, n).getstate())
+        return {"a.txt": b"changed"}
+
+    def _use(self, place):
+        if hasattr(self, "number"):
+            deeds(self.number)(place)
+
+
+def test_the_campaign_tells_every_bad_end(monkeypatch):
+    monkeypatch.setattr(campaign, "SLOWEST", 1)
+    cases = campaign.run_subject(Misbehaving(), range(10), SEED)
+    assert [case.end for case in cases] == [
+        "success", "SIGABRT", "exception", "refused", "not a clear message", "changed an input file", "hang",
+        "process ended", "refused", "exit code 1"]
+    assert [case.index for case in cases] == list(range(10))
+    assert "KeyError: 'key'" in cases[2].message
+    assert [case.index for case in campaign.failures(cases)] == [1, 2, 4, 5, 6, 7, 9]
+
+
+def test_a_subject_that_fails_on_unchanged_files_stops_the_campaign():
+    def use(place):
+        raise InputError("always")
+    with pytest.raises(RuntimeError, match="unchanged files fail"):
+        campaign.run_subject(Subject("bad", lambda place: None, (".txt",), None, use), range(3), SEED)
+
+
+@pytest.mark.parametrize("name", ["solver prototxt", "net prototxt", "param_str", "list file", "PNG"])
+def test_the_same_seed_makes_the_same_change_of_one_file(name, tmp_path):
+    subject = next(subject for subject in SUBJECTS if subject.name == name)
+    place = str(tmp_path)
+    subject.make(place)
+    files = campaign._read(place)
+    first, again, other = [subject.change(campaign._draw(subject, seed, 5), dict(files)) for seed in (1, 1, 2)]
+    assert first == again != other
+    assert sum(first[path] != files[path] for path in files) == 1
+
+
+def test_every_mutation_takes_any_bytes():
+    for content in (b"", b"\x00", b"\xff\xfe", b"name: 1", os.urandom(200)):
+        for seed in range(200):
+            for mutate in (mutations.text, mutations.octets, mutations.png):
+                assert isinstance(mutate(random.Random(seed), content), bytes)
