@@ -49,24 +49,26 @@ def main(arguments=None):
         frames = choose(frames, args.frames, args.split)
     predictors = [make_predictor(args, weights) for weights in args.weights]
     check_classes(predictors[0], dataset, args.model)
-    found = []  # heap of (changed pixels, order, frame, image, label maps); the N most changed stay
-    keep = args.most_changed or len(frames)
-    for number, frame in enumerate(tqdm(frames, unit="image", disable=None, leave=False)):
-        image = dataset.read_image(frame)
-        maps = [predictor.predict(image, scale=args.resize) for predictor in predictors]
-        changed = int(np.count_nonzero(maps[0] != maps[-1]))
-        entry = (changed if args.most_changed else 0, -number, frame, image, maps)
-        (heapq.heappush if len(found) < keep else heapq.heappushpop)(found, entry)
-    found.sort(key=lambda entry: (-entry[0], -entry[1]))
+    found = _predicted(predictors, dataset, frames, args.resize)
+    # nlargest keeps N frames in memory, whatever the length of the split
+    found = heapq.nlargest(args.most_changed, found, key=lambda entry: entry[0]) if args.most_changed else list(found)
     truth = not args.no_truth
     rows = [(_row_name(frame, changed, maps[0].size, args.most_changed),
              [image] + [colour(m, dataset.space.palette) for m in maps]
              + ([colour(dataset.read_label(frame), dataset.space.palette)] if truth else []))
-            for changed, _, frame, image, maps in found]
+            for changed, frame, image, maps in found]
     write_grid(args.output, ["image"] + args.names + (["truth"] if truth else []), rows, dataset.space)
-    for changed, _, frame, _, maps in found:
+    for changed, frame, _, maps in found:
         print("%s%s" % (frame.name, "  %.1f%% changed" % (100.0 * changed / maps[0].size) if args.most_changed else ""))
     print("written to %s" % args.output)
+
+
+def _predicted(predictors, dataset, frames, scale):
+    """Gives (pixels that first and last model label differently, frame, image, label maps) of every frame."""
+    for frame in tqdm(frames, unit="image", disable=None, leave=False):
+        image = dataset.read_image(frame)
+        maps = [predictor.predict(image, scale=scale) for predictor in predictors]
+        yield int(np.count_nonzero(maps[0] != maps[-1])), frame, image, maps
 
 
 def choose(frames, wanted, split):
