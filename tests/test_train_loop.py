@@ -11,16 +11,9 @@ caffe = pytest.importorskip("caffe")
 from google.protobuf import text_format  # noqa: E402
 
 from caffe.proto import caffe_pb2  # noqa: E402
-from tiny_training import LAYERS, entries, model, net_text, train, write_run  # noqa: E402
+from tiny_training import STILL, entries, model, net_text, train, write_run  # noqa: E402
 from tools.training import schedule  # noqa: E402
 from tools.training.seeding import step_seed  # noqa: E402
-
-STILL = """name: "still"
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-        dummy_data_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } shape { dim: 2 dim: 1 dim: 6 dim: 6 }
-                           data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
-""" + LAYERS % ""
-
 
 def plain_solver(path):
     """A plain pycaffe solver from a solver prototxt, writing no snapshots."""

@@ -11,24 +11,8 @@ import pytest
 pytest.importorskip("caffe")
 
 from data.errors import InputError  # noqa: E402
-from tiny_training import entries, finish, model, net_text, start, train, write_run  # noqa: E402
-
-TOY = """name: "toy"
-layer { name: "data" type: "Python" top: "data" top: "label" python_param {
-  module: "layers.source_target_data" layer: "SourceTargetData"
-  param_str: '{"source": {"dataset": "toy", "split": "source_train[:5]"}, "target": '
-             '{"dataset": "toy", "split": "target_train[:7]"}, "source_images": 1, "target_images": 1, "crop": [16, 24], '
-             '"mean": [128, 128, 128], "workers": 1}' } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-        convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.01 } } }
-layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }
-layer { name: "final" type: "Convolution" bottom: "conv" top: "final"
-        convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "gaussian" std: 0.01 } } }
-layer { name: "slice" type: "Slice" bottom: "final" top: "source" top: "target" slice_param { axis: 0 } }
-layer { name: "quiet" type: "Silence" bottom: "target" }
-layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "source" bottom: "label" top: "seg_loss"
-        loss_param { ignore_label: 255 } }
-"""
+from tiny_training import (TOY, entries, finish, model, net_text, start, train, wait_for,  # noqa: E402
+                           write_run)
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +130,3 @@ def test_twenty_kills_at_random_moments_leave_the_bytes_of_a_run_never_killed(tm
     assert sorted(os.path.basename(path) for path in glob.glob(str(out / "*.caffemodel"))) \
         >= ["tiny_iter_59.caffemodel", "tiny_iter_60.caffemodel"]
     assert not (out / "partial").exists()
-
-
-def wait_for(condition, pid):
-    """Waits until the condition holds or the process has ended."""
-    deadline = time.monotonic() + 60
-    while not condition() and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

@@ -60,6 +60,29 @@ layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "final" bottom: "label" top: "seg_loss" }
 """
 DROPOUT = 'layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }\n'
+#: Without Python layers and randomness: stock Caffe runs it too.
+STILL = """name: "still"
+layer { name: "data" type: "DummyData" top: "data" top: "label"
+        dummy_data_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } shape { dim: 2 dim: 1 dim: 6 dim: 6 }
+                           data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
+""" + LAYERS % ""
+#: With the real data layer: shuffling, crops, a worker process.
+TOY = """name: "toy"
+layer { name: "data" type: "Python" top: "data" top: "label" python_param {
+  module: "layers.source_target_data" layer: "SourceTargetData"
+  param_str: '{"source": {"dataset": "toy", "split": "source_train[:5]"}, "target": '
+             '{"dataset": "toy", "split": "target_train[:7]"}, "source_images": 1, "target_images": 1, "crop": [16, 24], '
+             '"mean": [128, 128, 128], "workers": 1}' } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }
+layer { name: "final" type: "Convolution" bottom: "conv" top: "final"
+        convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "slice" type: "Slice" bottom: "final" top: "source" top: "target" slice_param { axis: 0 } }
+layer { name: "quiet" type: "Silence" bottom: "target" }
+layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "source" bottom: "label" top: "seg_loss"
+        loss_param { ignore_label: 255 } }
+"""
 SOLVER = dict(base_lr=0.01, lr_policy='"step"', gamma=0.5, stepsize=3, momentum=0.9, weight_decay=0.0005,
               max_iter=8, iter_size=2, display=1, snapshot=2, snapshot_prefix='"tiny"', random_seed=5)
 
@@ -107,6 +130,7 @@ def start(solver, output, *options):
         file = os.open(str(output) + ".txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1)     # pytest had put its own in place
         signal.signal(signal.SIGINT, signal.default_int_handler)
         code = train(solver, output, *options)
     except InputError as problem:
@@ -122,6 +146,14 @@ def finish(pid):
     """Waits for a started process; its exit code, or minus the signal that killed it."""
     status = os.waitpid(pid, 0)[1]
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+
+
+def wait_for(condition, pid, seconds=60):
+    """Waits until condition() or until the started process has ended (it is not reaped)."""
+    deadline = time.monotonic() + seconds
+    while not condition() and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        assert time.monotonic() < deadline, "still waiting after %g s" % seconds
+        time.sleep(0.001)
 
 
 def entries(output, kind):

@@ -10,6 +10,7 @@ enter_runtime()
 
 from tools.command import run_command  # noqa: E402
 from tools.training.command_line import main  # noqa: E402
+from tools.training.parallel import together  # noqa: E402
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(together(main))

@@ -7,9 +7,11 @@ import time
 from tools.checking.rehearsal import rehearse_solver
 from tools.checking.solver import load_nets, load_solver
 from tools.runtime.places import ROOT
-from tools.training import manifest, options as command_options, record as records, run_folder, weights
+from tools.training import (manifest, options as command_options, parallel, record as records, run_folder,
+                            weights)
 from tools.training.data_lists import data_lists
 from tools.training.engine import Engine
+from tools.training.follower import follow
 from tools.training.lock import FolderLock
 from tools.training.log import Log, read_log
 from tools.training.loop import train
@@ -29,6 +31,9 @@ def main(arguments=None):
     options = command_options.parse(arguments)
     if options.data_root is not None:
         os.environ["DATA_ROOT"] = options.data_root
+    group = parallel.join()
+    if not group.leads:
+        return follow(group)
     folder = output_folder(options)
     record = records.read_record(folder) if options.resume else None
     run_folder.recall_options(options, record)
@@ -53,21 +58,24 @@ def main(arguments=None):
         if record is None:
             run_folder.refuse_overwriting(folder)
             record = records.new_record(options, resolved, data,
-                                        records.describe_weights(reports, commands))
+                                        records.describe_weights(reports, commands), group.size)
         else:
-            run_folder.refuse_difference(resolved, data, record)
+            run_folder.refuse_difference(resolved, data, record, group.size)
+        # The record first: it marks the folder as a run's, and a kill may come between the files.
+        records.write_record(folder, record)
         run_folder.write_prototxts(resolved)
-        return run(options, resolved, shapes, record, entry, reports)
+        group.announce((options, entry))
+        return run(options, resolved, shapes, record, entry, reports, group)
 
 
-def run(options, resolved, shapes, record, entry, reports):
+def run(options, resolved, shapes, record, entry, reports, group):
     """One run in its locked, checked output folder; returns the exit code.
 
     entry: the snapshot to go on from, or None; reports: what the initial weights fill.
     """
     snapshots = Snapshots(resolved.output, options.keep_snapshots)
     try:
-        engine = Engine(resolved, snapshots.partial)
+        engine = Engine(resolved, snapshots.partial, group)
         if entry is not None:
             snapshots.restore(engine, entry)
             say("going on from iteration %d" % engine.iteration)
@@ -75,10 +83,10 @@ def run(options, resolved, shapes, record, entry, reports):
             if options.resume:
                 say("no complete snapshot yet: starting at iteration 0")
             weights.load(engine.net, reports, say)
-            engine.seek()
+        group.equalize(engine.net)
         if options.resume:
             records.add_resume(record, engine.iteration)
-        records.write_record(resolved.output, record)
+            records.write_record(resolved.output, record)
         stopped = watched_training(engine, resolved, snapshots, watches_for(shapes, reports))
     finally:
         snapshots.close()
@@ -106,7 +114,7 @@ def watched_training(engine, resolved, snapshots, watches):
 
     try:
         with Signals(progress.say) as signals:
-            stopped = train(engine, snapshots, log, progress, signals, watches, plot)
+            stopped = train(engine, snapshots, log, progress, engine.group.agreed(signals), watches, plot)
         plot(at_once=True)
     finally:
         progress.close()

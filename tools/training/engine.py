@@ -7,7 +7,9 @@ import numpy as np
 from google.protobuf import text_format
 
 from caffe.proto import caffe_pb2
+from tools.checking.device import use_device
 from tools.training.guards import check_loss
+from tools.training.parallel import ALONE
 from tools.training.seeding import step_seed
 from tools.training.solver import engine_param
 
@@ -17,31 +19,31 @@ class Engine:
 
     resolved:  tools.training.solver.Resolved
     snapshots: folder that caffe_snapshot() writes to
+    group:     the processes that train together (tools.training.parallel)
     """
 
-    def __init__(self, resolved, snapshots):
+    def __init__(self, resolved, snapshots, group=ALONE):
         self.param = resolved.param
         self.seed = resolved.seed
+        self.group = group
         self._prefix = os.path.join(snapshots, resolved.prefix)
         self.on_gpu = self.param.solver_mode == caffe_pb2.SolverParameter.GPU
-        if self.on_gpu:
-            caffe.set_device(self.param.device_id)
-            caffe.set_mode_gpu()
-        else:
-            caffe.set_mode_cpu()
+        gpu = self.param.device_id + group.local_rank if self.on_gpu else None
+        use_device(gpu, "solver_mode: GPU, device_id: %s" % gpu)
         with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
             file.write(text_format.MessageToString(engine_param(resolved, snapshots)))
             file.flush()
             self.solver = caffe.get_solver(file.name)
         self.net = self.solver.net
         self.test_nets = list(self.solver.test_nets)
-        self._sums = {}
+        self._sums, self._pass = {}, 0
         self._last = len(self.net.layers) - 1
         # Each callback is a few bytecodes, in which Python notices signals: a long step
         # would otherwise hold Ctrl-C back until it ends.
+        self.net.before_forward(self._begin_pass)
         self.net.after_forward(self._add_outputs)
         self.net.after_backward(lambda layer: None)
-        self.solver.add_callback(lambda: None, self._check_loss)
+        self.solver.add_callback(lambda: None, self._finish_gradients)
 
     @property
     def iteration(self):
@@ -51,39 +53,46 @@ class Engine:
     def step(self):
         """One iteration: iter_size forward and backward passes and the update.
 
-        Returns {"loss": weighted sum, blob name: value, ...}, means over the passes.
+        Returns {"loss": weighted sum, blob name: value, ...}, means over the passes of all
+        processes.
         Raises guards.NotFinite and whatever a Python layer raised; the weights are then
         those before the step.
         """
-        self.seed_generators()
-        self._sums = {}
+        self._sums, self._pass = {}, 0
         self.solver.step(1)
-        return {name: value / self.param.iter_size for name, value in self._sums.items()}
+        return self.group.mean({name: value / self.param.iter_size
+                                for name, value in self._sums.items()})
 
     def forward(self):
         """The train net's forward pass alone, as Caffe does once after the last update."""
-        self.seed_generators()
-        self._sums = {}
+        self._sums, self._pass = {}, 0
         self.net.forward()
-        return dict(self._sums)
+        return self.group.mean(self._sums)
 
-    def seed_generators(self):
-        """Makes what this iteration draws a function of (seed, iteration)."""
-        seed = step_seed(self.seed, self.iteration)
+    def seed_generators(self, number=None):
+        """Makes what pass `number` draws a function of (seed, number); default: this iteration's."""
+        seed = step_seed(self.seed, self.iteration if number is None else number)
         caffe.set_random_seed(seed)
         np.random.seed(seed)
 
+    def _begin_pass(self, layer):
+        # Passes count over all processes: n of them do what one does with iter_size n.
+        if layer == 0:
+            passes = self.iteration * self.param.iter_size + self._pass
+            number = passes * self.group.size + self.group.rank
+            self.seed_generators(number)
+            set_position(self.net, number)
+            self._pass += 1
+
     def _add_outputs(self, layer):
         if layer == self._last:
-            for name, value in read_outputs(self.net).items():
+            values = read_outputs(self.net)
+            check_loss(self.net, self.iteration, values["loss"])
+            for name, value in values.items():
                 self._sums[name] = self._sums.get(name, 0.0) + value
 
-    def _check_loss(self):
-        check_loss(self.net, self.iteration, self._sums["loss"])
-
-    def seek(self):
-        """Puts the train net's data layers where this iteration needs them."""
-        set_position(self.net, self.iteration * self.param.iter_size)
+    def _finish_gradients(self):
+        self.group.average_gradients(self.net)
 
     def caffe_snapshot(self):
         """Lets Caffe write its snapshot; returns the (caffemodel, solverstate) paths."""

@@ -17,7 +17,7 @@ class NotFinite(InputError):
 def check_loss(net, iteration, loss):
     """NotFinite when the loss is not finite; names where it came from.
 
-    Called between backward and update: parameters and blobs are those that gave the loss.
+    Called after a forward pass: parameters and blobs are those that gave the loss.
     """
     if math.isfinite(loss):
         return

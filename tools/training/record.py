@@ -18,10 +18,10 @@ from tools.training.solver import shown
 NAME = "record.json"
 
 
-def new_record(options, resolved, data, initial):
+def new_record(options, resolved, data, initial, processes):
     """The record of a run that starts.
 
-    data: what data_lists() found; initial: what describe_weights() found.
+    data: what data_lists() found; processes: how many train together; initial: what describe_weights() found.
     """
     with open(options.solver, encoding="utf-8") as file:
         solver_text = file.read()
@@ -31,6 +31,7 @@ def new_record(options, resolved, data, initial):
         "solver": {"file": shown(options.solver), "text": solver_text},
         "nets": sorted(resolved.nets),
         "seed": resolved.seed,
+        "processes": processes,
         "options": {"weights": [shown(path) for path in options.weights or []],
                     "seed": options.seed, "max_iter": options.max_iter,
                     "data_root": options.data_root},

@@ -41,19 +41,21 @@ def refuse_overwriting(folder):
                          "Name another folder with --output.")
 
 
-def refuse_difference(resolved, data, record):
+def refuse_difference(resolved, data, record, processes):
     """InputError with the difference when a resumed run would not be the recorded one.
 
-    Compares solver, nets, seed and data lists; max_iter, display and snapshot may differ,
+    Compares solver, nets, seed, number of processes and data lists; max_iter, display and snapshot may differ,
     except max_iter under lr_policy "poly", which uses it.
     """
     differences = []
     for name, text in prototxts(resolved).items():
         path = os.path.join(resolved.output, name)
-        before = ""
-        if os.path.exists(path):
-            with open(path, encoding="utf-8", errors="replace") as file:
-                before = file.read()
+        if not os.path.exists(path):          # killed before it was written, or a net that is new
+            if manifest.read_manifest(resolved.output):
+                differences.append("%s: not there before" % name)
+            continue
+        with open(path, encoding="utf-8", errors="replace") as file:
+            before = file.read()
         if name == SOLVER:
             free = [f for f in FREE_FIELDS
                     if f != "max_iter" or resolved.param.lr_policy != "poly"]
@@ -61,6 +63,8 @@ def refuse_difference(resolved, data, record):
         differences += _diff(before, text, name)
     if record["seed"] != resolved.seed:
         differences.append("seed: %s before, %s now" % (record["seed"], resolved.seed))
+    if record.get("processes", 1) != processes:
+        differences.append("processes: %s before, %s now" % (record.get("processes", 1), processes))
     differences += _diff(json.dumps(record["data"], indent=1, sort_keys=True),
                          json.dumps(data, indent=1, sort_keys=True), "data lists")
     if differences:

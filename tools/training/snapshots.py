@@ -75,7 +75,7 @@ class Snapshots:
                 "The earlier snapshots are intact. Make room, then go on with --resume.") from None
 
     def restore(self, engine, entry):
-        """Puts the engine into a listed snapshot's state, data position included.
+        """Puts the engine into a listed snapshot's state; the data's position follows the iteration.
 
         InputError when Caffe does not take the files (they are as listed, but not this net's).
         """
@@ -93,7 +93,6 @@ class Snapshots:
                       "Caffe does not take the snapshot of iteration %d" % entry["iteration"])
         engine.solver.restore(copy)
         os.unlink(copy)
-        engine.seek()
 
     def _write(self, engine):
         shapes, failed = shapes_of(engine.net), "Caffe could not write it"

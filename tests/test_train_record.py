@@ -1,0 +1,136 @@
+"""What a run leaves behind to tell what it was, and what it refuses to write over."""
+import json
+
+import pytest
+
+pytest.importorskip("caffe")
+
+from data.errors import InputError  # noqa: E402
+from tiny_training import STILL, TOY, entries, net_text, train, write_run  # noqa: E402
+from tools.training.log import Log, read_log  # noqa: E402
+from tools.training.options import parse  # noqa: E402
+from tools.training.plot import plot_log  # noqa: E402
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_record_has_command_solver_seed_versions_commit_and_data(tmp_path):
+    solver = write_run(tmp_path, TOY, max_iter=1)
+    train(solver, tmp_path / "out", "--seed", 7)
+    record = read(tmp_path / "out" / "record.json")
+    assert record["seed"] == 7 and record["solver"]["text"] == open(solver).read()
+    assert {"caffe", "python", "numpy", "protobuf", "blas_kernel", "blas_threads"} <= set(record["versions"])
+    assert len(record["git"]["commit"]) == 40 and record["git"]["dirty"] in (True, False)
+    assert record["data"]["data.source"]["frames"] == 5 and record["data"]["data.target"]["frames"] == 7
+    assert record["resumed"] == []
+
+
+def test_each_resume_is_recorded(tmp_path):
+    solver = write_run(tmp_path)
+    train(solver, tmp_path / "out", "--max-iter", 2)
+    train(solver, tmp_path / "out", "--max-iter", 4, "--resume")
+    assert [resume["iteration"] for resume in read(tmp_path / "out" / "record.json")["resumed"]] == [2]
+
+
+def test_seed_is_written_into_the_data_layers_and_the_solver(tmp_path):
+    train(write_run(tmp_path, TOY, max_iter=1), tmp_path / "out", "--seed", 7)
+    assert "random_seed: 7" in (tmp_path / "out" / "solver.prototxt").read_text()
+    assert '\\"seed\\": 7' in (tmp_path / "out" / "net.prototxt").read_text()
+
+
+def test_default_seed_is_the_solvers_or_1(tmp_path):
+    train(write_run(tmp_path, STILL, max_iter=1), tmp_path / "a")
+    train(write_run(tmp_path, STILL, max_iter=1, random_seed=None), tmp_path / "b")
+    assert read(tmp_path / "a" / "record.json")["seed"] == 5
+    assert read(tmp_path / "b" / "record.json")["seed"] == 1
+
+
+def test_folder_with_snapshots_is_not_written_over(tmp_path):
+    solver = write_run(tmp_path, max_iter=2)
+    train(solver, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "lock"}
+    with pytest.raises(InputError, match="holds the snapshots of an earlier run.*\n.*--resume"):
+        train(solver, tmp_path / "out")
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "lock"}
+
+
+def test_folder_with_a_solver_of_the_users_own_is_not_written_over(tmp_path):
+    solver = write_run(tmp_path / "mine")
+    (tmp_path / "mine" / "solver.prototxt").write_text("mine")
+    with pytest.raises(InputError, match="solver.prototxt that no run wrote"):
+        train(solver, tmp_path / "mine")
+    assert (tmp_path / "mine" / "solver.prototxt").read_text() == "mine"
+
+
+def test_damaged_record_is_an_error_on_resume(tmp_path):
+    solver = write_run(tmp_path, max_iter=2)
+    train(solver, tmp_path / "out")
+    (tmp_path / "out" / "record.json").write_text('{"seed"')
+    with pytest.raises(InputError, match="record.json is not the record of a run"):
+        train(solver, tmp_path / "out", "--resume")
+
+
+def test_wrong_net_leaves_no_output_folder(tmp_path):
+    net = net_text().replace('bottom: "final"', 'bottom: "fnal"')
+    with pytest.raises(InputError, match='"fnal"'):
+        train(write_run(tmp_path, net), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_plot_is_a_picture_and_progress_and_log_have_the_losses(tmp_path, capfd):
+    train(write_run(tmp_path), tmp_path / "out")
+    assert (tmp_path / "out" / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "seg 0.6" in capfd.readouterr().err
+    assert len(entries(tmp_path / "out", "train")) == 9
+
+
+def test_plot_draws_adversarial_and_mil_curves(tmp_path):
+    values = dict(loss=1.0, seg_loss=1.0, domain_loss=0.7, domain_loss_inverse=0.7, domain_accuracy_source=0.5,
+                  domain_accuracy_target=0.5, mil_loss=0.1, mil_present=5.0, mil_active=2.0, mil_relaxed=0.0)
+    log = [dict(kind="train", iteration=k, values=values) for k in range(3)]
+    plot_log(log, str(tmp_path / "all.png"), "all")
+    plot_log([dict(entry, values={"loss": 1.0}) for entry in log], str(tmp_path / "one.png"), "one")
+    assert (tmp_path / "all.png").stat().st_size > (tmp_path / "one.png").stat().st_size
+    plot_log([], str(tmp_path / "none.png"), "none")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_log_drops_what_a_kill_cut_off_and_what_will_come_again(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"kind": "train", "iteration": 1, "values": {}}\n{"kind": "snapshot", "iteration": 2}\n'
+                    '{"kind": "train", "iteration": 2, "values": {}}\n{"kind": "tra')
+    Log(str(path), 2).close()
+    assert [(entry["kind"], entry["iteration"]) for entry in read_log(str(path))] == [("train", 1), ("snapshot", 2)]
+
+
+@pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--seed", "x"], ["--max-iter", "0"], ["--device", "tpu"],
+                                       ["--device", "gpu:x"], ["--keep-snapshots", "-2"], ["--colour", "red"]])
+def test_wrong_option_is_refused_by_name_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(["--solver", "x"] + arguments)
+    assert stop.value.code == 2 and arguments[0] in capsys.readouterr().err
+
+
+def test_data_root_that_is_no_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--data-root"):
+        train(write_run(tmp_path), tmp_path / "out", "--data-root", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("lost", [["net.prototxt"], ["net.prototxt", "solver.prototxt"]])
+def test_run_killed_while_its_first_files_were_written_can_start_again(tmp_path, lost):
+    solver = write_run(tmp_path, max_iter=1)
+    train(solver, tmp_path / "out")
+    for name in lost + ["snapshots.json"]:
+        (tmp_path / "out" / name).unlink()
+    train(solver, tmp_path / "out", "--resume")
+    assert (tmp_path / "out" / "net.prototxt").exists()
+
+
+def test_net_file_that_is_gone_under_snapshots_is_a_difference(tmp_path):
+    solver = write_run(tmp_path, max_iter=1)
+    train(solver, tmp_path / "out")
+    (tmp_path / "out" / "net.prototxt").unlink()
+    with pytest.raises(InputError, match="net.prototxt: not there before"):
+        train(solver, tmp_path / "out", "--resume")
