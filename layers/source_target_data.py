@@ -2,6 +2,7 @@
 import caffe
 import numpy as np
 
+from data import sharing
 from data.batches import BatchMaker, make_domain
 from data.errors import InputError
 from data.prefetch import open_stream
@@ -42,11 +43,15 @@ class SourceTargetData(caffe.Layer):
         if maker.shapes[0][0] == 0:
             raise InputError("%s: source_images and target_images are both 0" % _NAME)
         self.shapes = maker.shapes
-        self.stream = open_stream(maker, params["workers"])
+        # tests are run by one process for all
+        self.share = sharing.current() if self.phase == caffe.TRAIN else sharing.ALONE
+        self.stream = open_stream(self.share.of(maker), params["workers"])
 
     def set_position(self, position):
-        """The next forward pass serves batch `position`, as if so many had come before it."""
-        self.stream.set_position(position)
+        """The next forward pass serves batch `position`, as if so many had come before it.
+
+        Where several processes train together, this process's next batch from there on."""
+        self.stream.set_position(self.share.own(position))
 
     def close(self):
         """Ends the worker processes. Caffe frees no Python layer before the process ends, and then they end too; this
