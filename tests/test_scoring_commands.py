@@ -18,14 +18,14 @@ from tools.scoring.pictures import Painter, colour, legend_strip, overlay, write
 caffe = pytest.importorskip("caffe")
 
 from models.adaptation import deploy_net  # noqa: E402
-from models.shapes import Shape  # noqa: E402
+from models.shapes import SLIM  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
     """(model, weights, other weights) of a tiny net over the toy's eight classes."""
     folder = tmp_path_factory.mktemp("net")
-    shape = Shape(channels=(2, 2, 4, 4, 4), fc=6, hidden=(4, 2), margin=0, frozen_blocks=0)
+    shape = SLIM._replace(channels=(2, 2, 4, 4, 4), fc=6)
     model = folder / "deploy.prototxt"
     model.write_text(str(deploy_net(shape, 8, (128, 128, 128), (32, 32))))
     paths = [str(model)]
@@ -91,7 +91,7 @@ def test_bad_input_is_named(net, arguments, said, tmp_path, monkeypatch):
 
 def test_net_with_other_classes_than_the_data_set_is_refused(net, tmp_path):
     model, weights = tmp_path / "other.prototxt", str(tmp_path / "other.caffemodel")
-    shape = Shape(channels=(2, 2, 4, 4, 4), fc=6, hidden=(4, 2), margin=0, frozen_blocks=0)
+    shape = SLIM._replace(channels=(2, 2, 4, 4, 4), fc=6)
     model.write_text(str(deploy_net(shape, 5, (0, 0, 0), (32, 32))))
     caffe.Net(str(model), caffe.TEST).save(weights)
     with pytest.raises(InputError, match="gives 5 classes, but toy in label space toy has 8"):

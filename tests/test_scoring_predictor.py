@@ -10,17 +10,16 @@ from data.transforms import resize
 caffe = pytest.importorskip("caffe")
 
 from models.adaptation import deploy_net  # noqa: E402
-from models.shapes import Shape  # noqa: E402
+from models.shapes import SLIM  # noqa: E402
 from tools.scoring.predictor import Predictor  # noqa: E402
 from tools.scoring.upsample import label_map  # noqa: E402
 
-CHANNELS = (2, 2, 4, 4, 4)
 MEAN = (10.0, 20.0, 30.0)
 
 
 def tiny(folder, margin, window=(32, 32), classes=3):
     """(prototxt, caffemodel) of a net of the front-end's structure with a few channels and random weights."""
-    shape = Shape(channels=CHANNELS, fc=6, hidden=(4, 2), margin=margin, frozen_blocks=0)
+    shape = SLIM._replace(channels=(2, 2, 4, 4, 4), fc=6, margin=margin)
     model, weights = folder / ("deploy_%d.prototxt" % margin), folder / ("net_%d.caffemodel" % margin)
     model.write_text(str(deploy_net(shape, classes, MEAN, window)))
     net = caffe.Net(str(model), caffe.TEST)
