@@ -53,15 +53,22 @@ def class_fractions(counts):
 
 def summarise(fractions, dataset, split, space):
     """LabelStatistics of fractions (images, C), as class_fractions gives them; space: the LabelSpace."""
-    classes = len(space.classes)
-    counts = np.count_nonzero(fractions, axis=0)
-    alpha, delta, gamma = (np.full(classes, np.nan) for _ in range(3))
+    return LabelStatistics(dataset, split, space.name, len(fractions), space.classes,
+                           *summarise_shares(fractions, fractions > 0))
+
+
+def summarise_shares(shares, present):
+    """(counts, 10% quantile, mean, 90% quantile), (C,) each, of the shares (images, C) at which `present` (images, C) holds.
+
+    nan for a class that is present in no image.
+    """
+    counts = np.count_nonzero(present, axis=0)
+    low, mean, high = (np.full(len(counts), np.nan) for _ in range(3))
     for index in np.flatnonzero(counts):
-        column = fractions[:, index]
-        occurring = column[column > 0]
-        alpha[index], gamma[index] = np.quantile(occurring, (ALPHA_QUANTILE, GAMMA_QUANTILE))
-        delta[index] = occurring.mean()
-    return LabelStatistics(dataset, split, space.name, len(fractions), space.classes, counts, alpha, delta, gamma)
+        column = shares[present[:, index], index]
+        low[index], high[index] = np.quantile(column, (ALPHA_QUANTILE, GAMMA_QUANTILE))
+        mean[index] = column.mean()
+    return counts, low, mean, high
 
 
 def to_json(statistics):

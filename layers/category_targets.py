@@ -14,6 +14,7 @@ import numpy as np
 from layers.size_constraints import solve
 
 BOUNDS = ("both", "lower", "upper", "none")
+PRESENCE_FACTOR = 0.1  # the paper's
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class CategoryTarget:
     relaxed: bool
 
 
-def category_rule(statistics, slack=2.0, presence_factor=0.1, down_weight_threshold=0.1, down_weight_factor=0.1,
+def category_rule(statistics, slack=2.0, presence_factor=PRESENCE_FACTOR, down_weight_threshold=0.1, down_weight_factor=0.1,
                   bounds="both"):
     """The CategoryRule of a data.statistics.LabelStatistics.
 
@@ -62,10 +63,9 @@ def category_rule(statistics, slack=2.0, presence_factor=0.1, down_weight_thresh
         channel_weights=np.where(alpha > down_weight_threshold, down_weight_factor, 1.0))
 
 
-def present_classes(scores, least_share):
-    """(C,) bool: the classes whose share of the argmax of scores (C, h, w) exceeds least_share (C,)."""
-    counts = np.bincount(scores.argmax(axis=0).ravel(), minlength=len(scores))
-    return counts / scores[0].size > least_share
+def predicted_shares(scores):
+    """(C,) shares of the pixels at which each class has the largest of scores (C, h, w)."""
+    return np.bincount(scores.argmax(axis=0).ravel(), minlength=len(scores)) / scores[0].size
 
 
 def category_target(scores, rule):
@@ -76,7 +76,7 @@ def category_target(scores, rule):
     """
     if not np.isfinite(scores).all():
         return CategoryTarget(np.nan, np.full(scores.shape, np.nan, np.float32), 0, 0, False)
-    present = present_classes(scores, rule.least_share)
+    present = predicted_shares(scores) > rule.least_share
     if not present.any():
         return CategoryTarget(0.0, np.zeros(scores.shape, np.float32), 0, 0, False)
     solution = solve(scores, present, rule.lower, rule.upper, rule.slack)

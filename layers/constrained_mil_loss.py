@@ -7,12 +7,12 @@ import numpy as np
 
 from data.errors import InputError
 from data.statistics import read_statistics
-from layers.category_targets import BOUNDS, category_rule, category_target
+from layers.category_targets import BOUNDS, PRESENCE_FACTOR, category_rule, category_target
 from layers.params import choice, number, parse_params, text
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIRED = {"statistics": text()}
-OPTIONAL = {"slack": (number(0, 1e6), 2.0), "presence_factor": (number(0, 1e6), 0.1),
+OPTIONAL = {"slack": (number(0, 1e6), 2.0), "presence_factor": (number(0, 1e6), PRESENCE_FACTOR),
             "down_weight_threshold": (number(0, 1), 0.1), "down_weight_factor": (number(0, 1), 0.1),
             "bounds": (choice(*BOUNDS), "both")}
 

@@ -11,7 +11,7 @@ caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python too
 from data.errors import InputError  # noqa: E402
 from data.label_spaces import LabelSpace  # noqa: E402
 from data.statistics import summarise, to_json  # noqa: E402
-from layers.category_targets import category_rule, category_target, present_classes  # noqa: E402
+from layers.category_targets import category_rule, category_target, predicted_shares  # noqa: E402
 from layers.constrained_mil_loss import inside_repository  # noqa: E402
 from layers.size_constraints import solve  # noqa: E402
 
@@ -61,8 +61,10 @@ def test_presence_by_hand():
     # 2 x 5 pixels: class 0 in 1, class 1 in none, class 2 in 8, class 3 in 1.
     winners = np.array([[0, 2, 2, 2, 2], [2, 2, 2, 2, 3]])
     scores = np.eye(4)[winners].transpose(2, 0, 1)
-    assert present_classes(scores, np.array([0.05, 0.0, 0.8, np.inf])).tolist() == [True, False, False, False]
-    assert present_classes(scores, np.array([0.1, 0.0, 0.79, 0.05])).tolist() == [False, False, True, True]
+    assert predicted_shares(scores).tolist() == [0.1, 0, 0.8, 0.1]
+    # Class 0 is present above presence_factor * 0.12, class 2 above presence_factor * 0.5; class 3 has no statistics.
+    for factor, present in ((0.8, 2), (0.84, 1), (1.5, 1), (1.7, 0)):
+        assert category_target(scores, category_rule(STATISTICS, presence_factor=factor)).present == present
 
 
 def test_rule_of_the_statistics():
@@ -87,7 +89,7 @@ def test_gradient_is_the_numerical_derivative_of_the_value(bounds):
     scores = scores_of(1)[0].astype(float)
     rule = category_rule(STATISTICS, down_weight_factor=1.0, bounds=bounds)
     target = category_target(scores, rule)
-    present = present_classes(scores, rule.least_share)
+    present = predicted_shares(scores) > rule.least_share
     assert 0 < target.present < 4 and target.value > 0
 
     def value(moved):  # V with the classes present before the step

@@ -1,0 +1,72 @@
+"""The command line of tools/constraint_report.py."""
+import argparse
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from data.errors import InputError
+from data.record import unlabelled
+from data.registry import open_dataset
+from data.statistics import read_statistics
+from data.transforms import resize
+from layers.category_targets import PRESENCE_FACTOR, predicted_shares
+from tools.categories.report import draw_report, report_table, summarise_prediction
+from tools.scoring.files import require_empty, write_text
+from tools.scoring.score_command import add_data_arguments, add_net_arguments, make_predictor, titles
+from tools.scoring.tables import render
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="constraint_report.py",
+        description="Sets the class sizes that a model predicts on unlabelled images against those of the source's labels.")
+    parser.add_argument("--model", required=True, help="deploy prototxt")
+    parser.add_argument("--weights", nargs="+", required=True, help="caffemodels, one table each")
+    parser.add_argument("--names", nargs="+", help="titles of the tables (default: the caffemodels' names)")
+    add_data_arguments(parser)
+    add_net_arguments(parser)
+    parser.add_argument("--statistics", required=True, help="label statistics of the source (tools/label_stats.py)")
+    parser.add_argument("--presence-factor", type=float, default=PRESENCE_FACTOR,
+                        help="a class counts as predicted in an image above this times its alpha (default %(default)s)")
+    parser.add_argument("--output", metavar="FOLDER", help="new folder for report.md and report.png")
+    args = parser.parse_args(arguments)
+    args.names = args.names or titles(args.weights)
+    if len(args.names) != len(args.weights):
+        parser.error("--names: %d titles for %d models" % (len(args.names), len(args.weights)))
+    if not 0 <= args.presence_factor < float("inf"):
+        parser.error("--presence-factor: expected a number >= 0")
+    return args
+
+
+def main(arguments=None):
+    args = parse(arguments)
+    if args.output:
+        require_empty(args.output, "--output")
+    statistics = read_statistics(args.statistics)
+    dataset = open_dataset(args.dataset, args.data_root, args.label_space)
+    frames = unlabelled(dataset.frames(args.split))
+    summaries = []
+    for name, weights in zip(args.names, args.weights):
+        predictor = make_predictor(args, weights)
+        if predictor.classes != len(statistics.classes):
+            raise InputError("%s gives %d classes, but %s has %d"
+                             % (args.model, predictor.classes, args.statistics, len(statistics.classes)),
+                             "choose another --model or --statistics")
+        shares = predict_shares(predictor, dataset, frames, args.resize)
+        summaries.append(summarise_prediction(shares, statistics, args.presence_factor))
+    where = "%s %s, %d images" % (dataset.name, args.split, len(frames))
+    tables = [report_table(summary, statistics, "%s: %s" % (name, where)) for name, summary in zip(args.names, summaries)]
+    print("\n".join(render(table, "text") for table in tables))
+    if args.output:
+        write_text(os.path.join(args.output, "report.md"), "\n".join(render(table, "markdown") for table in tables))
+        draw_report(os.path.join(args.output, "report.png"), dict(zip(args.names, summaries)), statistics, where)
+        print("written to %s" % args.output)
+
+
+def predict_shares(predictor, dataset, frames, scale):
+    """(images, C) shares of the units that each class wins, at the score map's own resolution, which the loss sees."""
+    shares = np.empty((len(frames), predictor.classes))
+    for index, frame in enumerate(tqdm(frames, "predicting", unit="image", disable=None, leave=False)):
+        shares[index] = predicted_shares(predictor.scores(resize(dataset.read_image(frame), scale)))
+    return shares
