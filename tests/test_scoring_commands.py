@@ -82,6 +82,7 @@ def test_predictions_of_two_runs_do_not_mix(net, tmp_path):
     (["--label-space", "camvid"], "label space"),
     (["--model", "models/gta_camvid/deploy.prototxt"], "does not fit|no weights|no layer"),
     (["--output", "table.doc"], "table.doc"),
+    (["--save-predictions", "maps", "--ids", "dataset"], "toy has no ids of its own"),
 ])
 def test_bad_input_is_named(net, arguments, said, tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))

@@ -56,7 +56,10 @@ class ColourFolder:
 def _stored_ids(dataset):
     """(256,) uint8: train id -> the data set's own id, the first where several share one."""
     stored = np.zeros(256, np.uint8)
-    table = dataset.record.tables[dataset.space.name]
+    table = dataset.record.tables.get(dataset.space.name, {})
+    if not set(range(len(dataset.space.classes))) <= set(table.values()):
+        raise InputError("--ids dataset: %s has no ids of its own for the classes of %s"
+                         % (dataset.name, dataset.space.name), "use --ids train")
     for number in sorted(table, reverse=True):
         if number < 256:
             stored[table[number]] = number
