@@ -67,11 +67,24 @@ def read_record(folder):
     try:
         with open(path, encoding="utf-8") as file:
             record = json.load(file)
-        record["seed"], record["data"], record["options"]["seed"], record["resumed"]
-    except (ValueError, KeyError, TypeError, RecursionError, OSError) as problem:
+        _check(record)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as problem:
         raise InputError("%s is not the record of a run: %r" % (path, problem),
                          "Restore the file, or name another folder with --output.") from None
     return record
+
+
+def _check(record):
+    """Raises ValueError, KeyError or TypeError unless what a resume reads is as new_record() wrote it."""
+    options = record["options"]
+    counts = [record["seed"]] + [count for count in (options["seed"], options.get("max_iter")) if count is not None]
+    if not all(type(count) is int and 0 <= count < 2 ** 31 for count in counts):
+        raise ValueError("seed or max_iter is not a count: %s" % counts)
+    if not isinstance(record["data"], dict) or not isinstance(record["resumed"], list):
+        raise TypeError("data is not an object or resumed is not a list")
+    weights = options.get("weights") or []
+    if not isinstance(weights, list) or not all(isinstance(path, str) for path in weights):
+        raise TypeError("weights is not a list of paths")
 
 
 def write_record(folder, record):
