@@ -81,7 +81,7 @@ def test_a_subject_that_fails_on_unchanged_files_stops_the_campaign():
         campaign.run_subject(Subject("bad", lambda place: None, (".txt",), None, use), range(3), SEED)
 
 
-@pytest.mark.parametrize("name", ["solver prototxt", "net prototxt", "param_str", "list file", "PNG"])
+@pytest.mark.parametrize("name", ["solver prototxt", "net prototxt", "param_str", "statistics file", "list file", "PNG"])
 def test_the_same_seed_makes_the_same_change_of_one_file(name, tmp_path):
     subject = next(subject for subject in SUBJECTS if subject.name == name)
     place = str(tmp_path)

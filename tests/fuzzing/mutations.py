@@ -1,4 +1,5 @@
 """Changing file contents at random.  `draw` is a random.Random: the same one gives the same change."""
+import json
 import re
 import struct
 import zlib
@@ -68,6 +69,32 @@ def _line(draw, string):
 
 def _characters(draw, string):
     return octets(draw, string.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def json_text(draw, content):
+    """A mutation of JSON: the text, or one value somewhere inside, so that half of the files are JSON still."""
+    if draw.random() < 0.4:
+        return text(draw, content)
+    tree = json.loads(content)
+    node = tree
+    while True:
+        key = draw.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        if not isinstance(node[key], (dict, list)) or not node[key] or draw.random() < 0.1:
+            break
+        node = node[key]
+    if draw.random() < 0.2:
+        del node[key]
+    else:
+        node[key] = _value(draw, node[key])
+    return json.dumps(tree).encode()
+
+
+def _value(draw, old):
+    """Something else: near the old value, or of any other kind."""
+    if isinstance(old, (int, float)) and draw.random() < 0.6:
+        return draw.choice((old * 0.9, old * 2, -old, old + 1, 1 - old, old / 7))
+    return draw.choice((0, 1, -1, 10 ** 40, 1e308, 0.5, float("nan"), float("inf"), None, True, "", "x", "../../x", [], {},
+                        [old], {"x": old}, "toy", "camvid", "source_val[1:]"))
 
 
 def octets(draw, content):

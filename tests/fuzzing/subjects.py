@@ -2,12 +2,14 @@
 import hashlib
 import json
 import os
+import shutil
 
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from data_files import write_folder_set
 from fuzzing import mutations
+from tools.runtime.places import ROOT
 from tools.scoring import score_command
 from tools.training import command_line, manifest, record
 
@@ -32,7 +34,10 @@ SEGMENT = UP + """layer {{ name: "seg_loss" type: "SoftmaxWithLoss" bottom: "sco
   loss_weight: 1 loss_param {{ ignore_label: 255 normalization: VALID }} }}
 """
 ADAPT = """layer { name: "slice" type: "Slice" bottom: "final" top: "source" top: "target" slice_param { axis: 0 slice_point: 1 } }
-layer { name: "silence" type: "Silence" bottom: "target" }
+layer { name: "mil_loss" type: "Python" bottom: "target" top: "mil_loss" top: "present" top: "active" top: "relaxed"
+  loss_weight: 0.1 loss_weight: 0 loss_weight: 0 loss_weight: 0
+  python_param { module: "layers.constrained_mil_loss" layer: "ConstrainedMILLoss"
+    param_str: '{"statistics": "STATISTICS", "slack": 2.0, "down_weight_threshold": 0.1, "bounds": "both"}' } }
 layer { name: "gate" type: "Python" bottom: "fc6" top: "features" top: "link"
   python_param { module: "layers.domain_gate" layer: "DomainGate" } }
 layer { name: "domain_score" type: "Convolution" bottom: "features" top: "domain_score" convolution_param { num_output: 2
@@ -110,14 +115,19 @@ def data_layer(**keys):
 
 def make_training(place, solver=PLAIN):
     """solver.prototxt and net.prototxt: a tiny front-end with the losses that the project has."""
-    net = (data_layer() + TRUNK.format(classes=CLASSES) + ADAPT + SEGMENT.format(scores="source", classes=CLASSES))
+    shutil.copy(os.path.join(ROOT, "data", "statistics", "toy.json"), os.path.join(place, "statistics.json"))
+    adapt = ADAPT.replace("STATISTICS", os.path.join(place, "statistics.json"))
+    net = (data_layer() + TRUNK.format(classes=CLASSES) + adapt + SEGMENT.format(scores="source", classes=CLASSES))
     write(place, "net.prototxt", net)
     write(place, "solver.prototxt", solver.format(place=place))
 
 
 def one_step(engine, *_):
-    """In place of the loop: a mutated max_iter may well ask for a year."""
-    engine.step()
+    """In place of the loop: a mutated max_iter or iter_size may well ask for a year."""
+    if engine.param.iter_size <= 100:
+        engine.step()
+    else:
+        engine.forward()
 
 
 def train(place, *options):
@@ -131,6 +141,7 @@ def train(place, *options):
 def make_snapshots(place):
     """A finished run of three iterations."""
     make_training(place)
+    command_line.plot_log = lambda *_: None    # drawing takes longer than training here
     command_line.main(["--solver", os.path.join(place, "solver.prototxt"), "--output", os.path.join(place, "out")])
 
 
@@ -167,7 +178,7 @@ def param_str(draw, content):
     """One param_str of a net changed, the prototxt around it left valid."""
     net = text_format.Parse(content.decode(), caffe_pb2.NetParameter())
     layer = draw.choice([layer for layer in net.layer if layer.python_param.param_str])
-    changed = mutations.text(draw, layer.python_param.param_str.encode())
+    changed = mutations.json_text(draw, layer.python_param.param_str.encode())
     layer.python_param.param_str = changed.decode("utf-8", "replace")
     return text_format.MessageToString(net).encode()
 
@@ -189,6 +200,7 @@ SUBJECTS = [
     Subject("solver prototxt", lambda place: make_training(place, SOLVER), ("solver.prototxt",), SOLVER_TEXT, train),
     Subject("net prototxt", make_training, ("net.prototxt",), NET_TEXT, train),
     Subject("param_str", make_training, ("net.prototxt",), param_str, train),
+    Subject("statistics file", make_training, ("statistics.json",), mutations.json_text, train),
     Subject("deploy prototxt", make_weights, ("deploy.prototxt",), NET_TEXT, test),
     Subject("list file", make_folder, (".txt",), mutations.text, train),
     Subject("PNG", make_folder, (".png",), mutations.png, train),
@@ -196,5 +208,6 @@ SUBJECTS = [
     Subject("caffemodel in testing", make_weights, (".caffemodel",), NET, test),
     ListedSnapshots("snapshot", make_snapshots, (".solverstate", ".caffemodel"), snapshot_file,
                     lambda place: train(place, "--resume")),
-    Subject("run folder", make_snapshots, (".json", ".jsonl"), mutations.text, lambda place: train(place, "--resume")),
+    Subject("run folder", make_snapshots, ("record.json", "snapshots.json"), mutations.json_text,
+            lambda place: train(place, "--resume")),
 ]
