@@ -38,6 +38,15 @@ def test_rate_that_makes_parameters_infinite_stops_within_display_iterations(tmp
     assert len(entries(tmp_path / "out", "train")) <= 2
 
 
+def test_update_that_overflows_never_reaches_a_snapshot(tmp_path):
+    """The loss is still finite when the snapshot is due: the parameters themselves are looked at."""
+    net = net_text().replace("param { lr_mult: 1 }", "param { lr_mult: 1e20 }")
+    solver = write_run(tmp_path, net, base_lr=1e30, lr_policy='"fixed"', snapshot=1, display=0)
+    with pytest.raises(InputError, match="after 1 iterations parameter 0 of layer conv"):
+        train(solver, tmp_path / "out")
+    assert listed(tmp_path / "out") == []
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_bad_parameter_is_found_by_layer_and_index(tmp_path, value):
     write_run(tmp_path)

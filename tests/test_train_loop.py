@@ -11,7 +11,7 @@ caffe = pytest.importorskip("caffe")
 from google.protobuf import text_format  # noqa: E402
 
 from caffe.proto import caffe_pb2  # noqa: E402
-from tiny_training import STILL, entries, model, net_text, train, write_run  # noqa: E402
+from tiny_training import DROPOUT, STILL, entries, model, net_text, train, write_run  # noqa: E402
 from tools.training import schedule  # noqa: E402
 from tools.training.seeding import step_seed  # noqa: E402
 
@@ -114,6 +114,17 @@ def test_logged_outputs_are_means_over_the_passes_of_an_iteration(tmp_path):
     losses = [float(plain.net.forward()["seg_loss"]) for _ in range(3)]
     assert len(set(losses)) == 3
     assert entries(tmp_path / "out", "train")[0]["values"]["seg_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_every_pass_draws_a_dropout_mask_of_its_own(tmp_path):
+    net = STILL.replace('layer { name: "final"', DROPOUT + 'layer { name: "final"').replace("std: 0.001", "std: 1")
+    train(write_run(tmp_path, net, base_lr=1e-30, lr_policy='"fixed"', iter_size=1), tmp_path / "single")
+    train(write_run(tmp_path, net, base_lr=1e-30, lr_policy='"fixed"', iter_size=2, max_iter=4), tmp_path / "double")
+    single, double = ([entry["values"]["seg_loss"] for entry in entries(tmp_path / folder, "train")]
+                      for folder in ("single", "double"))
+    assert len(set(single)) == len(single)
+    # two passes of one iteration are the two passes of two iterations
+    np.testing.assert_allclose(double[:4], np.reshape(single[:8], (4, 2)).mean(axis=1), rtol=1e-6)
 
 
 def test_seeds_of_neighbouring_runs_and_iterations_are_unrelated():
