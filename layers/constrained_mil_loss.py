@@ -1,6 +1,5 @@
 """The constrained multiple-instance loss of Eq. 8 on the target's scores."""
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import caffe
 import numpy as np
@@ -57,7 +56,9 @@ class ConstrainedMILLoss(caffe.Layer):
     def forward(self, bottom, top):
         # image by image:  1. which classes are present    2. nearest distribution within the bounds    3. dV/dscores
         scores = bottom[0].data                                                             # N, C, h, w
-        targets = each_image(lambda image: category_target(image, self.rule), scores)
+        # In turn: threads take longer, because so short array operations fight for Python's lock
+        # (tools/bench_constraints.py prints both).
+        targets = [category_target(image, self.rule) for image in scores]
         self.gradients = [target.gradient for target in targets]                            # N times C, h, w
         top[0].data[...] = np.mean([target.value for target in targets])
         top[1].data[...] = np.mean([target.present for target in targets])
@@ -73,15 +74,6 @@ class ConstrainedMILLoss(caffe.Layer):
             weight = np.float32(top[0].diff[0] / len(self.gradients))
             for index, gradient in enumerate(self.gradients):
                 np.multiply(gradient, weight, out=bottom[0].diff[index])
-
-
-def each_image(function, images):
-    """[function(image) for each image], in as many threads as images and cores: numpy lets them run side by side."""
-    threads = min(len(images), len(os.sched_getaffinity(0)))
-    if threads == 1:
-        return [function(image) for image in images]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, images))
 
 
 def inside_repository(path):

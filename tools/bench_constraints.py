@@ -1,10 +1,12 @@
 """Time of layers.size_constraints.solve against scipy's L-BFGS-B on the same dual, in one run.
 
-    tools/caffe_python tools/bench_constraints.py [--height 64 --width 128 --repeats 7]
+    python tools/bench_constraints.py [--height 64 --width 128 --repeats 7 --problems FOLDER]
 
 The opponent is the plain implementation: each variable split in its positive and negative part, which makes the dual
 smooth with box bounds, and the exponentials taken at every evaluation. The two take turns, so that whatever else the
-machine does hits both. Both are asked for a KKT residual of 1e-8; what each reached is printed.
+machine does hits both. Both are asked for a KKT residual of 1e-8; what each reached is printed. --problems takes the problems
+from the .npz files of a folder (scores, present, lower, upper, slack) instead of making them.
+At the end: the problems of a batch of 2 and of 4 images, one after the other and in threads.
 """
 import _init_paths  # noqa: F401
 from tools.runtime.enter import enter_runtime
@@ -12,11 +14,15 @@ from tools.runtime.enter import enter_runtime
 enter_runtime()
 
 import argparse
+import glob
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.optimize import minimize
 
+from data.errors import InputError
 from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
 from tools.command import run_command
@@ -59,32 +65,71 @@ def timed(function, *arguments):
     return result, 1e3 * (time.perf_counter() - start)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--height", type=int, default=64)
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=7, help="turns a problem; medians are printed")
-    options = parser.parse_args()
+def made_problems(height, width):
+    """{kind: problem} of the street problems."""
+    return {kind: street_problem(kind, height, width, seed) for seed, kind in enumerate(STREET_KINDS)}
 
-    print("19 x %d x %d, median of %d turns" % (options.height, options.width, options.repeats))
-    print("%-16s %9s %9s %7s %10s %10s" % ("problem", "solve ms", "lbfgs ms", "ratio", "solve kkt", "lbfgs kkt"))
+
+def read_problems(folder):
+    """{file name: problem} of the .npz files of a folder. Raises InputError when there is none or one lacks an array."""
+    problems = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.npz"))):
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                problems[os.path.basename(path)[:-len(".npz")]] = tuple(
+                    file[key] for key in ("scores", "present", "lower", "upper", "slack"))
+        except (ValueError, KeyError, OSError) as error:
+            raise InputError("%s: not a problem with scores, present, lower, upper and slack (%s)" % (path, error)) from None
+    if not problems:
+        raise InputError("--problems %s: no .npz files there" % folder)
+    return problems
+
+
+def compare_solvers(problems, repeats):
+    """Prints a line a problem and one for all."""
+    print("median of %d turns" % repeats)
+    print("%-24s %-14s %9s %9s %7s %10s %10s" % (
+        "problem", "size", "solve ms", "lbfgs ms", "ratio", "solve kkt", "lbfgs kkt"))
     ratios, residuals = [], []
-    for seed, kind in enumerate(STREET_KINDS):
-        problem = street_problem(kind, options.height, options.width, seed)
+    for name, problem in problems.items():
         ours, theirs = [], []
-        for _ in range(options.repeats):
+        for _ in range(repeats):
             solution, spent = timed(solve, *problem)
             ours.append(spent)
             (_, their_kkt), spent = timed(solve_by_lbfgs, *problem)
             theirs.append(spent)
-        ratio = np.median(np.array(theirs) / np.array(ours))
-        ratios.append(ratio)
+        ratios.append(np.median(np.array(theirs) / np.array(ours)))
         residuals.append((solution.kkt, their_kkt))
-        print("%-16s %9.2f %9.2f %7.2f %10.1e %10.1e"
-              % (kind, np.median(ours), np.median(theirs), ratio, solution.kkt, their_kkt))
+        print("%-24s %-14s %9.2f %9.2f %7.2f %10.1e %10.1e" % (
+            name, "%d x %d x %d" % problem[0].shape, np.median(ours), np.median(theirs), ratios[-1], solution.kkt, their_kkt))
     worst = np.max(residuals, axis=0)
     print("ratio: median %.2f, smallest %.2f; worst residual: solve %.1e, lbfgs %.1e"
           % (np.median(ratios), min(ratios), worst[0], worst[1]))
+
+
+def compare_threads(height, width, repeats):
+    """Prints what threads would bring to a batch of images: why the layer has none."""
+    for count in (2, 4):
+        batch = [street_problem(STREET_KINDS[index], height, width, index) for index in range(count)]
+        one, many = [], []
+        for _ in range(repeats):
+            one.append(timed(lambda: [solve(*problem) for problem in batch])[1])
+            with ThreadPoolExecutor(min(count, len(os.sched_getaffinity(0)))) as pool:
+                many.append(timed(lambda: list(pool.map(lambda problem: solve(*problem), batch)))[1])
+        print("%d images: %.2f ms in turn, %.2f ms in threads, ratio %.2f"
+              % (count, np.median(one), np.median(many), np.median(np.array(one) / np.array(many))))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--height", type=int, default=64)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--problems", metavar="FOLDER", help="take the problems from the .npz files of a folder")
+    parser.add_argument("--repeats", type=int, default=7, help="turns a problem; medians are printed")
+    options = parser.parse_args()
+    problems = read_problems(options.problems) if options.problems else made_problems(options.height, options.width)
+    compare_solvers(problems, options.repeats)
+    compare_threads(options.height, options.width, options.repeats)
 
 
 if __name__ == "__main__":
