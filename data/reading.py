@@ -18,11 +18,20 @@ _GREY, _RGB, _RGBA = 0, 2, 6  # PNG colour types
 
 
 def read_image(path):
-    """The picture in `path` as (H, W, 3) uint8, BGR, 0..255. PNG and JPEG; EXIF rotation is not applied.
+    """decode_image of the file `path`. Raises InputError too if it is missing."""
+    return decode_image(path, read_bytes(path))
 
-    Raises InputError if the file is missing, truncated, damaged, or deeper than 8 bits.
+
+def read_ids(path):
+    """decode_ids of the file `path`. Raises InputError too if it is missing."""
+    return decode_ids(path, read_bytes(path))
+
+
+def decode_image(path, data):
+    """The picture in the bytes `data` as (H, W, 3) uint8, BGR, 0..255. PNG and JPEG; EXIF rotation is not applied.
+
+    path: where the bytes are from. Raises InputError, naming it, if they are truncated, damaged, or deeper than 8 bits.
     """
-    data = read_bytes(path)
     if _png_depth(path, data) == 16:
         raise InputError("%s: a 16-bit picture; images have to be 8-bit" % path)
     picture = _decode(path, data)
@@ -31,13 +40,12 @@ def read_image(path):
     return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
-def read_ids(path):
-    """The class ids stored in `path` as (H, W) uint8 or uint16, before any label map.
+def decode_ids(path, data):
+    """The class ids in the bytes `data` of `path` as (H, W) uint8 or uint16, before any label map.
 
     Palette PNGs give their indices (two indices may share a colour), grey PNGs their values, 16-bit colour PNGs (SYNTHIA)
     their red channel. Raises InputError for damaged files and for 8-bit colour pictures, which hold no ids.
     """
-    data = read_bytes(path)
     depth = _png_depth(path, data)
     if depth is None:
         raise InputError("%s: labels have to be PNG files (other formats blur the ids)" % path)

@@ -11,6 +11,17 @@ from data import reading
 from data.errors import InputError
 from data.label_spaces import LabelSpace
 from data.lists import slice_split
+from data.skipping import without_skipped
+
+
+
+class SizesDiffer(InputError):
+    """An image and its label have different sizes."""
+
+
+class UnknownIds(InputError):
+    """A label holds ids that the data set's table lacks."""
+
 
 _OUTSIDE = 254  # marks stored ids that the label map does not know; no label space is that large
 
@@ -42,6 +53,8 @@ class Record:
     list_frames:  (folder, split name, options) -> list of Frame.
     splits:       names of the usual splits, for messages.
     options:      {option: default} of a data set that has variants.
+    published:    {split name: how many frames its authors say it has}, where they do.
+    read_bytes:   path -> bytes, for a data set whose encoded images are not files. Their pairs have one size already.
     read_image, read_pair: frame -> image, (image, label), for a data set that is drawn instead of read from files.
     open_space:   (folder, options) -> (LabelSpace, table, mean), for a data set that brings its own class table.
     """
@@ -53,6 +66,8 @@ class Record:
     list_frames: Callable
     splits: tuple = ()
     options: dict = field(default_factory=dict)
+    published: dict = field(default_factory=dict)
+    read_bytes: Optional[Callable] = None
     read_image: Optional[Callable] = None
     read_pair: Optional[Callable] = None
     open_space: Optional[Callable] = None
@@ -74,23 +89,30 @@ class DataSet:
         self._train_ids = _lookup(table)
 
     def frames(self, split):
-        """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there are none."""
+        """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there are none.
+
+        Frames that the folder's skip.txt names are left out before the slice is taken, and stderr says how many.
+        """
         name, part = slice_split(split)
-        try:
-            listed = self.record.list_frames(self.folder, name, self.options)
-        except InputError as error:
-            if error.fix is None and name not in self.record.splits:
-                error = InputError(error.what, "the usual splits of %s are %s" % (self.name, ", ".join(self.record.splits)))
-            raise error from None
+        listed = without_skipped(self.listed(name), self.folder, name)
         frames = listed[part]
         if not frames:
             raise InputError("%s: split %r has no frames (%d before the slice)" % (self.name, split, len(listed)))
         return frames
 
+    def listed(self, name):
+        """All frames of a split without a slice, those that skip.txt names included. Raises InputError for an unknown one."""
+        try:
+            return self.record.list_frames(self.folder, name, self.options)
+        except InputError as error:
+            if error.fix is None and name not in self.record.splits:
+                error = InputError(error.what, "the usual splits of %s are %s" % (self.name, ", ".join(self.record.splits)))
+            raise error from None
+
     def read_image(self, frame):
         """(H, W, 3) uint8, BGR. Raises InputError naming the file and its line."""
         with _naming(frame):
-            return (self.record.read_image or _image_of)(frame)
+            return self.record.read_image(frame) if self.record.read_image else self._image_of(frame)
 
     def read_label(self, frame):
         """(H, W) uint8 train ids, 255 ignored. Raises InputError naming the file, its line and the offending ids."""
@@ -104,7 +126,7 @@ class DataSet:
         with _naming(frame):
             if self.record.read_pair is not None:
                 return _histogram(self.record.read_pair(frame)[1])[:len(self.space.classes)]
-            ids = reading.read_ids(_label_path(frame))
+            ids = self._ids_of(frame)
             if ids.dtype != np.uint8:
                 return _histogram(self._label_of(frame))[:len(self.space.classes)]
             # The counts are mapped instead of the pixels, which would cost more than counting them.
@@ -120,7 +142,7 @@ class DataSet:
         with _naming(frame):
             if self.record.read_pair is not None:
                 return self.record.read_pair(frame)
-            image, label = _image_of(frame), self._label_of(frame)
+            image, label = self._image_of(frame), self._label_of(frame)
             _same_size(frame, image.shape[:2], label.shape)
             return image, label
 
@@ -129,7 +151,7 @@ class DataSet:
 
         With labelled=False the label is not looked at, not even for its existence.
         """
-        if self.record.read_pair is not None:
+        if self.record.read_pair is not None or self.record.read_bytes is not None:
             return
         with _naming(frame):
             if not labelled:
@@ -138,14 +160,24 @@ class DataSet:
                 return
             _same_size(frame, reading.image_size(frame.image), reading.image_size(_label_path(frame)))
 
+    def _bytes(self, path):
+        return (self.record.read_bytes or reading.read_bytes)(path)
+
+    def _image_of(self, frame):
+        return reading.decode_image(frame.image, self._bytes(frame.image))
+
+    def _ids_of(self, frame):
+        path = _label_path(frame)
+        return reading.decode_ids(path, self._bytes(path))
+
     def _label_of(self, frame):
-        ids = reading.read_ids(_label_path(frame))
+        ids = self._ids_of(frame)
         # No table reaches beyond 255, so that the fast 8-bit lookup does for 16-bit labels too.
         label = cv2.LUT(ids if ids.dtype == np.uint8 else np.minimum(ids, 255).astype(np.uint8), self._train_ids)
         outside = label == _OUTSIDE if ids.dtype == np.uint8 else (label == _OUTSIDE) | (ids > 255)
         if outside.any():
             unknown = np.unique(ids[outside])
-            raise InputError("%s: label value%s %s outside the %s table of %s" % (
+            raise UnknownIds("%s: label value%s %s outside the %s table of %s" % (
                 frame.label, "s" if len(unknown) > 1 else "", ", ".join(map(str, unknown[:8])), self.space.name, self.name))
         return label
 
@@ -166,12 +198,8 @@ class _naming:
 
     def __exit__(self, kind, error, trace):
         if isinstance(error, InputError) and self.frame.line and not error.what.startswith(self.frame.line):
-            raise InputError("%s: %s" % (self.frame.line, error.what), error.fix) from None
+            raise type(error)("%s: %s" % (self.frame.line, error.what), error.fix) from None
         return False
-
-
-def _image_of(frame):
-    return reading.read_image(frame.image)
 
 
 def _label_path(frame):
@@ -182,7 +210,7 @@ def _label_path(frame):
 
 def _same_size(frame, image, label):
     if tuple(image) != tuple(label):
-        raise InputError("%s is %d x %d (height x width) but its label %s is %d x %d"
+        raise SizesDiffer("%s is %d x %d (height x width) but its label %s is %d x %d"
                          % (frame.image, image[0], image[1], frame.label, label[0], label[1]))
 
 

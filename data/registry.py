@@ -34,11 +34,12 @@ def open_dataset(name, root=None, space=None, **options):
             raise InputError("data set %s has no option %r; it has %s"
                              % (name, option, ", ".join(record.options) or "none"))
     options = dict(record.options, **options)
-    folder = os.path.join(root or os.environ.get("DATA_ROOT") or _DEFAULT_ROOT, record.folder)
+    # An absolute option `path` stands for itself, a relative one lies below the data root, beside the other data sets.
+    folder = os.path.join(root or os.environ.get("DATA_ROOT") or _DEFAULT_ROOT, options.get("path", record.folder))
     if record.open_space is not None:
-        if space is not None:
-            raise InputError("data set %s brings its own classes; label space %r cannot be chosen" % (name, space))
         own, table, mean = record.open_space(folder, options)
+        if space not in (None, own.name):
+            raise InputError("data set %s brings its own classes, %s; label space %r cannot be chosen" % (name, own.name, space))
         return DataSet(record, folder, own, table, mean, options)
     chosen = space or next(iter(record.tables))
     if chosen not in record.tables:

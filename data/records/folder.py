@@ -13,7 +13,6 @@ _COLUMNS = "IDS NAME RED GREEN BLUE, as in `7,8 road 128 64 128`, or IDS ignored
 
 def list_frames(folder, split, options):
     """Line n of SPLIT_images.txt with line n of SPLIT_labels.txt, where that list exists."""
-    folder = _place(folder, options)
     images = _paths(os.path.join(folder, split + "_images.txt"))
     labels_file = os.path.join(folder, split + "_labels.txt")
     if not os.path.exists(labels_file):
@@ -27,7 +26,6 @@ def list_frames(folder, split, options):
 
 def open_space(folder, options):
     """(LabelSpace, table, mean) from classes.txt and, where it is there, mean.txt (three numbers: blue green red)."""
-    folder = _place(folder, options)
     path = os.path.join(folder, "classes.txt")
     names, colours, table = [], [], {}
     for text, where in read_list(path):
@@ -75,11 +73,6 @@ def _mean(folder):
     except ValueError:
         raise InputError("%s: %r; expected three numbers from 0 to 255: blue green red" % (where, text)) from None
     return mean
-
-
-def _place(folder, options):
-    # An absolute `path` stands for itself, a relative one lies below the data root, beside the other data sets.
-    return os.path.join(os.path.dirname(folder), options["path"])
 
 
 def _paths(list_file):

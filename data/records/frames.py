@@ -11,8 +11,7 @@ def list_frames(folder, split, options):
     """All pictures below the option `path` (relative to the data root, or absolute); the split is "all"."""
     if split != "all":
         raise InputError('frames has the split "all" alone, found %r' % split)
-    place = os.path.join(os.path.dirname(folder), options["path"])
-    return [Frame(os.path.splitext(name)[0], os.path.join(place, name)) for name in files_of(place, below=True)]
+    return [Frame(os.path.splitext(name)[0], os.path.join(folder, name)) for name in files_of(folder, below=True)]
 
 
 RECORDS = (

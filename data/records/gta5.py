@@ -41,10 +41,12 @@ for _table in _TABLES.values():
     _table[LICENCE_PLATE] = IGNORED
 
 GTA5 = Record(name="gta5", folder="gta5", splits=("train", "val", "test", "all"), tables=_TABLES,
+              published={"train": 12403, "val": 6382, "test": 6181, "all": 24966},
               mean=(118.50, 128.23, 132.64),  # measured over the 60 frames of gta5_half
               list_frames=list_frames)
 
 # The same format at half size, a small set for experiments.
-GTA5_HALF = replace(GTA5, name="gta5_half", folder="gta5_half", splits=("train", "all"))
+GTA5_HALF = replace(GTA5, name="gta5_half", folder="gta5_half", splits=("train", "all"),
+                    published={"train": 60, "all": 60})
 
 RECORDS = (GTA5, GTA5_HALF)
