@@ -1,0 +1,160 @@
+"""What check_dataset finds in tiny data sets of the real formats, and what skip.txt does."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from data.registry import open_dataset
+from data_files import random_image, write_folder_set, write_image, write_lines, write_palette, write_synthia
+from tools.datasets import check_command
+
+ROAD, SKY = 7, 23  # ids of GTA5
+
+
+@pytest.fixture
+def gta5(tmp_path):
+    """Root of a gta5 with 4 frames: half road, half sky; the last label also ignores a quarter."""
+    ids = np.full((12, 16), ROAD, np.uint8)
+    ids[:6] = SKY
+    for number in range(1, 5):
+        if number == 4:
+            ids[:3] = 0
+        write_image("%s/gta5/images/%05d.png" % (tmp_path, number), random_image(number))
+        write_palette("%s/gta5/labels/%05d.png" % (tmp_path, number), ids)
+    write_lines("%s/gta5/mine.txt" % tmp_path, ["%05d" % number for number in range(1, 5)])
+    return str(tmp_path)
+
+
+def run(root, *arguments, dataset="gta5", split="mine"):
+    """(exit code, the report of the split from --json)."""
+    path = os.path.join(root, "report.json")
+    code = check_command.main(["--dataset", dataset, "--split", split, "--data-root", root, "--json", path,
+                               "--workers", "1"] + list(arguments))
+    with open(path) as file:
+        report, = json.load(file)["splits"]
+    os.remove(path)
+    return code, report
+
+
+def kinds(report):
+    return [(problem["kind"], problem["frame"]) for problem in report["problems"]]
+
+
+def test_a_sound_split_gives_0_and_shares_of_the_labelled_pixels(gta5, capsys):
+    code, report = run(gta5)
+    assert code == 0 and report["problems"] == []
+    share = {row["name"]: row for row in report["classes"]}
+    assert share["sky"]["share"] == pytest.approx(21 / 45) and share["road"]["share"] == pytest.approx(24 / 45)
+    assert share["sky"]["images"] == 4 and share["car"]["images"] == 0
+    assert report["sizes"] == [dict(height=12, width=16, images=4)]
+    assert "nothing wrong" in capsys.readouterr().out
+
+
+def test_every_kind_of_damage_is_found_in_one_walk(gta5, capsys):
+    labels, images = gta5 + "/gta5/labels/", gta5 + "/gta5/images/"
+    write_palette(labels + "00001.png", np.full((12, 16), 35, np.uint8))  # beyond the licence plate
+    write_palette(labels + "00002.png", np.full((11, 16), ROAD, np.uint8))
+    with open(images + "00003.png", "r+b") as file:
+        file.truncate(60)
+    os.remove(labels + "00004.png")
+    code, report = run(gta5)
+    assert code == 1
+    assert kinds(report) == [("label values out of range", "00001"), ("sizes differ", "00002"), ("unreadable file", "00003"),
+                             ("unreadable file", "00004")]
+    assert "mine.txt:1" in report["problems"][0]["message"] and "35" in report["problems"][0]["message"]
+    assert "4 problems" in capsys.readouterr().out
+
+
+def test_a_damaged_image_and_its_unknown_ids_are_both_told(gta5):
+    write_palette(gta5 + "/gta5/labels/00001.png", np.full((12, 16), 35, np.uint8))
+    os.remove(gta5 + "/gta5/images/00001.png")
+    assert kinds(run(gta5)[1]) == [("unreadable file", "00001"), ("label values out of range", "00001")]
+
+
+@pytest.mark.parametrize("dataset, split, published", [
+    ("gta5", "all", 24966), ("gta5", "train", 12403), ("gta5", "val", 6382), ("gta5", "test", 6181), ("cityscapes", "train", 2975),
+    ("cityscapes", "val", 500), ("cityscapes", "test", 1525), ("synthia_rand", "all", 9400)])
+def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, published):
+    write_lines("%s/gta5/%s.txt" % (gta5, split), ["00001", "00002"])
+    for number in range(2):
+        write_image("%s/synthia_rand/RGB/%07d.png" % (gta5, number), random_image(number))
+        write_synthia("%s/synthia_rand/GT/LABELS/%07d.png" % (gta5, number), np.full((12, 16), 3, np.uint16))
+        stem = "%s/cityscapes/%%s/%s/ulm/ulm_00000%d_000019" % (gta5, split, number)
+        write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
+        write_image(stem % "gtFine" + "_gtFine_labelIds.png", np.full((12, 16), ROAD, np.uint8))
+    code, report = run(gta5, dataset=dataset, split=split)
+    problem, = report["problems"]
+    assert code == 1 and problem["kind"] == "count differs from the published one"
+    assert report["published"] == published and str(published) in problem["message"] and "2 frames" in problem["message"]
+
+
+def test_skipped_pairs_are_left_out_counted_and_said(gta5, capsys):
+    write_palette(gta5 + "/gta5/labels/00002.png", np.full((11, 16), ROAD, np.uint8))
+    write_lines(gta5 + "/gta5/skip.txt", ["00002", "15188"])
+    code, report = run(gta5)
+    assert code == 0 and (report["listed"], report["skipped"], report["opened"]) == (4, 1, 3)
+    found = capsys.readouterr()
+    assert "1 left out by skip.txt" in found.out
+    assert "skip.txt takes 1 of 4 frames out of mine" in found.err
+
+
+def test_opening_a_split_says_what_is_skipped_once_and_slices_afterwards(gta5, capsys):
+    write_lines(gta5 + "/gta5/skip.txt", ["00002"])
+    data = open_dataset("gta5", gta5)
+    assert [frame.name for frame in data.frames("mine[:2]")] == ["00001", "00003"]
+    data.frames("mine")
+    assert capsys.readouterr().err.count("takes 1 of 4") == 1
+
+
+def test_a_skip_file_that_takes_all_or_cannot_be_read_is_refused(gta5):
+    write_lines(gta5 + "/gta5/skip.txt", ["%05d" % number for number in range(1, 5)])
+    with pytest.raises(InputError, match="no frames"):
+        open_dataset("gta5", gta5).frames("mine")
+    with open(gta5 + "/gta5/skip.txt", "wb") as file:
+        file.write(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="skip.txt"):
+        open_dataset("gta5", gta5).frames("mine")
+
+
+def test_a_misspelt_name_in_the_skip_file_is_wrong(tmp_path, capsys):
+    write_folder_set(str(tmp_path / "folder"))
+    write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/1.png"])
+    write_lines(str(tmp_path / "folder" / "skip.txt"), ["0.png", "O.png"])
+    code = check_command.main(["--dataset", "folder", "--data-root", str(tmp_path), "--workers", "1"])
+    assert code == 1 and "skip.txt:2: O.png" in capsys.readouterr().out
+
+
+def test_a_frame_listed_twice_is_found(gta5):
+    write_lines(gta5 + "/gta5/mine.txt", ["00001", "00002", "00001"])
+    assert kinds(run(gta5)[1]) == [("listed twice", "00001")]
+
+
+def test_images_only_opens_no_label(gta5):
+    for number in range(1, 5):
+        os.remove("%s/gta5/labels/%05d.png" % (gta5, number))
+    code, report = run(gta5, "--images-only")
+    assert code == 0 and report["classes"] is None and report["opened"] == 4
+
+
+def test_a_slice_an_existing_report_and_a_split_that_is_not_there(gta5):
+    assert run(gta5, split="mine[1:3]")[1]["opened"] == 2
+    with open(gta5 + "/old.json", "w"):
+        pass
+    for arguments, message in ((["--split", "mine", "--json", gta5 + "/old.json"], "exists"), (["--split", "never"], "never.txt")):
+        with pytest.raises(InputError, match=message):
+            check_command.main(["--dataset", "gta5", "--data-root", gta5] + arguments)
+
+
+def test_the_drawn_toy_and_processes(capsys):
+    code = check_command.main(["--dataset", "toy", "--split", "target_val[:12]", "--workers", "2"])
+    assert code == 0 and "12 opened" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dataset, split, code", [
+    ("gta5", "all", 1), ("camvid", "dusk_val", 0), ("cityscapes", "train", 1), ("synthia_seqs:season=spring", "all", 0)])
+def test_real_files(shared_real, dataset, split, code, capsys):
+    assert check_command.main(["--dataset", dataset, "--split", split, "--data-root", shared_real]) == code
+    out = capsys.readouterr().out
+    assert "unreadable" not in out and "out of range" not in out and "sizes differ" not in out

@@ -1,0 +1,18 @@
+"""Opens every file of a data set and says what is wrong with it; exit code 1 when something is.
+
+    python tools/check_dataset.py --dataset gta5 --split train val test
+    python tools/check_dataset.py --dataset cityscapes --split train --json report.json
+    python tools/check_dataset.py --dataset camvid --split day_train --images-only
+
+Frames that the data set's skip.txt names (one a line) are left out, and counted in the report.
+"""
+import _init_paths  # noqa: F401
+from tools.runtime.enter import enter_runtime
+
+enter_runtime()
+
+from tools.command import run_command  # noqa: E402
+from tools.datasets.check_command import main  # noqa: E402
+
+if __name__ == "__main__":
+    run_command(main)
