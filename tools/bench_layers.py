@@ -47,7 +47,8 @@ def with_random_data(net, size, sources, targets):
 def build(stage, size, images):
     """The stage's train net with random images and labels in it; `source` sees twice `images` source images."""
     sources, targets = (2 * images, 0) if stage == "source" else (images, images)
-    experiment = GTA._replace(shape=GTA.shape._replace(margin=0), crop=size, batch=sources)
+    experiment = GTA._replace(shape=GTA.shape._replace(margin=0), crop=size, batch=sources,
+                              statistics="data/statistics/gta5_half.json")  # 19 classes, and it is committed
     parameter = with_random_data(nets(experiment)[stage + ".prototxt"], size, sources, targets)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, stage + ".prototxt")
