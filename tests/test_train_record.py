@@ -1,5 +1,6 @@
 """What a run leaves behind to tell what it was, and what it refuses to write over."""
 import json
+import os
 
 import pytest
 
@@ -111,6 +112,23 @@ def test_wrong_option_is_refused_by_name_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         parse(["--solver", "x"] + arguments)
     assert stop.value.code == 2 and arguments[0] in capsys.readouterr().err
+
+
+def test_resume_recalls_the_data_root(tmp_path, monkeypatch):
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    solver = write_run(tmp_path)
+    train(solver, tmp_path / "out", "--data-root", tmp_path, "--max-iter", 2)
+    os.environ.pop("DATA_ROOT")
+    train(solver, tmp_path / "out", "--resume")
+    assert os.environ.pop("DATA_ROOT") == str(tmp_path)
+
+
+def test_net_written_inside_the_solver_trains_with_its_seed(tmp_path):
+    solver = write_run(tmp_path, max_iter=1)
+    text = "".join(line for line in open(solver).readlines() if not line.startswith("net:"))
+    open(solver, "w").write(text + "net_param { %s }" % net_text())
+    train(solver, tmp_path / "out")
+    assert '\\"seed\\": 5' in (tmp_path / "out" / "solver.prototxt").read_text()
 
 
 def test_data_root_that_is_no_folder_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 import glob
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -99,6 +100,24 @@ def test_resume_without_a_snapshot_starts_at_the_beginning(tmp_path, whole, capf
     train(whole[0], tmp_path / "out", "--resume")
     assert "starting at iteration 0" in capfd.readouterr().err
     assert model(tmp_path / "out", 8) == model(whole[1], 8)
+
+
+@pytest.mark.parametrize("stage", ["source", "ga", "ga_ca"])
+def test_every_stage_of_the_toy_resumes_to_the_same_bytes(tmp_path, repo_root, stage):
+    with open(os.path.join(repo_root, "models", "toy", stage + ".prototxt")) as file:
+        net = re.sub(r'\[80, 144\]', "[24, 40]", file.read())
+    assert "[24, 40]" in net
+    solver = write_run(tmp_path, net, max_iter=3, stepsize=2, snapshot=1)
+    train(solver, tmp_path / "whole")
+    train(solver, tmp_path / "out", "--max-iter", 2)
+    train(solver, tmp_path / "out", "--max-iter", 3, "--resume")
+    assert model(tmp_path / "out", 3) == model(tmp_path / "whole", 3)
+    if stage != "source":
+        assert {"domain_loss", "domain_loss_inverse", "domain_accuracy_source", "domain_accuracy_target"} <= set(
+            entries(tmp_path / "out", "train")[0]["values"])
+    if stage == "ga_ca":
+        assert {"mil_loss", "mil_present", "mil_active", "mil_relaxed"} <= set(
+            entries(tmp_path / "out", "train")[0]["values"])
 
 
 def test_twenty_kills_at_random_moments_leave_the_bytes_of_a_run_never_killed(tmp_path):

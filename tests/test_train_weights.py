@@ -1,6 +1,8 @@
 """Initial weights: where they come from, what loads, and what stops the run."""
 import json
 import os
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -18,11 +20,6 @@ def source(tmp_path):
     solver = write_run(tmp_path / "source", max_iter=2)
     train(solver, tmp_path / "source" / "out")
     return tmp_path / "source" / "out" / "tiny_iter_2.caffemodel"
-
-
-def loaded(path, layer):
-    """The weights of a layer that a run of no iteration would start from: its record says what loaded."""
-    return json.loads((path / "record.json").read_text())["initial_weights"][0][layer]
 
 
 def test_solver_field_is_loaded_and_recorded_with_its_command(tmp_path, source, capfd):
@@ -47,6 +44,24 @@ def test_option_overrides_the_solver_and_takes_lists_and_repeats(tmp_path, sourc
     solver = write_run(tmp_path, extra='weights: "nowhere.caffemodel"', max_iter=1)
     train(solver, tmp_path / "out", "--weights", "%s,%s" % (source, source), "--weights", source)
     assert len(json.loads((tmp_path / "out" / "record.json").read_text())["initial_weights"]) == 3
+
+
+def test_comma_in_the_solvers_field_is_a_list_as_in_caffe(tmp_path, source):
+    train(write_run(tmp_path, extra='weights: "%s,%s"' % (source, source), max_iter=1), tmp_path / "out")
+    assert len(json.loads((tmp_path / "out" / "record.json").read_text())["initial_weights"]) == 2
+
+
+def test_resume_from_another_folder_recalls_weights_inside_the_repository(tmp_path, source, repo_root, monkeypatch):
+    inside = tempfile.mkdtemp(dir=repo_root, prefix=".test-weights-")
+    try:
+        path = shutil.copy(source, inside)
+        solver = write_run(tmp_path, max_iter=4)
+        train(solver, tmp_path / "out", "--weights", path, "--max-iter", 2)
+        monkeypatch.chdir(tmp_path)
+        train(solver, tmp_path / "out", "--resume", "--max-iter", 4)
+    finally:
+        shutil.rmtree(inside)
+    assert (tmp_path / "out" / "tiny_iter_4.caffemodel").exists()
 
 
 def test_missing_weights_name_the_command_that_makes_them_and_leave_no_folder(tmp_path):

@@ -29,14 +29,13 @@ PLOT_EVERY = 60
 def main(arguments=None):
     """Trains; returns the exit code: 0 at max_iter, 128 + number after a signal."""
     options = command_options.parse(arguments)
-    if options.data_root is not None:
-        os.environ["DATA_ROOT"] = options.data_root
     group = parallel.join()
     if not group.leads:
         return follow(group)
     folder = output_folder(options)
     record = records.read_record(folder) if options.resume else None
     run_folder.recall_options(options, record)
+    command_options.use_data_root(options)
 
     # Everything that can be known to be wrong is found before anything is written.
     resolved = resolve(options)

@@ -5,6 +5,7 @@ import tempfile
 from tools.runtime.places import ROOT
 from tools.training.engine import Engine
 from tools.training.loop import train
+from tools.training.options import use_data_root
 from tools.training.signals import Signals
 from tools.training.snapshots import Snapshots
 from tools.training.solver import resolve
@@ -13,6 +14,7 @@ from tools.training.solver import resolve
 def follow(group):
     """Trains with process 0, which has checked everything; returns the exit code as it does."""
     options, entry = group.hear()
+    use_data_root(options)
     resolved = resolve(options)
     os.chdir(ROOT)
     # process 0 tests for all

@@ -50,6 +50,12 @@ def parse(arguments=None):
     return options
 
 
+def use_data_root(options):
+    """Hands --data-root to the data sets, in this process and those it starts."""
+    if options.data_root is not None:
+        os.environ["DATA_ROOT"] = options.data_root
+
+
 def _seed(text):
     value = int(text)
     if not 0 <= value <= LARGEST_SEED:

@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from data.errors import InputError
 from tools.training import manifest
 from tools.training.files import replace_file
-from tools.training.solver import shown
+from tools.training.solver import absolute, shown
 
 SOLVER = "solver.prototxt"
 #: Solver fields that do not change what is computed, only how long and what is written.
@@ -25,8 +25,10 @@ def recall_options(options, record):
         options.seed = recorded["seed"]
     if options.max_iter is None:
         options.max_iter = recorded.get("max_iter")
+    if options.data_root is None:
+        options.data_root = recorded.get("data_root")
     if options.weights is None and recorded.get("weights"):
-        options.weights = recorded["weights"]
+        options.weights = [absolute(path) for path in recorded["weights"]]
 
 
 def refuse_overwriting(folder):

@@ -42,8 +42,11 @@ def resolve(options):
     if options.max_iter is not None:
         param.max_iter = options.max_iter
     if options.weights is not None:
-        param.ClearField("weights")
-        param.weights.extend(shown(path) for path in options.weights)
+        given = [shown(path) for path in options.weights]
+    else:                   # Caffe takes a comma for a list here too
+        given = [path for entry in param.weights for path in entry.split(",") if path]
+    param.ClearField("weights")
+    param.weights.extend(given)
     _set_device(param, options.device)
     nets = _take_nets(param, options.solver, output)
     for net in [*nets.values(), *_inline_nets(param)]:

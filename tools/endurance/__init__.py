@@ -1,0 +1,1 @@
+"""What a long run has to endure, measured on the real command: kills and time."""

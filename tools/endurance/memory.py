@@ -1,0 +1,113 @@
+"""Memory, open files and processes of a run, from start to end."""
+import os
+import re
+import time
+from collections import namedtuple
+
+from tqdm import tqdm
+
+from data.errors import InputError
+from tools.endurance.toy_run import start, write_solver
+from tools.training.log import read_log
+
+#: iteration: last one in the log; resident: MB of the training process; proportional: MB of it and its
+#: children, shared pages counted once; files: open files; processes: it and its children.
+Sample = namedtuple("Sample", "iteration resident proportional files processes")
+
+DISPLAY = 20
+#: Iterations after which buffers, caches and the allocator have settled.
+SETTLED = 200
+
+
+def watch_run(iterations, folder):
+    """Samples of one toy GA + CA run, one each `display` of its log."""
+    solver = write_solver("ga_ca", folder, max_iter=iterations, display=DISPLAY, snapshot=max(iterations // 4, 1))
+    output, samples = os.path.join(folder, "out"), []
+    with open(os.path.join(folder, "log.txt"), "w+b") as log, \
+            tqdm(total=iterations, desc="watching", unit="it") as bar:
+        process = start(solver, output, log)
+        try:
+            while process.poll() is None:
+                time.sleep(0.2)
+                reached = _iteration(output)
+                if reached is not None and (not samples or reached > samples[-1].iteration):
+                    sample = take_sample(process.pid, reached)
+                    if sample is not None:
+                        samples.append(sample)
+                        bar.update(reached - bar.n)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode != 0 or not samples or samples[-1].iteration < SETTLED:
+            raise InputError("the run ended with exit code %s at iteration %s; at least %d are needed"
+                             % (process.returncode, samples[-1].iteration if samples else "none", SETTLED))
+    return samples
+
+
+def take_sample(pid, iteration):
+    """A Sample of a process and its children, or None when one of them ended meanwhile."""
+    try:
+        family = [pid] + children(pid)
+        with open("/proc/%d/status" % pid) as file:
+            resident = int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1000
+        proportional = 0
+        for member in family:
+            with open("/proc/%d/smaps_rollup" % member) as file:
+                proportional += int(re.search(r"Pss:\s+(\d+)", file.read()).group(1)) / 1000
+        return Sample(iteration, resident, proportional, len(os.listdir("/proc/%d/fd" % pid)), len(family))
+    except (OSError, AttributeError):
+        return None
+
+
+def children(pid):
+    """Numbers of a process's children."""
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        return [int(number) for number in file.read().split()]
+
+
+def figures(samples):
+    """What the samples say after SETTLED iterations, in words."""
+    settled = [sample for sample in samples if sample.iteration >= SETTLED]
+    first = settled[0]
+
+    def growth(name):
+        return max(getattr(sample, name) for sample in settled) / getattr(first, name) - 1
+
+    return {
+        "iterations": samples[-1].iteration, "samples": len(samples),
+        "training process at iteration %d, MB" % first.iteration: round(first.resident, 1),
+        "most after that, MB": round(max(sample.resident for sample in settled), 1),
+        "growth at most": "%.2f %%" % (100 * growth("resident")),
+        "with its data worker, growth at most": "%.2f %%" % (100 * growth("proportional")),
+        "open files, fewest and most": "%d, %d" % _range(settled, "files"),
+        "processes, fewest and most": "%d, %d" % _range(settled, "processes"),
+    }
+
+
+def draw_curve(samples, path):
+    """Memory over iterations as a PNG."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(8, 3.5))
+    at = [sample.iteration for sample in samples]
+    axis.plot(at, [sample.resident for sample in samples], label="training process, resident")
+    axis.plot(at, [sample.proportional for sample in samples], label="with its data worker, shared pages once")
+    axis.axvline(SETTLED, color="grey", linestyle=":", label="settled")
+    axis.set(xlabel="iteration", ylabel="MB", ylim=(0, None), title="Memory of a toy GA + CA run")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+def _iteration(output):
+    train = [entry["iteration"] for entry in read_log(os.path.join(output, "log.jsonl")) if entry["kind"] == "train"]
+    return train[-1] if train else None
+
+
+def _range(samples, name):
+    values = [getattr(sample, name) for sample in samples]
+    return min(values), max(values)
