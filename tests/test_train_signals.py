@@ -122,3 +122,12 @@ def is_running(pid):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_stop_signal_ends_a_long_test_and_the_test_comes_again_on_resume(tmp_path):
+    # 3 updates of 2 passes, then the test of iteration 3 begins with batch 0 of its own net
+    solver = write_run(tmp_path, net_text(signal_at=[50, int(signal.SIGTERM)]),
+                       "test_iter: 100000 test_interval: 3 test_initialization: false", max_iter=4)
+    assert train(solver, tmp_path / "out") == 143
+    assert snapshots(tmp_path / "out") == [2, 3]
+    assert entries(tmp_path / "out", "test") == []

@@ -27,7 +27,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         log.write("snapshot", saved, file=entry["model"]["name"])
         on_snapshot()
 
-    def display(iteration, values):
+    def display(iteration):
         nonlocal started, since
         elapsed = time.monotonic() - started
         log.write("train", iteration, values=finite(mean(window)),
@@ -36,7 +36,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         started, since = time.monotonic(), iteration
 
     def test():
-        for number, values in enumerate(run_tests(engine)):
+        for number, values in enumerate(run_tests(engine, signals)):
             log.write("test", engine.iteration, net=number, values=finite(values))
             progress.say("iteration %d, test net %d: %s" % (engine.iteration, number, ", ".join(
                 "%s %.4g" % item for item in values.items())))
@@ -45,6 +45,8 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         iteration = engine.iteration
         if schedule.tests_at(param, iteration):
             test()
+            if signals.stop is not None:        # it may have come in the middle of a long test
+                break
         try:
             values = engine.step()
         except guards.NotFinite:
@@ -57,7 +59,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         window.append(values)
         if schedule.displays_at(param, iteration):
             guards.check_parameters(engine.net, engine.iteration)
-            display(iteration, values)
+            display(iteration)
         progress.advance()
         progress.show(mean(window))
         for warning in filter(None, [watch.see(iteration, values) for watch in watches]):
@@ -72,7 +74,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
     if signals.stop is None:
         if schedule.displays_at(param, engine.iteration):
             window.append(engine.forward())
-            display(engine.iteration, window[-1])
+            display(engine.iteration)
         if schedule.tests_at(param, engine.iteration):
             test()
     return signals.stop
