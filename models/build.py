@@ -25,7 +25,7 @@ def data_keys(experiment):
 
 def nets(experiment):
     """{file name: NetParameter} of an experiment: four train nets and the deploy net."""
-    domain = dict(objective="confusion", weight=experiment.weight,
+    domain = dict(objective=experiment.objective, weight=experiment.weight,
                   lr_mult=experiment.classifier_lr)
     categories = dict(loss_weight=experiment.mil_weight, statistics=experiment.statistics,
                       slack=2.0, presence_factor=0.1, down_weight_threshold=0.1,

@@ -6,19 +6,26 @@ import sys
 import numpy as np
 
 from models.generated import ROOT
+from solvers.build import schedules
 from tools.experiment.plan import last_weights, result_file, tool
 from tools.runtime.files import write_whole
 from tools.scoring.results import read_results
 from tools.scoring.tables import Table, render
 
 TITLES = dict(source="source only", control="control", ga="GA", ca="CA", ga_ca="GA + CA")
-ABOUT = {
-    "source only": "trained on the labelled source, the paper's \"before adapt\"",
-    "control": "source only, continued for as long as adaptation takes",
-    "GA": "global alignment, Eq. 2 to 7, from the source stage",
-    "CA": "constrained multiple-instance loss, Eq. 8, from the source stage",
-    "GA + CA": "both losses",
-}
+ABOUT = dict(
+    source="trained on the labelled source: the paper's \"before adapt\"",
+    control="trained on the source for as long again as adaptation takes",
+    ga="global alignment, Eq. 2 to 7", ca="constrained multiple-instance loss, Eq. 8",
+    ga_ca="both losses")
+
+
+def described(experiment, stage):
+    """One line on a stage: what it is, its iterations, and what it starts from."""
+    schedule = schedules(experiment.name)[stage]
+    start = TITLES.get(schedule.start) or schedule.start or "random weights"
+    return "%s: %s; %d iterations from %s" % (
+        TITLES[stage], ABOUT[stage], schedule.max_iter, start)
 
 
 def collect(experiment, stages, seeds, dataset, split):
@@ -66,7 +73,10 @@ def markdown(experiment, stages, seeds, command):
              "Written by `%s`. Mean ± standard deviation over the seeds %s; last iterate of each "
              "run; a class absent from truth and prediction is nan and left out of the mean."
              % (command, ", ".join(map(str, seeds))), ""]
-    parts += ["- %s: %s" % (TITLES[stage], ABOUT[TITLES[stage]]) for stage in stages]
+    parts += ["- " + described(experiment, stage) for stage in stages]
+    parts += ["", "Domain loss: objective %s, lambda %g, lr_mult of the classifier %g. Category "
+              "loss: loss_weight %g." % (experiment.objective, experiment.weight,
+                                         experiment.classifier_lr, experiment.mil_weight)]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         parts += ["", "## %s, %s" % (dataset, split), "",
