@@ -146,6 +146,10 @@ class DataSet:
             _same_size(frame, image.shape[:2], label.shape)
             return image, label
 
+    def encoded_image(self, frame):
+        """The bytes of the frame's image file, or None where the image is drawn."""
+        return None if self.record.read_image else self._bytes(frame.image)
+
     def check(self, frame, labelled=True):
         """What can be known without decoding: the files exist and have the same size. InputError otherwise.
 

@@ -90,4 +90,4 @@ def test_palettes_have_a_colour_a_class_and_no_two_classes_share_one():
 
 
 def test_every_data_set_is_tested_here_or_brings_its_own_classes():
-    assert set(names()) == {case[0] for case in CASES} | {"toy", "folder", "frames"}
+    assert set(names()) == {case[0] for case in CASES} | {"toy", "folder", "frames", "lmdb"}

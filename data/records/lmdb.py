@@ -1,0 +1,33 @@
+"""A split that tools/make_lmdb.py has packed, opened as `lmdb:path=FOLDER`; format: data/packed.py.
+
+The labels hold train ids already, in the label space that was chosen when they were packed.
+"""
+import os
+
+from data.errors import InputError
+from data.label_spaces import IGNORED
+from data.packed import IMAGES, LABELS, key_of, read_entry, read_meta
+from data.record import Frame, Record
+
+
+def list_frames(folder, split, options):
+    """All frames, in the order of the list that was packed; the split is "all"."""
+    if split != "all":
+        raise InputError('an LMDB holds one split, "all" of it, found %r' % split)
+    meta = read_meta(folder)
+    if not meta.complete:
+        raise InputError("%s: packing it has not come to its end" % folder, "run the same tools/make_lmdb.py command again")
+    keys = [key_of(index).decode() for index in range(len(meta.names))]
+    return [Frame(name, os.path.join(folder, IMAGES, key), os.path.join(folder, LABELS, key) if meta.labelled else None)
+            for name, key in zip(meta.names, keys)]
+
+
+def open_space(folder, options):
+    """(LabelSpace, table, mean) of the data set that was packed."""
+    meta = read_meta(folder)
+    return meta.space, {number: number for number in (*range(len(meta.space.classes)), IGNORED)}, meta.mean
+
+
+RECORDS = (
+    Record(name="lmdb", folder="lmdb", mean=(0, 0, 0), tables={}, splits=("all",), options={"path": "lmdb"},
+           list_frames=list_frames, open_space=open_space, read_bytes=read_entry),)
