@@ -58,11 +58,13 @@ def main():
         return 0
     started = time.monotonic()
     with tqdm(total=args.mutations, unit="case") as bar:
-        cases = campaign.run_campaign(subjects, args.mutations, args.seed, tell=bar.update)
+        def tell(ended):
+            for case in ended if args.messages else campaign.failures(ended):
+                tqdm.write("%s, case %d: %s: %s" % (case.subject, case.index, case.end, case.message), sys.stdout)
+            bar.update(len(ended))
+        cases = campaign.run_campaign(subjects, args.mutations, args.seed, tell=tell)
     text = page(cases, args.seed)
     print(text)
-    for case in cases if args.messages else campaign.failures(cases):
-        print("%s, case %d: %s: %s" % (case.subject, case.index, case.end, case.message))
     print("seed %d, %.0f s" % (args.seed, time.monotonic() - started))
     if args.summary:
         with open(args.summary, "w", encoding="utf-8") as file:

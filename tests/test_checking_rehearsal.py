@@ -105,8 +105,8 @@ def test_another_exception_names_its_type_and_line(tmp_path):
 
 def test_a_layer_that_never_ends_is_stopped(tmp_path):
     start = time.monotonic()
-    message = refusal(tmp_path, python_layer("WaitingLayer"), seconds=0.3)
-    assert 'layer "p": Caffe did not finish' in message and time.monotonic() - start < 5
+    message = refusal(tmp_path, python_layer("WaitingLayer"), seconds=3)
+    assert 'layer "p": Caffe did not finish' in message and time.monotonic() - start < 30
 
 
 def test_weights_that_caffe_refuses(tmp_path):

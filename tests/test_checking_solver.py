@@ -83,6 +83,8 @@ def test_an_unknown_enumeration_value_lists_the_right_ones(tmp_path):
     ("max_iter", "", "max_iter is missing"), ("max_iter", "max_iter: -1", "max_iter is -1"),
     ("", "display: -1", "display is -1"), ("", "snapshot: -5", "snapshot is -5"),
     ("snapshot_prefix", "snapshot: 5", "snapshot_prefix is missing"),
+    ("snapshot_prefix", 'snapshot_prefix: "runs/%s"' % ("x" * 201), "a name of 201 bytes"),
+    ("snapshot_prefix", 'snapshot_prefix: "a\\000b"', "without zero bytes"),
     ("type", 'type: "sgd"', '"SGD"'), ("type", 'type: "Adamm"', '"Adam"'),
     ("type", 'type: "AdaGrad"', "momentum is 0.9"), ("type", 'type: "RMSProp"', "momentum is 0.9"),
     ("momentum", "momentum: 1", "momentum is 1;"), ("momentum", "momentum: -0.1", "momentum is -0.1"),

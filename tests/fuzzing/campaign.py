@@ -18,7 +18,7 @@ SLOWEST = 30
 MEMORY = 2 << 30
 #: Cases that share a child process.
 BATCH = 100
-LONGEST_MESSAGE = 4000
+LONGEST_MESSAGE = 10000
 
 SUCCESS, REFUSED = "success", "refused"
 #: One case.  end: SUCCESS, REFUSED, or what went wrong; message: the InputError's, or the details.
@@ -26,10 +26,10 @@ Case = collections.namedtuple("Case", "subject index end message")
 _parts = []
 
 
-def run_campaign(subjects, mutations, seed, workers=None, tell=lambda done: None):
+def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: None):
     """[Case] of `mutations` cases in all, spread evenly over the subjects, in their order.
 
-    workers: processes (default: one a core); tell(n): n more are done.
+    workers: processes (default: one a core); tell(cases): these have ended.
     """
     parts = []
     for number, subject in enumerate(subjects):
@@ -43,7 +43,7 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda done: None
                    for number, (subject, indices) in enumerate(parts)}
         for future in concurrent.futures.as_completed(waiting):
             results[waiting[future]] = future.result()
-            tell(len(future.result()))
+            tell(future.result())
     return [case for part in results for case in part]
 
 

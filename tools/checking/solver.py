@@ -18,6 +18,8 @@ POLICIES = {"fixed": (), "step": ("gamma", "stepsize"), "exp": ("gamma",),
 SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 #: AdaGrad and RMSProp stop Caffe when they are given a momentum.
 WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
+#: Bytes of a snapshot's name before Caffe's "_iter_N.solverstate"; file systems take 255 in all.
+LONGEST_PREFIX = 200
 _OLD_TYPES = {0: "SGD", 1: "Nesterov", 2: "AdaGrad", 3: "RMSProp", 4: "AdaDelta", 5: "Adam"}
 _TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
@@ -126,6 +128,10 @@ def _check_numbers(solver, path):
     if solver.snapshot and not solver.snapshot_prefix:
         raise InputError('%s: snapshot is %d and snapshot_prefix is missing; expected a prefix such '
                          'as "snapshots/train"' % (path, solver.snapshot))
+    stem = os.path.basename(solver.snapshot_prefix)
+    if "\0" in solver.snapshot_prefix or len(stem.encode()) > LONGEST_PREFIX:
+        raise InputError("%s: snapshot_prefix ends in a name of %d bytes; expected at most %d, without zero bytes"
+                         % (path, len(stem.encode()), LONGEST_PREFIX))
 
 
 def _check_learning_rate(solver, path):
