@@ -77,6 +77,13 @@ def test_resume_with_another_net_solver_or_seed_is_refused_with_the_difference(t
         assert text in str(refusal.value)
 
 
+def test_resume_may_display_test_and_snapshot_at_other_times(tmp_path, whole):
+    train(write_run(tmp_path), tmp_path / "out", "--max-iter", 3)
+    train(write_run(tmp_path, display=5, snapshot=100, extra="test_iter: 1 test_interval: 2 average_loss: 3"),
+          tmp_path / "out", "--max-iter", 8, "--resume")
+    assert entries(tmp_path / "out", "test") and model(tmp_path / "out", 8) == model(whole[1], 8)
+
+
 def test_resume_with_another_length_is_refused_only_where_the_rate_depends_on_it(tmp_path):
     solver = write_run(tmp_path, lr_policy='"poly"', extra="power: 0.9")
     train(solver, tmp_path / "out", "--max-iter", 2)

@@ -12,8 +12,9 @@ from tools.training.solver import absolute, shown
 
 SOLVER = "solver.prototxt"
 #: Solver fields that do not change what is computed, only how long and what is written.
-FREE_FIELDS = ("max_iter", "display", "snapshot", "snapshot_after_train", "snapshot_prefix",
-               "debug_info", "solver_mode", "device_id")
+FREE_FIELDS = ("max_iter", "display", "average_loss", "snapshot", "snapshot_after_train",
+               "snapshot_prefix", "test_iter", "test_interval", "test_initialization",
+               "test_compute_loss", "debug_info", "solver_mode", "device_id")
 
 
 def recall_options(options, record):
