@@ -87,11 +87,16 @@ def deploy_net(shape, classes, mean, window):
     means: it belongs to the weights, not to the data set that they are tested on.
     window: (height, width) in pixels, multiples of 8; the net may be reshaped at will.
     """
-    if any(side % STRIDE for side in window):
-        raise ValueError("window %s: sides must be multiples of %d" % (window, STRIDE))
     net = caffe.NetSpec()
-    net.data = L.Input(
-        input_param=dict(shape=dict(dim=[1, 3] + [side + 2 * shape.margin for side in window])),
-        transform_param=dict(mean_value=list(mean)))
+    net.data = image_input(shape, mean, window)
     net.score = upsampled(scores(net, trunk(net, shape), shape, classes), classes)
     return net.to_proto()
+
+
+def image_input(shape, mean, window):
+    """The input of a deploy net: one image of the window and its margin."""
+    if any(side % STRIDE for side in window):
+        raise ValueError("window %s: sides must be multiples of %d" % (window, STRIDE))
+    return L.Input(
+        input_param=dict(shape=dict(dim=[1, 3] + [side + 2 * shape.margin for side in window])),
+        transform_param=dict(mean_value=list(mean)))

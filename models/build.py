@@ -7,10 +7,13 @@ import argparse
 import os
 
 from models.adaptation import deploy_net, train_net
+from models.context import context_deploy_net
 from models.experiments import EXPERIMENTS
 from models.generated import write_or_compare
+from models.shapes import FULL
 
 HEADER = "# Written by models/build.py from models/experiments.py: change those, then build again.\n"
+CITYSCAPES_MEAN = (72.39, 82.91, 73.16)     # BGR, of the released Cityscapes models
 
 
 def data_keys(experiment):
@@ -43,11 +46,20 @@ def nets(experiment):
     return built
 
 
+def released_nets():
+    """{path below models/: NetParameter} of released models that no experiment trains."""
+    net = context_deploy_net(FULL, 19, CITYSCAPES_MEAN, (256, 256))
+    net.name = "context19_deploy"
+    return {"context19/deploy.prototxt": net}
+
+
 def generated_files():
     """{path relative to the repository: text} of every net."""
-    return {os.path.join("models", experiment.name, file_name): HEADER + str(net)
-            for experiment in EXPERIMENTS.values()
-            for file_name, net in nets(experiment).items()}
+    built = {os.path.join(experiment.name, file_name): net
+             for experiment in EXPERIMENTS.values()
+             for file_name, net in nets(experiment).items()}
+    built.update(released_nets())
+    return {os.path.join("models", path): HEADER + str(net) for path, net in built.items()}
 
 
 if __name__ == "__main__":
