@@ -37,6 +37,19 @@ def activations(shape, classes, window):
     return total + buffer + classes * height * width * STRIDE ** 2
 
 
+def multiply_adds(shape, classes, window):
+    """Multiplications (each with its addition) of one image's forward pass through the convolutions."""
+    height, width = (side + 2 * shape.margin for side in window)
+    total = 0
+    for kernel, dilation, inputs, outputs, pooled in _convolutions(shape, classes):
+        if shape.margin:
+            height, width = (side - dilation * (kernel - 1) for side in (height, width))
+        total += kernel ** 2 * inputs * outputs * height * width
+        if pooled:
+            height, width = height // 2, width // 2
+    return total
+
+
 def training_bytes(shape, classes, window, images):
     """About what training takes in memory: data and diff of every blob, and the solver's history."""
     return FLOAT * (3 * parameters(shape, classes)

@@ -109,7 +109,8 @@ class Build:
     def _assemble(self, extra):
         aside = self.output + ".aside"
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(self.site, os.path.join(aside, bundle.SITE), symlinks=True)
+        shutil.copytree(self.site, os.path.join(aside, bundle.SITE), symlinks=True,
+                        copy_function=wheel_parts.link_or_copy)
         bundle.assemble(self.tree, self.make, self.libraries, extra, aside)
         if self.cuda:
             wheel_parts.place_cuda_libraries(self.cuda, os.path.join(aside, bundle.CUDA_LIB))

@@ -19,7 +19,7 @@ LIBRARIES = ("libboost-system1.74-dev", "libboost-thread1.74-dev", "libboost-fil
 LEFT_OUT = (r"(gcc-|libgcc|libc6|libc-|libstdc\+\+|linux-libc|lib(a|l|t|ub)san|libitm|libatomic|libgomp|python|"
             r"libpython|dpkg|tar$|debconf|adduser|passwd|libpam|media-types|libjs|openssh|readline-common|libsemanage|"
             r"libaudit|libselinux|libsepol|libcrypt-dev|libnsl|libtirpc|rpcsvc|libdb5|icu-devtools|libcap-ng|"
-            r"libsqlite|libncurses|libtinfo|libuuid|libpcre|libmd|libacl|libexpat|libffi)")
+            r"libsqlite|libncurses|libtinfo|libuuid|libpcre|libmd|libacl|libexpat)")
 TRIPLET = "x86_64-linux-gnu"
 
 

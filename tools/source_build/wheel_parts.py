@@ -57,9 +57,13 @@ def place_cuda_libraries(folders, into):
     for folder in folders:
         for path in glob.glob(os.path.join(folder, "nvidia/*/lib/lib*.so.*")):
             target = os.path.join(into, os.path.basename(path))
-            if os.path.exists(target):
-                continue
-            try:
-                os.link(path, target)
-            except OSError:
-                shutil.copyfile(path, target)
+            if not os.path.exists(target):
+                link_or_copy(path, target)
+
+
+def link_or_copy(source, target):
+    """A second name for a file that nobody will change, or a copy where the disk has no such names."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
