@@ -87,6 +87,14 @@ def test_plot_is_a_picture_and_progress_and_log_have_the_losses(tmp_path, capfd)
     assert len(entries(tmp_path / "out", "train")) == 9
 
 
+def test_picture_that_cannot_be_drawn_does_not_stop_the_run(tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("no font")
+    monkeypatch.setattr("tools.training.plot.plot_log", fail)
+    assert train(write_run(tmp_path, max_iter=1), tmp_path / "out") == 0
+    assert "no font" in caplog.text
+
+
 def test_plot_draws_adversarial_and_mil_curves(tmp_path):
     values = dict(loss=1.0, seg_loss=1.0, domain_loss=0.7, domain_loss_inverse=0.7, domain_accuracy_source=0.5,
                   domain_accuracy_target=0.5, mil_loss=0.1, mil_present=5.0, mil_active=2.0, mil_relaxed=0.0)

@@ -6,10 +6,15 @@ import sys
 import time
 
 import caffe
+import matplotlib
 import numpy as np
 
 from data.errors import InputError
 from tools.training.command_line import main
+
+# Runs draw their plot in a forked child: imported here, pyplot need not be imported in each.
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402,F401
 
 
 class CountedNoise(caffe.Layer):

@@ -10,9 +10,9 @@ from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
 from tools.training.log import read_log
 
-#: iteration: last one in the log; resident: MB of the training process; proportional: MB of it and its
-#: children, shared pages counted once; files: open files; processes: it and its children.
-Sample = namedtuple("Sample", "iteration resident proportional files processes")
+#: iteration: last one in the log; training, workers: resident MB of the training process and of its
+#: children; files: open files; processes: it and its children.
+Sample = namedtuple("Sample", "iteration training workers files processes")
 
 DISPLAY = 20
 #: Iterations after which buffers, caches and the allocator have settled.
@@ -47,16 +47,17 @@ def watch_run(iterations, folder):
 def take_sample(pid, iteration):
     """A Sample of a process and its children, or None when one of them ended meanwhile."""
     try:
-        family = [pid] + children(pid)
-        with open("/proc/%d/status" % pid) as file:
-            resident = int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1000
-        proportional = 0
-        for member in family:
-            with open("/proc/%d/smaps_rollup" % member) as file:
-                proportional += int(re.search(r"Pss:\s+(\d+)", file.read()).group(1)) / 1000
-        return Sample(iteration, resident, proportional, len(os.listdir("/proc/%d/fd" % pid)), len(family))
+        workers = children(pid)
+        return Sample(iteration, resident(pid), sum(map(resident, workers)),
+                      len(os.listdir("/proc/%d/fd" % pid)), 1 + len(workers))
     except (OSError, AttributeError):
         return None
+
+
+def resident(pid):
+    """MB of a process that are in memory, pages that it shares included."""
+    with open("/proc/%d/status" % pid) as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1000
 
 
 def children(pid):
@@ -75,10 +76,11 @@ def figures(samples):
 
     return {
         "iterations": samples[-1].iteration, "samples": len(samples),
-        "training process at iteration %d, MB" % first.iteration: round(first.resident, 1),
-        "most after that, MB": round(max(sample.resident for sample in settled), 1),
-        "growth at most": "%.2f %%" % (100 * growth("resident")),
-        "with its data worker, growth at most": "%.2f %%" % (100 * growth("proportional")),
+        "training process at iteration %d, MB" % first.iteration: round(first.training, 1),
+        "most after that, MB": round(max(sample.training for sample in settled), 1),
+        "growth at most": "%.2f %%" % (100 * growth("training")),
+        "data worker at iteration %d, MB" % first.iteration: round(first.workers, 1),
+        "its growth at most": "%.2f %%" % (100 * growth("workers")),
         "open files, fewest and most": "%d, %d" % _range(settled, "files"),
         "processes, fewest and most": "%d, %d" % _range(settled, "processes"),
     }
@@ -92,8 +94,8 @@ def draw_curve(samples, path):
 
     figure, axis = pyplot.subplots(figsize=(8, 3.5))
     at = [sample.iteration for sample in samples]
-    axis.plot(at, [sample.resident for sample in samples], label="training process, resident")
-    axis.plot(at, [sample.proportional for sample in samples], label="with its data worker, shared pages once")
+    axis.plot(at, [sample.training for sample in samples], label="training process, resident")
+    axis.plot(at, [sample.workers for sample in samples], label="its data worker, resident")
     axis.axvline(SETTLED, color="grey", linestyle=":", label="settled")
     axis.set(xlabel="iteration", ylabel="MB", ylim=(0, None), title="Memory of a toy GA + CA run")
     axis.legend()

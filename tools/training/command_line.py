@@ -13,9 +13,9 @@ from tools.training.data_lists import data_lists
 from tools.training.engine import Engine
 from tools.training.follower import follow
 from tools.training.lock import FolderLock
-from tools.training.log import Log, read_log
+from tools.training.log import Log
 from tools.training.loop import train
-from tools.training.plot import plot_log
+from tools.training.plot import plot_apart
 from tools.training.progress import Progress
 from tools.training.signals import Signals
 from tools.training.snapshots import Snapshots
@@ -108,7 +108,7 @@ def watched_training(engine, resolved, snapshots, watches):
     def plot(at_once=False):
         nonlocal drawn
         if at_once or time.monotonic() - drawn > PLOT_EVERY:
-            plot_log(read_log(log_path), os.path.join(resolved.output, "plot.png"), resolved.name)
+            plot_apart(log_path, os.path.join(resolved.output, "plot.png"), resolved.name)
             drawn = time.monotonic()
 
     try:

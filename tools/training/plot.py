@@ -1,5 +1,12 @@
 """The run's curves as a picture, from its log."""
+import logging
 import os
+
+from tools.checking.child import run_in_child
+from tools.training.log import read_log
+
+#: Seconds after which drawing counts as hanging.
+SLOWEST_PLOT = 120
 
 #: Panels: title, and the outputs drawn in it where the log has them.
 PANELS = (
@@ -7,6 +14,16 @@ PANELS = (
     ("domain classifier's accuracy", ("domain_accuracy_source", "domain_accuracy_target")),
     ("constrained MIL", ("mil_present", "mil_active", "mil_relaxed")),
 )
+
+
+def plot_apart(log_path, path, title):
+    """plot_log() of a log file in a forked child, whose memory for matplotlib ends with it.
+
+    A picture that cannot be drawn is a warning: the run matters more.
+    """
+    outcome = run_in_child(lambda: plot_log(read_log(log_path), path, title), SLOWEST_PLOT)
+    if outcome.exception or outcome.signal or outcome.timeout:
+        logging.getLogger(__name__).warning("%s could not be drawn: %s", path, outcome.exception or "it hung or died")
 
 
 def plot_log(entries, path, title):
