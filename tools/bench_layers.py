@@ -28,6 +28,9 @@ from models.experiments import GTA
 from models.shapes import STRIDE
 from tools.command import run_command
 
+#: The paper's net without the reflected margin: the input is the labelled window itself.
+FULL_WIDTH = GTA.shape._replace(margin=0)
+
 
 def with_random_data(net, size, sources, targets):
     """The train net (NetParameter) with Input layers in the place of its data layer."""
@@ -44,10 +47,10 @@ def with_random_data(net, size, sources, targets):
     return net
 
 
-def build(stage, size, images):
+def build(stage, size, images, shape):
     """The stage's train net with random images and labels in it; `source` sees twice `images` source images."""
     sources, targets = (2 * images, 0) if stage == "source" else (images, images)
-    experiment = GTA._replace(shape=GTA.shape._replace(margin=0), crop=size, batch=sources,
+    experiment = GTA._replace(shape=shape, crop=size, batch=sources,
                               statistics="data/statistics/gta5_half.json")  # 19 classes, and it is committed
     parameter = with_random_data(nets(experiment)[stage + ".prototxt"], size, sources, targets)
     with tempfile.TemporaryDirectory() as folder:
@@ -76,39 +79,67 @@ def step_times(net):
     return seconds
 
 
+def measure(stage, size, images, repeats, shape=FULL_WIDTH):
+    """Times of the source-only net and of the stage's, in turns; returns (times, names of the stage's Python layers).
+
+    times: {"source" or stage: [{layer: seconds} of each turn]}
+    """
+    built = {name: build(name, size, images, shape) for name in ("source", stage)}
+    times = {name: [] for name in built}
+    for turn in tqdm(range(repeats + 1), desc="layers", unit="turn"):
+        for name, (net, _) in built.items():
+            seconds = step_times(net)
+            if turn:        # the first step allocates
+                times[name].append(seconds)
+    return times, sorted(built[stage][1])
+
+
+def step_seconds(turns):
+    """Seconds of the whole step in each turn, from its layers' seconds."""
+    return [sum(seconds.values()) for seconds in turns]
+
+
+def layer_seconds(turns, layer):
+    """Median seconds of one layer over the turns."""
+    return float(np.median([seconds[layer] for seconds in turns]))
+
+
+def check_size(size):
+    """InputError unless both sides of --size are positive multiples of the net's stride."""
+    if min(size) < STRIDE or any(side % STRIDE for side in size):
+        raise InputError("--size %d %d: both must be positive multiples of %d" % (tuple(size) + (STRIDE,)))
+
+
+def add_size(parser):
+    """The --size of a benchmark's command line."""
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("HEIGHT", "WIDTH"),
+                        help="input in pixels, multiples of %d (default: 256 256)" % STRIDE)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stage", choices=("ga", "ca", "ga_ca"), default="ga", help="the adapted net (default: ga)")
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("HEIGHT", "WIDTH"),
-                        help="input in pixels, multiples of %d (default: 256 256)" % STRIDE)
+    add_size(parser)
     parser.add_argument("--images", type=int, default=1, help="images of each domain in the batch (default: 1)")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of each net (default: 3)")
     arguments = parser.parse_args()
     size = tuple(arguments.size)
-    if min(size) < STRIDE or any(side % STRIDE for side in size):
-        raise InputError("--size %d %d: both must be positive multiples of %d" % (size + (STRIDE,)))
+    check_size(size)
     if arguments.images < 1 or arguments.repeats < 1:
         raise InputError("--images and --repeats must be at least 1")
 
-    built = {stage: build(stage, size, arguments.images) for stage in ("source", arguments.stage)}
-    times = {stage: [] for stage in built}
-    for turn in tqdm(range(arguments.repeats + 1), unit="turn"):
-        for stage, (net, _) in built.items():
-            seconds = step_times(net)
-            if turn:        # the first step allocates
-                times[stage].append(seconds)
-
-    steps = {stage: np.median([sum(seconds.values()) for seconds in times[stage]]) for stage in built}
+    times, python_layers = measure(arguments.stage, size, arguments.images, arguments.repeats)
+    steps = {stage: np.median(step_seconds(turns)) for stage, turns in times.items()}
     print("full width, input %d x %d, %d + %d images, median of %d steps" % (
         size + (arguments.images, arguments.images, arguments.repeats)))
     for stage, step in steps.items():
         print("%-28s %9.1f ms a step" % (stage, 1e3 * step))
     print("%-28s %9.3f" % (arguments.stage + " / source", steps[arguments.stage] / steps["source"]))
     shares = []
-    for name in sorted(built[arguments.stage][1]):
-        layer = np.array([seconds[name] for seconds in times[arguments.stage]])
-        shares.append(np.median(layer) / steps[arguments.stage])
-        print("%-28s %9.2f ms  %6.3f %% of the %s step" % (name, 1e3 * np.median(layer), 100 * shares[-1], arguments.stage))
+    for name in python_layers:
+        seconds = layer_seconds(times[arguments.stage], name)
+        shares.append(seconds / steps[arguments.stage])
+        print("%-28s %9.2f ms  %6.3f %% of the %s step" % (name, 1e3 * seconds, 100 * shares[-1], arguments.stage))
     print("%-28s %22.3f %%" % ("Python layers together", 100 * sum(shares)))
 
 
