@@ -106,6 +106,12 @@ def test_differences_are_taken_seed_by_seed():
     assert table.rows[-1] == ["minus control", "0.0 ± 0.0", "3.0 ± 1.4"]
 
 
+def test_ga_and_ca_together_are_compared_with_ga_as_well():
+    ious = np.array([[[10.0, 20]], [[12.0, 22]], [[11.0, 21]]])
+    table = report.seed_table(["control", "ga", "ga_ca"], [1], ious)
+    assert table.rows[-1] == ["minus GA", "-2.0", "0.0", "-1.0"]
+
+
 def test_parameters_of_the_full_front_end_are_those_of_vgg_16():
     # 14,714,688 in the convolutions; fc6 7x7x512x4096, fc7 4096x4096, final 4096x19, and biases
     assert cost.parameters(FULL, 19) == (14714688 + 7 * 7 * 512 * 4096 + 4096

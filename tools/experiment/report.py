@@ -57,13 +57,16 @@ def class_table(title, classes, stages, ious):
 
 
 def seed_table(stages, seeds, ious):
-    """mIoU of every single run, and the differences to `control` (or the first stage), per seed."""
+    """mIoU of every single run, and the differences to `control` (or the first stage)
+    and to GA, seed by seed."""
     means = np.nanmean(ious, axis=2)
     reference = stages.index("control") if "control" in stages else 0
     rows = [["seed %d" % seed] + ["%.1f" % mean for mean in means[:, index]]
             for index, seed in enumerate(seeds)]
     rows.append(["minus " + TITLES[stages[reference]]]
                 + [spread(stage - means[reference]) for stage in means])
+    if {"ga", "ga_ca"} <= set(stages):
+        rows.append(["minus GA"] + [spread(stage - means[stages.index("ga")]) for stage in means])
     return Table(["mIoU %"] + [TITLES[stage] for stage in stages], rows, "", [len(seeds)])
 
 
