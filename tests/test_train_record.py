@@ -80,6 +80,12 @@ def test_wrong_net_leaves_no_output_folder(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_gpu_that_is_not_there_leaves_no_output_folder(tmp_path):
+    with pytest.raises(InputError, match="GPU"):
+        train(write_run(tmp_path), tmp_path / "out", "--device", "gpu:63")
+    assert not (tmp_path / "out").exists()
+
+
 def test_plot_is_a_picture_and_progress_and_log_have_the_losses(tmp_path, capfd):
     train(write_run(tmp_path), tmp_path / "out")
     assert (tmp_path / "out" / "plot.png").read_bytes().startswith(b"\x89PNG")

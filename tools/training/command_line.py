@@ -10,7 +10,7 @@ from tools.runtime.places import ROOT
 from tools.training import (manifest, options as command_options, parallel, record as records, run_folder,
                             weights)
 from tools.training.data_lists import data_lists
-from tools.training.engine import Engine
+from tools.training.engine import Engine, choose_device
 from tools.training.follower import follow
 from tools.training.lock import FolderLock
 from tools.training.log import Log
@@ -52,6 +52,7 @@ def main(arguments=None):
         weights.check_present(resolved.param.weights, commands)
         reports = weights.compare_all(resolved.param.weights, shapes)
 
+    choose_device(resolved.param, group)
     os.makedirs(folder, exist_ok=True)
     with FolderLock(folder):
         if record is None:

@@ -28,8 +28,7 @@ class Engine:
         self.group = group
         self._prefix = os.path.join(snapshots, resolved.prefix)
         self.on_gpu = self.param.solver_mode == caffe_pb2.SolverParameter.GPU
-        gpu = self.param.device_id + group.local_rank if self.on_gpu else None
-        use_device(gpu, "solver_mode: GPU, device_id: %s" % gpu)
+        choose_device(self.param, group)
         with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
             file.write(text_format.MessageToString(engine_param(resolved, snapshots)))
             file.flush()
@@ -99,6 +98,13 @@ class Engine:
         self.solver.snapshot()
         stem = "%s_iter_%d" % (self._prefix, self.iteration)
         return stem + ".caffemodel", stem + ".solverstate"
+
+
+def choose_device(param, group=ALONE):
+    """Puts Caffe on the solver's device; InputError when there is no such GPU or no GPU code."""
+    on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
+    gpu = param.device_id + group.local_rank if on_gpu else None
+    use_device(gpu, "solver_mode: GPU, device_id: %s" % gpu)
 
 
 def read_outputs(net):
