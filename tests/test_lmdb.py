@@ -155,6 +155,9 @@ def test_forked_readers_while_the_parent_reads_too(gta5):
     frames = data.frames("all") * 8
     wanted = [original.read_image(frame) for frame in original.frames("mine")] * 8
     assert (data.read_image(frames[0]) == wanted[0]).all()
+    inherited, = each_result(lambda _: len(packed._environments), [0], workers=2)
+    assert inherited == 0  # LMDB forbids a database on both sides of a fork
+    assert (data.read_image(frames[0]) == wanted[0]).all()
     for _ in range(2):
         for index, image in enumerate(each_result(data.read_image, frames, workers=2)):
             assert (image == wanted[index]).all()
