@@ -147,6 +147,12 @@ def test_a_python_without_pytorch_is_an_error_that_says_what_it_needs(tmp_path):
             pass
 
 
+@pytest.mark.parametrize("arguments, smaller", [([], False), (["--width", "64"], True), (["--size", "64", "64"], True)])
+def test_a_smaller_check_says_that_it_is_one(arguments, smaller):
+    said = training_command.notes(training_command.parse(arguments), None)
+    assert any("smaller check" in line for line in said) == smaller
+
+
 def test_sizes_that_the_net_cannot_take_are_refused():
     with pytest.raises(InputError, match="multiples of 8"):
         training_command.parse(["--size", "20", "16"])

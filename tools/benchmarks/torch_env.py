@@ -13,7 +13,7 @@ REQUIREMENTS = os.path.join(HERE, "torch_requirements.txt")
 STEP = os.path.join(HERE, "torch_step.py")
 FOLDER = os.path.join(ROOT, ".torch-env")
 #: Seconds that pip may take.
-PATIENCE = 900
+PATIENCE = 1800
 
 
 class NoTorch(Exception):
@@ -29,7 +29,8 @@ def torch_python(folder=FOLDER):
         aside = "%s.%d.part" % (folder, os.getpid())
         try:
             _run([outside, "-m", "venv", aside])
-            _run([_python(aside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS])
+            _run([_python(aside), "-m", "pip", "install", "--quiet", "--no-compile",
+                  "--disable-pip-version-check", "-r", REQUIREMENTS])
             os.replace(aside, folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

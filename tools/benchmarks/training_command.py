@@ -20,6 +20,9 @@ from tools.scoring.tables import Table, format_of, render
 #: Upper bounds of the ratios.
 LOOP_TARGET, TORCH_TARGET, GA_TARGET, LAYERS_TARGET = 1.05, 1.1, 1.08, 0.01
 
+#: Input that the bounds are meant for.
+FULL_SIZE = 256, 256
+
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="python tools/bench_training.py", description="Speed of a training step, as ratios.")
@@ -150,4 +153,6 @@ def notes(options, reason):
             "They take turns; times are medians, ratios are medians over %d pairs with the smallest and the largest, and a "
             "first turn is not counted. Other work on the machine lengthens every time." % options.repeats,
             "GA and source-only: each layer timed on its own, without the solver's update."]
+    if options.width != GTA.shape.fc or (height, width) != FULL_SIZE:
+        said.insert(0, "A smaller check: the bounds are meant for %d channels and %d x %d." % ((GTA.shape.fc,) + FULL_SIZE))
     return said + (["No comparison with PyTorch: %s" % reason] if reason else [])
