@@ -93,5 +93,9 @@ def _domain(params, side):
                          "give both, or neither")
     chosen = check_params(where, given, {"dataset": text(), "split": text()},
                           {"label_space": (text(), None), "options": (mapping(), {})})
+    reserved = sorted({"name", "root", "space"}.intersection(chosen["options"]))
+    if reserved:
+        raise InputError("%s: %s is no option of a data set" % (where, reserved[0]),
+                         "the folder of all data sets is chosen by --data-root or DATA_ROOT, the classes by label_space")
     data = open_dataset(chosen["dataset"], space=chosen["label_space"], **chosen["options"])
     return make_domain(side, data, chosen["split"], images, params[side + "_resize"], labelled=side == "source")

@@ -70,6 +70,14 @@ def test_scores_fit_the_classes_of_the_labels(tmp_path, channels, ignored, words
     assert words in str(caught.value) and 'layer "loss"' in str(caught.value)
 
 
+@pytest.mark.parametrize("option", ["root", "name", "space"])
+def test_a_net_cannot_lead_a_data_set_elsewhere(tmp_path, option):
+    text = (TOY % (0, 8, "ignore_label: 255")).replace('"toy", ', '"toy", "options": {"%s": "/etc"}, ' % option)
+    path = write_net(tmp_path, text)
+    with pytest.raises(InputError, match='layer "data": .*%s is no option of a data set' % option):
+        rehearse_net(load_net(path), caffe.TRAIN, path)
+
+
 def holders(path):
     """Processes other than this one that have the file open, as forks of this one do."""
     found = []

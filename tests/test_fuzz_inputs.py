@@ -38,9 +38,13 @@ def deeds(index):
         with open(os.path.join(place, "a.txt"), "a") as file:
             file.write("x")
 
+    def climb(place):
+        with open(os.path.join(place, "..", "..", "x"), "w"):
+            pass
+
     return [lambda place: None, lambda place: os.kill(os.getpid(), signal.SIGABRT), lambda place: {}["key"],
             lambda place: refuse("a.txt:1: wrong"), lambda place: refuse(" "), alter, lambda place: hang(),
-            lambda place: os._exit(0), lambda place: exec("raise SystemExit(2)"), lambda place: exec("raise SystemExit(1)")][index]
+            lambda place: os._exit(0), lambda place: exec("raise SystemExit(2)"), lambda place: exec("raise SystemExit(1)"), climb][index]
 
 
 class Misbehaving(Subject):
@@ -55,7 +59,7 @@ class Misbehaving(Subject):
 
     def change(self, draw, files):
         # the n-th case is known by its own draw: see campaign._draw
-        self.number = next(n for n in range(10) if draw.getstate() == campaign._draw(self, SEED, n).getstate())
+        self.number = next(n for n in range(11) if draw.getstate() == campaign._draw(self, SEED, n).getstate())
         return {"a.txt": b"changed"}
 
     def _use(self, place):
@@ -64,14 +68,14 @@ class Misbehaving(Subject):
 
 
 def test_the_campaign_tells_every_bad_end(monkeypatch):
-    monkeypatch.setattr(campaign, "SLOWEST", 1)
-    cases = campaign.run_subject(Misbehaving(), range(10), SEED)
+    monkeypatch.setattr(campaign, "SLOWEST", 5)
+    cases = campaign.run_subject(Misbehaving(), range(11), SEED)
     assert [case.end for case in cases] == [
         "success", "SIGABRT", "exception", "refused", "not a clear message", "changed an input file", "hang",
-        "process ended", "refused", "exit code 1"]
-    assert [case.index for case in cases] == list(range(10))
+        "process ended", "refused", "exit code 1", "wrote outside the folders given"]
+    assert [case.index for case in cases] == list(range(11))
     assert "KeyError: 'key'" in cases[2].message
-    assert [case.index for case in campaign.failures(cases)] == [1, 2, 4, 5, 6, 7, 9]
+    assert [case.index for case in campaign.failures(cases)] == [1, 2, 4, 5, 6, 7, 9, 10]
 
 
 def test_a_subject_that_fails_on_unchanged_files_stops_the_campaign():

@@ -10,10 +10,10 @@ import signal
 import tempfile
 
 from data.errors import InputError
-from tools.checking.child import run_in_child
+from tools.checking.child import die_with_parent, run_in_child
 
-#: Seconds after which a case counts as hanging; cases take about 0.05.
-SLOWEST = 30
+#: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much longer.
+SLOWEST = 60
 #: Bytes a case may allocate: hostile sizes must not take the machine down.
 MEMORY = 2 << 30
 #: Cases that share a child process.
@@ -38,7 +38,7 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: Non
     _parts[:] = parts                          # reaches the workers by fork: functions do not pickle
     results = [None] * len(parts)
     fork = multiprocessing.get_context("fork")
-    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), fork) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), fork, die_with_parent, (os.getpid(),)) as pool:
         waiting = {pool.submit(_run_part, number, seed): number
                    for number, (subject, indices) in enumerate(parts)}
         for future in concurrent.futures.as_completed(waiting):
@@ -54,7 +54,7 @@ def _run_part(number, seed):
 def run_subject(subject, indices, seed):
     """[Case] of the cases `indices` of one subject, in batches that share a child process."""
     with tempfile.TemporaryDirectory(prefix="fuzzing-", dir=_fast_folder()) as folder:
-        place = os.path.join(folder, "case")
+        place = os.path.join(folder, "above", "case")      # room for files that climb out
         files = _make(subject, place)
         _use_unchanged(subject, files, place)
         cases = []
@@ -130,6 +130,12 @@ def run_case(subject, files, place, seed, index):
         end, message = "exception", "%s: %s (%s)" % (type(problem).__name__, problem, frame)
     os.chdir(cwd)
     left = _read(place)
+    above = os.path.dirname(os.path.dirname(place))
+    if os.listdir(above) != ["above"] or os.listdir(os.path.dirname(place)) != ["case"]:
+        escaped = sorted(set(_read(above)) - {os.path.join("above", "case", name) for name in left})
+        shutil.rmtree(above)
+        os.makedirs(above)
+        return "wrote outside the folders given", ", ".join(escaped)
     for name in changed:
         if not name.startswith("out/") and left.get(name) != changed[name]:
             end, message = "changed an input file", name
@@ -189,7 +195,7 @@ def table(cases):
 def replay(subject, seed, index):
     """(end, message, names of the changed files) of one case run in this process: for a debugger."""
     with tempfile.TemporaryDirectory(prefix="fuzzing-") as folder:
-        place = os.path.join(folder, "case")
+        place = os.path.join(folder, "above", "case")
         files = _make(subject, place)
         changed = subject.change(_draw(subject, seed, index), dict(files))
         end = run_case(subject, files, place, seed, index)

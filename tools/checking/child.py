@@ -70,7 +70,7 @@ def _be_child(function, answer, words, parent, memory):
     code = 1
     try:
         os.setsid()
-        _die_with_parent(parent)
+        die_with_parent(parent)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory is not None:
             hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
@@ -104,7 +104,8 @@ def _reply(function):
                                                  os.path.basename(place.filename), place.lineno)]
 
 
-def _die_with_parent(parent):
+def die_with_parent(parent):
+    """From now on this process is killed when its parent, process number `parent`, ends."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     except (OSError, AttributeError):
