@@ -10,8 +10,8 @@ from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
 from tools.training.log import read_log
 
-#: iteration: last one in the log; training, workers: resident MB of the training process and of its
-#: children; files: open files; processes: it and its children.
+#: iteration: last one in the log; training, workers: resident MB of the training process and of the data
+#: workers; files: open files; processes: it and its children, those that write a snapshot or draw included.
 Sample = namedtuple("Sample", "iteration training workers files processes")
 
 DISPLAY = 20
@@ -22,7 +22,7 @@ SETTLED = 200
 def watch_run(iterations, folder):
     """Samples of one toy GA + CA run, one each `display` of its log."""
     solver = write_solver("ga_ca", folder, max_iter=iterations, display=DISPLAY, snapshot=max(iterations // 4, 1))
-    output, samples = os.path.join(folder, "out"), []
+    output, samples, workers = os.path.join(folder, "out"), [], None
     with open(os.path.join(folder, "log.txt"), "w+b") as log, \
             tqdm(total=iterations, desc="watching", unit="it") as bar:
         process = start(solver, output, log)
@@ -31,7 +31,8 @@ def watch_run(iterations, folder):
                 time.sleep(0.2)
                 reached = _iteration(output)
                 if reached is not None and (not samples or reached > samples[-1].iteration):
-                    sample = take_sample(process.pid, reached)
+                    workers = workers or children(process.pid)      # in training, before any snapshot
+                    sample = take_sample(process.pid, workers, reached)
                     if sample is not None:
                         samples.append(sample)
                         bar.update(reached - bar.n)
@@ -44,12 +45,11 @@ def watch_run(iterations, folder):
     return samples
 
 
-def take_sample(pid, iteration):
-    """A Sample of a process and its children, or None when one of them ended meanwhile."""
+def take_sample(pid, workers, iteration):
+    """A Sample of a process and its data workers' numbers, or None when one of them ended meanwhile."""
     try:
-        workers = children(pid)
         return Sample(iteration, resident(pid), sum(map(resident, workers)),
-                      len(os.listdir("/proc/%d/fd" % pid)), 1 + len(workers))
+                      len(os.listdir("/proc/%d/fd" % pid)), 1 + len(children(pid)))
     except (OSError, AttributeError):
         return None
 
