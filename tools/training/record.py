@@ -82,6 +82,8 @@ def _check(record):
         raise ValueError("seed or max_iter is not a count: %s" % counts)
     if not isinstance(record["data"], dict) or not isinstance(record["resumed"], list):
         raise TypeError("data is not an object or resumed is not a list")
+    if not isinstance(options.get("data_root"), (str, type(None))):
+        raise TypeError("data_root is not a path")
     weights = options.get("weights") or []
     if not isinstance(weights, list) or not all(isinstance(path, str) for path in weights):
         raise TypeError("weights is not a list of paths")
