@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
-from tools.training.files import sha256
+from tools.runtime.files import sha256
 from tools.training.manifest import read_manifest
 
 #: A step is short against the start, so most kills that come at any time would hit the start.

@@ -2,7 +2,7 @@
 import hashlib
 
 from data.registry import open_dataset
-from tools.training.files import sha256
+from tools.runtime.files import sha256
 from tools.training.solver import DATA_LAYER, python_keys, shown
 
 

@@ -1,5 +1,4 @@
 """Files that are there whole or not at all."""
-import hashlib
 import os
 
 
@@ -26,12 +25,3 @@ def sync_file(path):
 def sync_folder(folder):
     """Waits until the folder's names are on the disk."""
     sync_file(folder or ".")
-
-
-def sha256(path):
-    """Hex digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -10,7 +10,8 @@ import json
 import os
 
 from data.errors import InputError
-from tools.training.files import replace_file, sha256
+from tools.runtime.files import sha256
+from tools.training.files import replace_file
 
 NAME = "snapshots.json"
 

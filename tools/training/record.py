@@ -12,7 +12,8 @@ import numpy
 import caffe
 from data.errors import InputError
 from tools.runtime.places import ROOT
-from tools.training.files import replace_file, sha256
+from tools.runtime.files import sha256
+from tools.training.files import replace_file
 from tools.training.solver import shown
 
 NAME = "record.json"
