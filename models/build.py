@@ -31,7 +31,7 @@ def nets(experiment):
     domain = dict(objective=experiment.objective, weight=experiment.weight,
                   lr_mult=experiment.classifier_lr)
     categories = dict(loss_weight=experiment.mil_weight, statistics=experiment.statistics,
-                      slack=2.0, presence_factor=0.1, down_weight_threshold=0.1,
+                      slack=experiment.slack, presence_factor=0.1, down_weight_threshold=0.1,
                       down_weight_factor=0.1, bounds="both")
     terms = dict(source={}, ga=dict(domain=domain), ca=dict(categories=categories),
                  ga_ca=dict(domain=domain, categories=categories))

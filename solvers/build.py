@@ -96,15 +96,17 @@ def initial_weights(experiment, stage):
         "python tools/train.py --solver solvers/%s.prototxt" % solver_name(experiment, start))
 
 
-def solver_text(experiment, stage):
-    """The solver prototxt of a stage, its unusual numbers commented."""
-    schedule = schedules(experiment)[stage]
-    name = solver_name(experiment, stage)
+def solver_text(name, net, schedule, prefix, weights=None, command=None):
+    """A solver prototxt, its unusual numbers commented.
+
+    name: the solver's, for its snapshots.  net: path of the train net.  prefix: folder of the run.
+    weights: initial caffemodel or None (the net's fillers); command: what makes it.
+    """
     lines = ["# " + line for line in schedule.why]
-    lines += ['net: "models/%s/%s.prototxt"' % (experiment, NET_OF_STAGE[stage])]
-    weights, command = initial_weights(experiment, stage)
+    lines += ['net: "%s"' % net]
     if weights:
-        lines += ["# initial weights, made by: " + command, 'weights: "%s"' % weights]
+        lines += ["# initial weights, made by: " + command] if command else []
+        lines += ['weights: "%s"' % weights]
     else:
         lines += ["# initial weights: none, the fillers of the net"]
     lines += ['type: "%s"' % schedule.type, "base_lr: %g" % schedule.base_lr, schedule.policy.rstrip(),
@@ -112,13 +114,21 @@ def solver_text(experiment, stage):
               "iter_size: %d" % schedule.iter_size, "max_iter: %d" % schedule.max_iter,
               "display: %d" % schedule.display, "average_loss: %d" % schedule.display,
               "snapshot: %d" % schedule.snapshot,
-              'snapshot_prefix: "runs/%s/%s"' % (name, name), "random_seed: 1"]
-    return HEADER + "\n".join(lines) + "\n"
+              'snapshot_prefix: "%s/%s"' % (prefix, name), "random_seed: 1"]
+    return "\n".join(lines) + "\n"
+
+
+def stage_solver(experiment, stage):
+    """Text of the solver of an experiment's stage."""
+    name = solver_name(experiment, stage)
+    weights, command = initial_weights(experiment, stage)
+    return HEADER + solver_text(name, "models/%s/%s.prototxt" % (experiment, NET_OF_STAGE[stage]),
+                       schedules(experiment)[stage], "runs/" + name, weights, command)
 
 
 def generated_files():
     """{path relative to the repository: text} of every solver."""
-    return {"solvers/%s.prototxt" % solver_name(experiment, stage): solver_text(experiment, stage)
+    return {"solvers/%s.prototxt" % solver_name(experiment, stage): stage_solver(experiment, stage)
             for experiment in EXPERIMENTS for stage in schedules(experiment)}
 
 

@@ -26,6 +26,8 @@ from data.errors import InputError
 from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
 from tools.command import run_command
+from tools.scoring.files import write_text
+from tools.scoring.tables import Table, format_of, render
 from tools.categories.problems import STREET_KINDS, street_problem
 
 
@@ -86,11 +88,8 @@ def read_problems(folder):
 
 
 def compare_solvers(problems, repeats):
-    """Prints a line a problem and one for all."""
-    print("median of %d turns" % repeats)
-    print("%-24s %-14s %9s %9s %7s %10s %10s" % (
-        "problem", "size", "solve ms", "lbfgs ms", "ratio", "solve kkt", "lbfgs kkt"))
-    ratios, residuals = [], []
+    """Rows of the table, one a problem and one for all."""
+    rows, ratios, residuals = [], [], []
     for name, problem in problems.items():
         ours, theirs = [], []
         for _ in range(repeats):
@@ -100,15 +99,17 @@ def compare_solvers(problems, repeats):
             theirs.append(spent)
         ratios.append(np.median(np.array(theirs) / np.array(ours)))
         residuals.append((solution.kkt, their_kkt))
-        print("%-24s %-14s %9.2f %9.2f %7.2f %10.1e %10.1e" % (
-            name, "%d x %d x %d" % problem[0].shape, np.median(ours), np.median(theirs), ratios[-1], solution.kkt, their_kkt))
-    worst = np.max(residuals, axis=0)
-    print("ratio: median %.2f, smallest %.2f; worst residual: solve %.1e, lbfgs %.1e"
-          % (np.median(ratios), min(ratios), worst[0], worst[1]))
+        rows.append([name, "%d x %d x %d" % problem[0].shape, "%.2f" % np.median(ours), "%.2f" % np.median(theirs),
+                     "%.2f" % ratios[-1]] + ["%.1e" % residual for residual in residuals[-1]])
+    rows.append(["median", "", "", "", "%.2f" % np.median(ratios), "", ""])
+    rows.append(["smallest ratio, largest residuals", "", "", "", "%.2f" % min(ratios)]
+                + ["%.1e" % residual for residual in np.max(residuals, axis=0)])
+    return rows
 
 
 def compare_threads(height, width, repeats):
-    """Prints what threads would bring to a batch of images: why the layer has none."""
+    """Lines on what threads would bring to a batch of images: why the layer has none."""
+    lines = []
     for count in (2, 4):
         batch = [street_problem(STREET_KINDS[index], height, width, index) for index in range(count)]
         one, many = [], []
@@ -116,8 +117,9 @@ def compare_threads(height, width, repeats):
             one.append(timed(lambda: [solve(*problem) for problem in batch])[1])
             with ThreadPoolExecutor(min(count, len(os.sched_getaffinity(0)))) as pool:
                 many.append(timed(lambda: list(pool.map(lambda problem: solve(*problem), batch)))[1])
-        print("%d images: %.2f ms in turn, %.2f ms in threads, ratio %.2f"
-              % (count, np.median(one), np.median(many), np.median(np.array(one) / np.array(many))))
+        lines.append("%d images: %.2f ms in turn, %.2f ms in threads, ratio %.2f."
+                     % (count, np.median(one), np.median(many), np.median(np.array(one) / np.array(many))))
+    return lines
 
 
 def main():
@@ -126,10 +128,19 @@ def main():
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--problems", metavar="FOLDER", help="take the problems from the .npz files of a folder")
     parser.add_argument("--repeats", type=int, default=7, help="turns a problem; medians are printed")
+    parser.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
     options = parser.parse_args()
+    form = options.output and format_of(options.output)
+    made = "--problems FOLDER" if options.problems else "--height %d --width %d" % (options.height, options.width)
     problems = read_problems(options.problems) if options.problems else made_problems(options.height, options.width)
-    compare_solvers(problems, options.repeats)
-    compare_threads(options.height, options.width, options.repeats)
+    table = Table(["problem", "size", "solve ms", "L-BFGS-B ms", "ratio", "solve KKT", "L-BFGS-B KKT"],
+                  compare_solvers(problems, options.repeats),
+                  "Written by python tools/bench_constraints.py %s --repeats %d" % (made, options.repeats),
+                  [len(problems)], ["Medians of %d turns; the ratio is the median of the turns' ratios." % options.repeats]
+                  + compare_threads(options.height, options.width, options.repeats))
+    print(render(table, "text"), end="")
+    if form:
+        write_text(options.output, render(table, form))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,10 @@ from data.errors import InputError
 from models.build import nets
 from models.experiments import GTA
 from models.shapes import STRIDE
+from tools.benchmarks.ratios import paired_ratio, shown
 from tools.command import run_command
+from tools.scoring.files import write_text
+from tools.scoring.tables import Table, format_of, render
 
 #: The paper's net without the reflected margin: the input is the labelled window itself.
 FULL_WIDTH = GTA.shape._replace(margin=0)
@@ -122,25 +125,34 @@ def main():
     add_size(parser)
     parser.add_argument("--images", type=int, default=1, help="images of each domain in the batch (default: 1)")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of each net (default: 3)")
+    parser.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
     arguments = parser.parse_args()
     size = tuple(arguments.size)
     check_size(size)
     if arguments.images < 1 or arguments.repeats < 1:
         raise InputError("--images and --repeats must be at least 1")
 
+    form = arguments.output and format_of(arguments.output)
+
     times, python_layers = measure(arguments.stage, size, arguments.images, arguments.repeats)
-    steps = {stage: np.median(step_seconds(turns)) for stage, turns in times.items()}
-    print("full width, input %d x %d, %d + %d images, median of %d steps" % (
-        size + (arguments.images, arguments.images, arguments.repeats)))
-    for stage, step in steps.items():
-        print("%-28s %9.1f ms a step" % (stage, 1e3 * step))
-    print("%-28s %9.3f" % (arguments.stage + " / source", steps[arguments.stage] / steps["source"]))
-    shares = []
-    for name in python_layers:
-        seconds = layer_seconds(times[arguments.stage], name)
-        shares.append(seconds / steps[arguments.stage])
-        print("%-28s %9.2f ms  %6.3f %% of the %s step" % (name, 1e3 * seconds, 100 * shares[-1], arguments.stage))
-    print("%-28s %22.3f %%" % ("Python layers together", 100 * sum(shares)))
+    table = share_table(arguments.stage, times, python_layers)
+    table.title = "Written by python tools/bench_layers.py --stage %s --size %d %d --images %d --repeats %d" % (
+        (arguments.stage,) + size + (arguments.images, arguments.repeats))
+    print(render(table, "text"), end="")
+    if form:
+        write_text(arguments.output, render(table, form))
+
+
+def share_table(stage, times, python_layers):
+    """Table of the steps of both nets and of the stage's Python layers; arguments as measure() returns them."""
+    steps = {name: float(np.median(step_seconds(turns))) for name, turns in times.items()}
+    rows = [["%s, a step" % name, "%.1f ms" % (1e3 * step), ""] for name, step in steps.items()]
+    rows.append(["%s / source" % stage, shown(paired_ratio(step_seconds(times[stage]), step_seconds(times["source"]))), ""])
+    seconds = {name: layer_seconds(times[stage], name) for name in python_layers}
+    rows += [[name, "%.2f ms" % (1e3 * spent), "%.3f %%" % (100 * spent / steps[stage])] for name, spent in seconds.items()]
+    rows.append(["Python layers together", "%.2f ms" % (1e3 * sum(seconds.values())),
+                 "%.3f %%" % (100 * sum(seconds.values()) / steps[stage])])
+    return Table(["full width", "median", "share of the %s step" % stage], rows, rules=[len(steps) + 1])
 
 
 if __name__ == "__main__":

@@ -83,16 +83,19 @@ def _training(experiment, stage, seed, data_root):
                 last_weights(experiment, stage, seed), "%d iterations" % schedule.max_iter)
 
 
-def _testing(experiment, stage, seed, dataset, split, data_root):
-    result = result_file(experiment, stage, seed, dataset, split)
+def scoring(experiment, name, weights, dataset, split, result, needs, data_root=None):
+    """The Task that scores a caffemodel on a split and leaves the IoUs in the file `result`."""
     resize = (experiment.source_resize if dataset == _named(experiment.source)
               else experiment.target_resize)
     argv = tool("test.py", "--model", "models/%s/deploy.prototxt" % experiment.name,
-                "--weights", last_weights(experiment, stage, seed), "--dataset", dataset,
+                "--weights", weights, "--dataset", dataset,
                 "--split", split, "--label-space", experiment.label_space,
-                "--resize", "%g" % resize, "--json", result, *data_root)
-    return Task("test %s seed %d on %s %s" % (stage, seed, dataset, split), argv,
-                ("%s seed %d" % (stage, seed),), result, "IoU")
+                "--resize", "%g" % resize, "--json", result, *_root(data_root))
+    return Task(name, argv, (needs,), result, "IoU")
+
+
+def _root(data_root):
+    return ["--data-root", data_root] if data_root else []
 
 
 def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
@@ -100,13 +103,15 @@ def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
 
     experiment: models.experiments.Experiment.  data_root: folder of the data sets, or None.
     """
-    root = ["--data-root", data_root] if data_root else []
-    planned = _preparation(experiment, root)
+    planned = _preparation(experiment, _root(data_root))
     for seed in seeds:
         for stage in ordered_stages(experiment, stages):
-            planned.append(_training(experiment, stage, seed, root))
-            planned += [_testing(experiment, stage, seed, dataset, split, root)
-                        for dataset, split in experiment.tests]
+            planned.append(_training(experiment, stage, seed, _root(data_root)))
+            planned += [scoring(
+                experiment, "test %s seed %d on %s %s" % (stage, seed, dataset, split),
+                last_weights(experiment, stage, seed), dataset, split,
+                result_file(experiment, stage, seed, dataset, split),
+                "%s seed %d" % (stage, seed), data_root) for dataset, split in experiment.tests]
     return planned
 
 

@@ -1,0 +1,108 @@
+"""Variants of one stage of an experiment: their nets and solvers, the tasks that try them, and the table.
+
+A variant is the experiment with some fields of its record or of its schedule changed; nothing committed changes.
+"""
+import itertools
+import os
+from collections import namedtuple
+
+import numpy as np
+
+from data.errors import InputError
+from models.build import nets
+from models.experiments import NET_OF_STAGE, Experiment
+from models.generated import ROOT
+from solvers.build import FIXED, POLY, Schedule, schedules, solver_text
+from tools.experiment import plan
+from tools.experiment.report import spread
+from tools.runtime.files import write_whole
+from tools.scoring.results import read_results
+from tools.scoring.tables import Table
+
+POLICIES = {"fixed": FIXED, "poly": POLY}
+NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "base_lr", "max_iter")
+TEXTS = {"objective": ("confusion", "reversal", "inverse"), "start": ("source", "ga"), "policy": tuple(POLICIES)}
+
+# label: "ga_ca mil_weight=0.1 start=ga"; folder: of its files, relative to the repository.
+Variant = namedtuple("Variant", "label folder stage experiment schedule")
+
+
+def parse_axis(text):
+    """(field, values) of "field=value,value"; raises InputError."""
+    field, _, values = text.partition("=")
+    if field not in NUMBERS and field not in TEXTS or not values:
+        raise InputError("--vary %s: expected FIELD=VALUE,VALUE with a field of %s"
+                         % (text, ", ".join(NUMBERS + tuple(TEXTS))))
+    return field, [_value(field, value) for value in values.split(",")]
+
+
+def _value(field, text):
+    if field in TEXTS:
+        if text not in TEXTS[field]:
+            raise InputError("--vary %s: found %r, expected one of %s" % (field, text, ", ".join(TEXTS[field])))
+        return text
+    try:
+        return int(text) if field == "max_iter" else float(text)
+    except ValueError:
+        raise InputError("--vary %s: found %r, expected a number" % (field, text))
+
+
+def variants(experiment, stage, axes):
+    """Every Variant of the stage: all combinations of `axes` ([(field, values)] from parse_axis)."""
+    made = []
+    for values in itertools.product(*(values for _, values in axes)):
+        changes = dict(zip((field for field, _ in axes), values))
+        words = [stage] + ["%s=%s" % (field, value if isinstance(value, str) else "%g" % value)
+                           for field, value in changes.items()]
+        if "policy" in changes:
+            changes["policy"] = POLICIES[changes["policy"]]
+        made.append(Variant(
+            " ".join(words), os.path.join("runs", "tuning", experiment.name, "_".join(words)), stage,
+            experiment._replace(**{key: value for key, value in changes.items() if key in Experiment._fields}),
+            schedules(experiment.name)[stage]._replace(
+                **{key: value for key, value in changes.items() if key in Schedule._fields})))
+    return made
+
+
+def write_prototxts(variant):
+    """Writes the variant's net.prototxt and solver.prototxt into its folder."""
+    folder = os.path.join(ROOT, variant.folder)
+    os.makedirs(folder, exist_ok=True)
+    net = "%s/net.prototxt" % variant.folder
+    write_whole(os.path.join(ROOT, net), str(nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]))
+    write_whole(os.path.join(folder, "solver.prototxt"), solver_text(
+        variant.stage, net, variant.schedule, variant.folder, plan.last_weights(
+            variant.experiment, variant.schedule.start, 1)))
+
+
+def _result(variant, seed):
+    return os.path.join(variant.folder, "seed%d" % seed, "test.json")
+
+
+def tasks(experiment, made, seeds):
+    """The Tasks of all variants, after those of the stages that they start from."""
+    starts = sorted({variant.schedule.start for variant in made})
+    planned = [task for task in plan.tasks(experiment, starts, seeds)
+               if not task.name.startswith("test ")]
+    for seed, variant in itertools.product(seeds, made):
+        folder = os.path.join(variant.folder, "seed%d" % seed)
+        weights = os.path.join(folder, "%s_iter_%d.caffemodel" % (variant.stage, variant.schedule.max_iter))
+        name = "%s, seed %d" % (variant.label, seed)
+        resume = ["--resume"] if os.path.exists(os.path.join(ROOT, folder, "record.json")) else []
+        planned.append(plan.Task(name, plan.tool(
+            "train.py", "--solver", os.path.join(variant.folder, "solver.prototxt"), "--seed", str(seed),
+            "--output", folder, "--weights", plan.last_weights(experiment, variant.schedule.start, seed),
+            *resume), ("%s seed %d" % (variant.schedule.start, seed), "statistics"), weights,
+            "%d iterations" % variant.schedule.max_iter))
+        planned.append(plan.scoring(experiment, "test " + name, weights, *experiment.tests[-1],
+                                    _result(variant, seed), name))
+    return planned
+
+
+def table(made, seeds):
+    """A row a variant: mIoU (percent) on the experiment's last test set, seed by seed, then mean ± deviation."""
+    means = [[100 * np.nanmean(np.array(read_results(os.path.join(ROOT, _result(variant, seed)))[0]["iou"], float))
+              for seed in seeds] for variant in made]
+    rows = [[variant.label] + ["%.1f" % value for value in row] + [spread(row)]
+            for variant, row in zip(made, means)]
+    return Table(["mIoU %"] + ["seed %d" % seed for seed in seeds] + ["mean"], rows)
