@@ -105,7 +105,11 @@ class DataSet:
         try:
             return self.record.list_frames(self.folder, name, self.options)
         except InputError as error:
-            if error.fix is None and name not in self.record.splits:
+            if "path" not in self.record.options and not os.path.isdir(self.folder):
+                error = InputError("%s: no such folder, where the data set %s is expected" % (self.folder, self.name),
+                                   "docs/datasets.md says where it is obtained; --data-root or DATA_ROOT, the folder "
+                                   "around it")
+            elif error.fix is None and name not in self.record.splits:
                 error = InputError(error.what, "the usual splits of %s are %s" % (self.name, ", ".join(self.record.splits)))
             raise error from None
 

@@ -1,5 +1,6 @@
 """Running a whole experiment: the plan, the scheduler and the tables, without training anything."""
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -9,7 +10,8 @@ from data.errors import InputError
 from models import cost
 from models.experiments import EXPERIMENTS, STAGES
 from models.shapes import FULL, SLIM
-from tools.experiment import plan, report, scheduler
+from data_files import random_image, write_image, write_synthia
+from tools.experiment import data_sets, plan, report, scheduler
 from tools.experiment.plan import Task
 
 TOY = EXPERIMENTS["toy"]
@@ -110,6 +112,72 @@ def test_ga_and_ca_together_are_compared_with_ga_as_well():
     ious = np.array([[[10.0, 20]], [[12.0, 22]], [[11.0, 21]]])
     table = report.seed_table(["control", "ga", "ga_ca"], [1], ious)
     assert table.rows[-1] == ["minus GA", "-2.0", "0.0", "-1.0"]
+
+
+def write_seasons(root, *seasons, height=40, width=48, frames=5):
+    """Tiny SYNTHIA-SEQS with all 13 classes, one sequence a season; labels only where they are read."""
+    ids = np.arange(height * width).reshape(height, width) % 16
+    for season in seasons:
+        for number in range(frames):
+            place = "%s/synthia_seqs/SYNTHIA-SEQS-01-%s/%%s/Stereo_Left/Omni_F/%06d.png" % (root, season.upper(), number)
+            write_image(place % "RGB", random_image(number, height, width))
+            write_synthia(place % "GT/LABELS", ids)
+
+
+def test_data_that_is_missing_is_told_before_the_first_stage_with_the_page_that_helps(tmp_path):
+    season = EXPERIMENTS["season_summer_fall"]
+    write_seasons(tmp_path, "summer")
+    missing = data_sets.missing(season, STAGES, str(tmp_path))
+    assert len(missing) == 2 and "season=fall, split train: " in missing[0] and "SYNTHIA-SEQS-NN-FALL" in missing[0]
+    with pytest.raises(InputError, match="(?s)split train.*split test.*docs/datasets.md"):
+        data_sets.require(missing)
+    write_seasons(tmp_path, "fall")
+    assert data_sets.missing(season, STAGES, str(tmp_path)) == []
+    data_sets.require([])
+
+
+def test_only_what_the_stages_read_has_to_be_there_and_no_label_of_a_target(tmp_path):
+    season = EXPERIMENTS["season_summer_fall"]._replace(tests=())
+    write_seasons(tmp_path, "summer")
+    assert data_sets.missing(season, ("source", "control"), str(tmp_path)) == []
+    write_seasons(tmp_path, "fall")
+    shutil.rmtree(str(tmp_path / "synthia_seqs" / "SYNTHIA-SEQS-01-FALL" / "GT"))
+    assert data_sets.missing(season, STAGES, str(tmp_path)) == []
+    shutil.rmtree(str(tmp_path / "synthia_seqs" / "SYNTHIA-SEQS-01-SUMMER" / "GT"))
+    sentence, = data_sets.missing(season, STAGES, str(tmp_path))
+    assert "season=summer" in sentence and "GT/LABELS" in sentence
+
+
+@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"toy", "toy_confusion"}))
+def test_every_row_names_the_folder_of_a_data_set_that_is_not_there(name, tmp_path):
+    experiment = EXPERIMENTS[name]
+    sentences = data_sets.missing(experiment, STAGES, str(tmp_path))
+    assert len(sentences) == len(data_sets.needed(experiment, STAGES))
+    assert all(": %s/" % tmp_path in sentence and "no such folder" in sentence for sentence in sentences)
+
+
+def options_of(argv):
+    """{flag: value} of a command."""
+    return {flag: value for flag, value in zip(argv, argv[1:]) if flag.startswith("--")}
+
+
+def test_the_picture_shows_what_was_scored(monkeypatch):
+    experiment, drawn = EXPERIMENTS["gta_cityscapes_sample"], []
+    monkeypatch.setattr(report.subprocess, "run", lambda argv, **keys: drawn.append(argv))
+    report.draw(experiment, STAGES, 1, None, "x.png")
+    report.draw(experiment, ["source"], 1, None, "x.png")
+    both, alone = map(options_of, drawn)
+    scored = options_of(next(task.argv for task in plan.tasks(experiment) if task.name.startswith("test ga_ca")))
+    for flag in ("--model", "--dataset", "--split", "--label-space", "--resize"):
+        assert both[flag] == alone[flag] == scored[flag]
+    assert both["--resize"] == "0.25" and "--most-changed" in both
+    assert "--most-changed" not in alone and alone["--frames"] == "0"       # one model changes nothing
+
+
+def test_a_report_says_what_its_reader_has_to_know(monkeypatch):
+    monkeypatch.setattr(report, "collect", lambda *ignored: (["a"], np.ones((5, 1, 1))))
+    assert "these numbers mean nothing" in report.markdown(EXPERIMENTS["gta_cityscapes_sample"], STAGES, [1], "command")
+    assert "**" not in report.markdown(TOY, STAGES, [1], "command")
 
 
 def test_parameters_of_the_full_front_end_are_those_of_vgg_16():

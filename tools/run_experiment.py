@@ -18,7 +18,7 @@ from data.errors import InputError
 from models.experiments import EXPERIMENTS, STAGES
 from models.generated import ROOT
 from tools.command import run_command
-from tools.experiment import plan, report, scheduler
+from tools.experiment import data_sets, plan, report, scheduler
 from tools.runtime.cpu import usable_cores
 
 
@@ -46,14 +46,20 @@ def main():
     if jobs < 1 or min(options.seeds) < 1:
         raise InputError("--jobs and --seeds: expected whole numbers of at least 1, found %s and %s"
                          % (jobs, options.seeds))
-    tasks = plan.tasks(experiment, options.stages, options.seeds, options.data_root)
+    # The commands run in the repository's folder: paths are told them whole.
+    data_root = options.data_root and os.path.abspath(options.data_root)
+    tasks = plan.tasks(experiment, options.stages, options.seeds, data_root)
     print(plan.describe(experiment, tasks, jobs), flush=True)
+    missing = data_sets.missing(experiment, options.stages, data_root)
     if options.plan:
+        for sentence in missing:
+            print("missing: " + sentence)
         return
+    data_sets.require(missing)
     scheduler.run(tasks, jobs, max(1, cores // jobs), os.path.join(ROOT, "runs", "logs"))
     stages = plan.ordered_stages(experiment, options.stages)
-    report.write(experiment, stages, options.seeds, options.data_root,
-                 options.report or os.path.join(ROOT, "runs", experiment.name))
+    report.write(experiment, stages, options.seeds, data_root,
+                 os.path.abspath(options.report or os.path.join(ROOT, "runs", experiment.name)))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ LICENCE_PLATE = 34  # beside the Cityscapes ids
 
 def list_frames(folder, split, options):
     """The frames of a split, each with its label's path."""
-    published = os.path.join(folder, "split.mat")
-    if split in ("train", "val", "test") and os.path.exists(published) and not os.path.exists(os.path.join(folder, split + ".txt")):
+    published, list_file = os.path.join(folder, "split.mat"), os.path.join(folder, split + ".txt")
+    if split in ("train", "val", "test") and not os.path.exists(list_file):
+        if not os.path.exists(published):
+            raise InputError("%s: neither %s.txt nor the published split.mat in it" % (folder, split),
+                             'docs/datasets.md says where split.mat is; the split "all" needs neither')
         names = _published(published, split)
     else:
         names = split_names(folder, split, "images", ".png")

@@ -12,6 +12,9 @@ from solvers.build import initial_weights, schedules, solver_name
 # result: the file whose presence says that the task is done; about: words for the plan.
 Task = namedtuple("Task", "name argv needs result about")
 
+# The stages that read target images.
+ADAPTED = ("ga", "ca", "ga_ca")
+
 
 def run_folder(experiment, stage, seed):
     """Output folder of a stage, relative to the repository; seed 1 is the solvers' own default."""
@@ -46,7 +49,7 @@ def tool(name, *arguments):
     return [sys.executable, os.path.join(ROOT, "tools", name)] + list(arguments)
 
 
-def _named(domain):
+def named(domain):
     """The data set of a domain with its options, as the commands take it: "name:key=value"."""
     options = ",".join("%s=%s" % item for item in sorted(domain.get("options", {}).items()))
     return domain["dataset"] + (":" + options if options else "")
@@ -59,7 +62,7 @@ def _preparation(experiment, data_root):
                           experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
     source = experiment.source
     tasks.append(Task(
-        "statistics", tool("label_stats.py", "--dataset", _named(source),
+        "statistics", tool("label_stats.py", "--dataset", named(source),
                            "--split", source["split"], "--label-space", experiment.label_space,
                            "--output", experiment.statistics, *data_root),
         (), experiment.statistics, "label statistics of the source, P_LS"))
@@ -83,14 +86,18 @@ def _training(experiment, stage, seed, data_root):
                 last_weights(experiment, stage, seed), "%d iterations" % schedule.max_iter)
 
 
+def prediction_of(experiment, dataset, split):
+    """The options of tools/test.py and tools/figure.py for a split: images are as large as in training."""
+    resize = (experiment.source_resize if dataset == named(experiment.source)
+              else experiment.target_resize)
+    return ["--model", "models/%s/deploy.prototxt" % experiment.name, "--dataset", dataset,
+            "--split", split, "--label-space", experiment.label_space, "--resize", "%g" % resize]
+
+
 def scoring(experiment, name, weights, dataset, split, result, needs, data_root=None):
     """The Task that scores a caffemodel on a split and leaves the IoUs in the file `result`."""
-    resize = (experiment.source_resize if dataset == _named(experiment.source)
-              else experiment.target_resize)
-    argv = tool("test.py", "--model", "models/%s/deploy.prototxt" % experiment.name,
-                "--weights", weights, "--dataset", dataset,
-                "--split", split, "--label-space", experiment.label_space,
-                "--resize", "%g" % resize, "--json", result, *_root(data_root))
+    argv = tool("test.py", *prediction_of(experiment, dataset, split), "--weights", weights,
+                "--json", result, *_root(data_root))
     return Task(name, argv, (needs,), result, "IoU")
 
 
@@ -126,7 +133,8 @@ def describe(experiment, planned, jobs):
     runs = sum("train.py" in task.argv[1] for task in todo)
     images = 2 * experiment.batch
     lines = ["%s: %d tasks, %d done" % (experiment.name, len(planned), len(planned) - len(todo))]
-    lines += ["  %-4s %-40s %s" % ("done" if done(task) else "", task.name, task.about)
+    width = max(len(task.name) for task in planned)
+    lines += ["  %-4s %-*s  %s" % ("done" if done(task) else "", width, task.name, task.about)
               for task in planned]
     lines.append("needs about %.1f GB of disk and %.1f GB of memory (%d at a time)" % (
         2 * runs * snapshot_bytes(experiment.shape, experiment.classes) / 1e9,

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.generated import ROOT
 from solvers.build import schedules
-from tools.experiment.plan import last_weights, result_file, tool
+from tools.experiment.plan import last_weights, prediction_of, result_file, tool
 from tools.runtime.files import write_whole
 from tools.scoring.results import read_results
 from tools.scoring.tables import Table, render
@@ -76,6 +76,7 @@ def markdown(experiment, stages, seeds, command):
              "Written by `%s`. Mean ± standard deviation over the seeds %s; last iterate of each "
              "run; a class absent from truth and prediction is nan and left out of the mean."
              % (command, ", ".join(map(str, seeds))), ""]
+    parts += ["**%s**" % experiment.note, ""] if experiment.note else []
     parts += ["- " + described(experiment, stage) for stage in stages]
     parts += ["", "Domain loss: objective %s, lambda %g, lr_mult of the classifier %g. Category "
               "loss: loss_weight %g." % (experiment.objective, experiment.weight,
@@ -92,22 +93,23 @@ def draw(experiment, stages, seed, data_root, path):
     """The picture: frames of the last test set, image, before, after, truth."""
     shown = [stage for stage in ("source", "ga", "ga_ca") if stage in stages]
     weights = [last_weights(experiment, stage, seed) for stage in shown]
-    dataset, split = experiment.tests[-1]
-    argv = tool("figure.py", "--model", "models/%s/deploy.prototxt" % experiment.name,
-                "--weights", *weights, "--names", *[TITLES[stage] for stage in shown],
-                "--dataset", dataset, "--split", split,
-                "--label-space", experiment.label_space, "--most-changed", "4", "--output", path)
+    frames = ["--most-changed", "4"] if len(shown) > 1 else ["--frames", "0"]
+    argv = tool("figure.py", *prediction_of(experiment, *experiment.tests[-1]), *frames, "--weights", *weights,
+                "--names", *[TITLES[stage] for stage in shown], "--output", path)
     subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT, check=True)
 
 
 def write(experiment, stages, seeds, data_root, base):
-    """Writes base.md and base.png, and prints the tables."""
+    """Writes base.md and base.png (`base`: an absolute path), and prints the tables."""
     command = "python " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
     text = markdown(experiment, stages, seeds, command)
-    os.makedirs(os.path.dirname(os.path.abspath(base)), exist_ok=True)
+    os.makedirs(os.path.dirname(base), exist_ok=True)
     write_whole(base + ".md", text)
     draw(experiment, stages, seeds[0], data_root, base + ".png")
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         print(render(class_table("%s, %s" % (dataset, split), classes, stages, ious), "text"))
-    print("tables: %s.md   picture: %s.png" % (base, base))
+    if experiment.note:
+        print(experiment.note)
+    shown = os.path.relpath(base)
+    print("tables: %s.md   picture: %s.png" % (shown, shown))
