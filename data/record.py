@@ -105,7 +105,8 @@ class DataSet:
         try:
             return self.record.list_frames(self.folder, name, self.options)
         except InputError as error:
-            if "path" not in self.record.options and not os.path.isdir(self.folder):
+            drawn_or_anywhere = self.record.read_image is not None or "path" in self.record.options
+            if not drawn_or_anywhere and not os.path.isdir(self.folder):
                 error = InputError("%s: no such folder, where the data set %s is expected" % (self.folder, self.name),
                                    "docs/datasets.md says where it is obtained; --data-root or DATA_ROOT, the folder "
                                    "around it")

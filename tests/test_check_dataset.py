@@ -8,7 +8,8 @@ import pytest
 from data.errors import InputError
 from data.registry import open_dataset
 from data_files import random_image, write_folder_set, write_image, write_lines, write_palette, write_synthia
-from tools.datasets import check_command
+from tools.categories import statistics_command
+from tools.datasets import bench_command, check_command, lmdb_command
 
 ROAD, SKY = 7, 23  # ids of GTA5
 
@@ -145,6 +146,17 @@ def test_a_slice_an_existing_report_and_a_split_that_is_not_there(gta5):
     for arguments, message in ((["--split", "mine", "--json", gta5 + "/old.json"], "exists"), (["--split", "never"], "never.txt")):
         with pytest.raises(InputError, match=message):
             check_command.main(["--dataset", "gta5", "--data-root", gta5] + arguments)
+
+
+@pytest.mark.parametrize("command, more", [
+    (check_command, []), (lmdb_command, ["--split", "s", "--output", "o"]), (bench_command, ["--split", "s", "--lmdb", "l"]),
+    (statistics_command, ["--split", "s", "--output", "o"])])
+@pytest.mark.parametrize("workers", ("0", "-1", "1.5", "all"))
+def test_every_command_with_processes_wants_at_least_one(command, more, workers, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.parse(["--dataset", "toy", "--workers", workers] + more)
+    assert ended.value.code == 2 and "--workers" in capsys.readouterr().err
+    assert command.parse(["--dataset", "toy", "--workers", "3"] + more).workers == 3
 
 
 def test_the_drawn_toy_and_processes(capsys):

@@ -43,6 +43,12 @@ def test_gta5_without_lists_takes_all_files_or_the_published_split(tmp_path):
         data.frames("val")
 
 
+def test_gta5_train_without_a_list_says_which_two_files_would_do(tmp_path):
+    write_image("%s/gta5/images/00001.png" % tmp_path, random_image(1))
+    with pytest.raises(InputError, match="gta5: neither train.txt nor .*split.mat.*\n.*docs/datasets.md"):
+        open_dataset("gta5", str(tmp_path)).frames("train")
+
+
 def test_cityscapes_splits_and_cities(tmp_path):
     for city in ("ulm", "bonn"):
         stem = "%s/cityscapes/%%s/train/%s/%s_000001_000019" % (tmp_path, city, city)
@@ -149,6 +155,13 @@ def test_unknown_names_spaces_and_options_list_the_right_ones(tmp_path):
             (("synthia_seqs:season=fall,season=winter",), {}, "each once")):
         with pytest.raises(InputError, match=message):
             open_dataset(*arguments, root=str(tmp_path), **keys)
+
+
+@pytest.mark.parametrize("name", ["gta5", "camvid", "cityscapes", "synthia_rand", "synthia_seqs", "bdds"])
+def test_a_data_set_that_is_not_there_names_its_folder_and_the_page_on_where_to_get_it(tmp_path, name):
+    data = open_dataset(name, str(tmp_path))
+    with pytest.raises(InputError, match="%s/%s: no such folder.*\n.*docs/datasets.md" % (tmp_path, name)):
+        data.frames(data.record.splits[0])
 
 
 def test_the_root_comes_from_the_argument_then_the_environment(tmp_path, monkeypatch):

@@ -237,7 +237,15 @@ def test_a_folder_without_a_packing_names_the_command(tmp_path):
 
 def test_the_benchmark_prints_both_and_refuses_another_split(gta5, capsys):
     arguments = ["--dataset", "gta5", "--data-root", gta5, "--lmdb", pack(gta5), "--turns", "1"]
-    bench_command.main(arguments + ["--split", "mine"])
-    assert capsys.readouterr().out.count("LMDB / folder") == 4
+    bench_command.main(arguments + ["--split", "mine", "--output", os.path.join(gta5, "speed.md")])
+    assert capsys.readouterr().out.count(", warm ") == 2
+    with open(os.path.join(gta5, "speed.md")) as file:
+        lines = file.read().splitlines()
+    assert "bench_reading.py --dataset gta5" in lines[0] and "5 frames" in lines[0] and "load average" in lines[0]
+    for line in lines[4:]:
+        folder, packed_rate, ratio = map(float, line.split("|")[2:5])
+        assert ratio == pytest.approx(packed_rate / folder, abs=0.006 + 0.002 * ratio)
+    assert [line.split("|")[1].strip() for line in lines[4:]] == [
+        what + heat for what in ("image and label decoded", "bytes alone") for heat in (", warm", ", cold")]
     with pytest.raises(InputError, match="does not hold"):
         bench_command.main(arguments + ["--split", "mine[1:]"])

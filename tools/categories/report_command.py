@@ -12,8 +12,9 @@ from data.statistics import read_statistics
 from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, predicted_shares
 from tools.categories.report import draw_report, report_table, summarise_prediction
+from tools.datasets.options import add_data_arguments
 from tools.scoring.files import require_empty, write_text
-from tools.scoring.score_command import add_data_arguments, add_net_arguments, make_predictor, titles
+from tools.scoring.score_command import add_net_arguments, make_predictor, titles
 from tools.scoring.tables import render
 
 

@@ -11,8 +11,8 @@ from data.parallel import each_result
 from data.reading import read_ids
 from data.registry import open_dataset
 from data.statistics import class_fractions, summarise, to_json
+from tools.datasets.options import add_data_arguments, add_workers_argument
 from tools.scoring.files import write_text
-from tools.scoring.score_command import add_data_arguments
 
 TURNS = 5  # of the benchmark; its medians are printed
 
@@ -23,13 +23,11 @@ def parse(arguments=None):
     add_data_arguments(parser)
     parser.add_argument("--output", metavar="FILE.json", help="statistics file to write")
     parser.add_argument("--show", metavar="FILE.png", help="picture to write: a histogram a class with alpha, delta, gamma")
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    add_workers_argument(parser)
     parser.add_argument("--benchmark", action="store_true", help="print the time against that of reading the PNGs alone")
     args = parser.parse_args(arguments)
     if not (args.output or args.show or args.benchmark):
         parser.error("nothing to do: give --output, --show or --benchmark")
-    if args.workers is not None and args.workers < 1:
-        parser.error("--workers: expected at least 1, found %d" % args.workers)
     return args
 
 

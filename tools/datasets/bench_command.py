@@ -2,6 +2,7 @@
 import argparse
 import os
 import random
+import sys
 import time
 
 import numpy as np
@@ -10,23 +11,24 @@ from data.errors import InputError
 from data.packed import close_all
 from data.parallel import each_result
 from data.registry import open_dataset
-from tools.scoring.score_command import add_data_arguments
+from tools.datasets.options import add_data_arguments, add_workers_argument, count
+from tools.scoring.files import write_text
+from tools.scoring.tables import Table, format_of, render
 
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="bench_reading.py", description="Folder against LMDB, in frames a second.")
     add_data_arguments(parser)
     parser.add_argument("--lmdb", required=True, metavar="FOLDER", help="what make_lmdb.py made of this split")
-    parser.add_argument("--turns", type=int, default=5, help="turns of each; the medians are printed (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default %(default)s)")
-    args = parser.parse_args(arguments)
-    if args.turns < 1 or args.workers < 1:
-        parser.error("--turns and --workers: expected at least 1")
-    return args
+    parser.add_argument("--turns", type=count, default=5, help="turns of each; the medians are printed (default %(default)s)")
+    add_workers_argument(parser, default=1)
+    parser.add_argument("--output", help="write the figures to this file as well (.txt, .md, .csv or .tex)")
+    return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     args = parse(arguments)
+    form = args.output and format_of(args.output)
     folder = open_dataset(args.dataset, args.data_root, args.label_space)
     packed = open_dataset("lmdb", path=os.path.abspath(args.lmdb))
     pairs = [(folder, folder.frames(args.split)), (packed, packed.frames("all"))]
@@ -35,13 +37,22 @@ def main(arguments=None):
     databases = {os.path.dirname(path) for frame in pairs[1][1] for path in (frame.image, frame.label) if path}
     files = [[path for frame in pairs[0][1] for path in (frame.image, frame.label) if path],
              [os.path.join(database, "data.mdb") for database in databases]]
-    print("%d frames in shuffled order, %d process%s, median of %d turns" % (
-        len(pairs[0][1]), args.workers, "es" * (args.workers > 1), args.turns))
+    rows = []
     for what, function in (("image and label decoded", _decode), ("bytes alone", _fetch)):
         for cold in (False, True):
             rates = measure(pairs, files, function, cold, args.turns, args.workers)
-            print("%-24s %s: folder %8.1f frames/s, LMDB %8.1f frames/s, LMDB / folder %.2f" % (
-                what, "cold" if cold else "warm", rates[0], rates[1], rates[1] / rates[0]), flush=True)
+            rows.append(["%s, %s" % (what, "cold" if cold else "warm")]
+                        + ["%.1f" % rate for rate in rates] + ["%.2f" % (rates[1] / rates[0])])
+            print("  ".join(rows[-1]), file=sys.stderr, flush=True)
+    table = Table(
+        ["frames a second", "folder", "LMDB", "LMDB / folder"], rows,
+        "Written by `python tools/bench_reading.py %s`: %d frames in shuffled order, %d process%s, median of %d turns; "
+        "%d cores, load average of the machine meanwhile %.1f." % (
+            " ".join(sys.argv[1:] if arguments is None else arguments), len(pairs[0][1]), args.workers,
+            "es" * (args.workers > 1), args.turns, len(os.sched_getaffinity(0)), os.getloadavg()[0]))
+    if args.output:
+        write_text(args.output, render(table, form))
+    print(render(table, "text"), end="")
 
 
 def measure(pairs, files, function, cold, turns, workers):

@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from data.checking import check_split
 from data.errors import InputError
-from data.registry import names, open_dataset
+from data.registry import open_dataset
 from data.skipping import SKIP_FILE, read_skipped
+from tools.datasets.options import add_dataset_arguments, add_workers_argument
 from tools.scoring.files import write_text
 
 SHOWN = 10  # problems of a kind in the text report; --json has all
@@ -20,17 +21,12 @@ _FORGOTTEN = "skip.txt names no frame"
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="check_dataset.py", description="Opens every file of a data set.")
-    parser.add_argument("--dataset", required=True, help="one of " + ", ".join(names()))
+    add_dataset_arguments(parser)
     parser.add_argument("--split", nargs="+", help="splits to walk (default: the data set's usual ones)")
-    parser.add_argument("--data-root", help="folder that holds the data sets' folders (default: DATA_ROOT, data/sets)")
-    parser.add_argument("--label-space", help="classes to map the labels to, where the data set offers several")
     parser.add_argument("--images-only", action="store_true", help="open no label")
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    add_workers_argument(parser)
     parser.add_argument("--json", metavar="FILE.json", help="write the whole report here too")
-    args = parser.parse_args(arguments)
-    if args.workers is not None and args.workers < 1:
-        parser.error("--workers: expected at least 1, found %d" % args.workers)
-    return args
+    return parser.parse_args(arguments)
 
 
 def main(arguments=None):

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from data.packing import pack
 from data.registry import open_dataset
-from tools.scoring.score_command import add_data_arguments
+from tools.datasets.options import add_data_arguments, add_workers_argument
 
 
 def parse(arguments=None):
@@ -14,11 +14,8 @@ def parse(arguments=None):
     add_data_arguments(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder to make, or to go on with")
     parser.add_argument("--images-only", action="store_true", help="pack no labels, for a target")
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
-    args = parser.parse_args(arguments)
-    if args.workers is not None and args.workers < 1:
-        parser.error("--workers: expected at least 1, found %d" % args.workers)
-    return args
+    add_workers_argument(parser)
+    return parser.parse_args(arguments)
 
 
 def main(arguments=None):

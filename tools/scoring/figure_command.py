@@ -7,9 +7,10 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.registry import open_dataset
+from tools.datasets.options import add_data_arguments, count
 from tools.scoring.evaluate import check_classes
 from tools.scoring.pictures import colour, write_grid
-from tools.scoring.score_command import add_data_arguments, add_net_arguments, make_predictor, titles
+from tools.scoring.score_command import add_net_arguments, make_predictor, titles
 
 
 def parse(arguments=None):
@@ -23,13 +24,11 @@ def parse(arguments=None):
     add_net_arguments(parser)
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--frames", help="frame names or numbers in the split, separated by commas")
-    chosen.add_argument("--most-changed", type=int, metavar="N",
+    chosen.add_argument("--most-changed", type=count, metavar="N",
                         help="the N frames with most pixels that the first and the last model label differently")
     parser.add_argument("--no-truth", action="store_true", help="leave the truth out; no label is opened")
     parser.add_argument("--output", required=True, help="PNG file")
     args = parser.parse_args(arguments)
-    if args.most_changed is not None and args.most_changed < 1:
-        parser.error("--most-changed: expected at least 1")
     if args.most_changed and len(args.weights) < 2:
         parser.error("--most-changed compares models: give at least two --weights")
     if not args.output.lower().endswith(".png"):

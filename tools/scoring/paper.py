@@ -10,6 +10,7 @@ from data.errors import InputError
 from data.label_spaces import label_space
 from tools.scoring.class_means import class_subsets
 from tools.scoring.confusion import mean_iou
+from tools.scoring.results import absent_notes
 from tools.scoring.tables import Table
 
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "paper_tables.json")
@@ -33,12 +34,12 @@ def shift_table(paper, shift, results):
     classes = label_space(paper["label_space"]).classes
     header, columns, notes = ["IoU %"], [], []
     for row in shift["rows"]:
-        header += [row["method"] + ", paper", "ours"]
+        header += [row["method"] + ", paper", row["method"] + ", ours"]
         columns.append((row["iou"], row["mean"]))
         record = results.get(row["stage"])
         columns.append((_ours(record, classes), None))
-        if record is None:
-            notes.append("%s: no result of ours." % row["method"])
+        notes.append("%s, ours: %s" % (row["method"], _origin(record)))
+        notes += absent_notes([dict(record, name=header[-1])]) if record else []
     rows = [[name] + [iou[i] if iou else None for iou, _ in columns] for i, name in enumerate(classes)]
     for number, (title, members) in enumerate(class_subsets(classes).items()):
         means = [None if not iou else 100 * mean_iou([v / 100 for v in iou], members) for iou, _ in columns]
@@ -50,10 +51,19 @@ def shift_table(paper, shift, results):
 
 
 def average_record(records):
-    """The record whose IoU is the mean of the records', class by class (Table 2's last rows)."""
+    """The record whose IoU is the mean of the records', class by class (Table 2's last rows); images are their sum."""
     values = [[record["iou"][i] for record in records if record["iou"][i] is not None]
               for i in range(len(records[0]["classes"]))]
-    return dict(records[0], name="average", iou=[sum(v) / len(v) if v else None for v in values])
+    return dict(records[0], name="average", dataset="mean of %d shifts" % len(records), split="",
+                images=sum(record["images"] for record in records), iou=[sum(v) / len(v) if v else None for v in values])
+
+
+def _origin(record):
+    """What a result of ours was measured on: a reader sees whether it may be compared at all."""
+    if record is None:
+        return "no result."
+    return "%s, %d image%s." % (" ".join(filter(None, (record["dataset"], record["split"]))),
+                                record["images"], "s" * (record["images"] != 1))
 
 
 def _ours(record, classes):

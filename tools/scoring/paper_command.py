@@ -35,11 +35,12 @@ def main(arguments=None):
     paper = paper_tables()[args.table]
     given = _given(args.result, paper)
     found = {s["experiment"]: _results(s, given, args.seed) for s in paper["shifts"] if s["experiment"]}
-    texts = []
-    for shift in paper["shifts"]:
-        results = found[shift["experiment"]] if shift["experiment"] else _averages(found, shift)
-        texts.append(render(shift_table(paper, shift, results), form))
-    text = "\n".join(texts)
+    tables = [shift_table(paper, shift, found[shift["experiment"]] if shift["experiment"] else _averages(found, shift))
+              for shift in paper["shifts"]]
+    if args.output:
+        tables[-1].notes.append("Written by python tools/paper_table.py " + " ".join(
+            sys.argv[1:] if arguments is None else arguments))
+    text = "\n".join(render(table, form) for table in tables)
     if args.output:
         write_text(args.output, text)
     print(text, end="")

@@ -5,20 +5,13 @@ import json
 import os
 
 from data.errors import InputError
-from data.registry import names, open_dataset
+from data.registry import open_dataset
+from tools.datasets.options import add_data_arguments
 from tools.scoring.evaluate import check_classes, evaluate, score_folder
 from tools.scoring.files import require_empty, write_text
 from tools.scoring.prediction_folder import ColourFolder, PredictionFolder
 from tools.scoring.results import comparison, result_record
 from tools.scoring.tables import FORMATS, format_of, render
-
-
-def add_data_arguments(parser):
-    """Adds the options that choose a data set."""
-    parser.add_argument("--dataset", required=True, help="one of " + ", ".join(names()))
-    parser.add_argument("--split", required=True, help='such as val or "train[54:]"')
-    parser.add_argument("--data-root", help="folder that holds the data sets' folders (default: DATA_ROOT, data/sets)")
-    parser.add_argument("--label-space", help="classes to map the labels to, where the data set offers several")
 
 
 def add_net_arguments(parser):
