@@ -32,7 +32,7 @@ def nets(experiment):
                   lr_mult=experiment.classifier_lr)
     categories = dict(loss_weight=experiment.mil_weight, statistics=experiment.statistics,
                       slack=experiment.slack, presence_factor=0.1, down_weight_threshold=0.1,
-                      down_weight_factor=0.1, bounds="both")
+                      down_weight_factor=experiment.down_weight, bounds="both")
     terms = dict(source={}, ga=dict(domain=domain), ca=dict(categories=categories),
                  ga_ca=dict(domain=domain, categories=categories))
     built = {"%s.prototxt" % stage: train_net(

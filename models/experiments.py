@@ -15,13 +15,14 @@ IMAGENET_MEAN = (103.53, 116.28, 123.675)
 # batch; crop: (height, width) of the labelled window in pixels, after the resizes.
 # objective, weight, classifier_lr: of the domain loss, lambda, lr_mult of the classifier.
 # statistics: label statistics of the source; mil_weight: loss_weight of Eq. 8; slack: price
-# of a unit of mass that a class is short of its lower bound (Pathak et al.: 2).
+# of a unit of mass that a class is short of its lower bound (Pathak et al.: 2); down_weight:
+# factor of the gradient of classes with alpha > 0.1 (the paper: 0.1).
 # tests: (dataset, split) lists that tools/run_experiment.py scores.
 # note: what a reader of the results has to know; "" where there is nothing.
 Experiment = namedtuple("Experiment", (
     "name shape classes label_space source target batch crop source_resize target_resize "
-    "mean objective weight classifier_lr statistics mil_weight slack initial_weights tests note"),
-    defaults=("",))
+    "mean objective weight classifier_lr statistics mil_weight slack down_weight initial_weights "
+    "tests note"), defaults=("",))
 
 STAGES = ("source", "control", "ga", "ca", "ga_ca")
 # The control goes on with the source stage's net for as long as adaptation takes.
@@ -35,7 +36,7 @@ TOY = Experiment(
     mean=(128.0, 128.0, 128.0),     # the toy net starts from nothing: mid-grey
     # Reversal, not Eq. 7: in the toy confusion gained far less (docs/results/toy_confusion.md).
     objective="reversal", weight=0.1, classifier_lr=1,
-    statistics="data/statistics/toy.json", mil_weight=0.03, slack=2.0,
+    statistics="data/statistics/toy.json", mil_weight=0.03, slack=2.0, down_weight=0.1,
     initial_weights=None,
     tests=(("toy", "source_val"), ("toy", "target_val")))
 
@@ -49,7 +50,7 @@ def _small(name, classes, label_space, statistics, target, target_resize, tests)
         target=target, batch=1, crop=(144, 208), source_resize=0.5, target_resize=target_resize,
         mean=IMAGENET_MEAN,
         objective="reversal", weight=0.1, classifier_lr=10,     # the objective that the toy chose
-        statistics=statistics, mil_weight=0.03, slack=2.0,
+        statistics=statistics, mil_weight=0.03, slack=2.0, down_weight=0.1,
         initial_weights="models/vgg_conv.caffemodel", tests=tests)
 
 
@@ -77,7 +78,7 @@ def _full(name, source, target, tests, label_space="cityscapes", classes=19):
         source_resize=1.0, target_resize=1.0, mean=IMAGENET_MEAN,
         # CyCADA's weight of the adversarial loss on the features
         objective="confusion", weight=0.1, classifier_lr=1,
-        statistics="data/statistics/%s.json" % name, mil_weight=0.03, slack=2.0,
+        statistics="data/statistics/%s.json" % name, mil_weight=0.03, slack=2.0, down_weight=0.1,
         initial_weights="models/vgg_conv.caffemodel", tests=tests)
 
 

@@ -20,7 +20,7 @@ from tools.scoring.results import read_results
 from tools.scoring.tables import Table
 
 POLICIES = {"fixed": FIXED, "poly": POLY}
-NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "base_lr", "max_iter")
+NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "down_weight", "base_lr", "max_iter")
 TEXTS = {"objective": ("confusion", "reversal", "inverse"), "start": ("source", "ga"), "policy": tuple(POLICIES)}
 
 # label: "ga_ca mil_weight=0.1 start=ga"; folder: of its files, relative to the repository.
