@@ -5,10 +5,14 @@ alpha, its mean delta, its 90% quantile gamma. The quantiles are those of the ex
 interpolation between neighbours (numpy's default, method 7 of Hyndman and Fan 1996), not of a histogram, which would
 destroy the small classes. Images without class c say nothing about c.
 
+A net that is trained on crops never sees an image's shares but those of a crop, which reach much further: then the
+statistics are those of windows of the crop's size, evenly spaced over each label, and "images" counts windows. Without
+"window" they are those of whole labels.
+
 The file is JSON::
 
-    {"dataset": "toy", "split": "source_train", "label_space": "toy", "images": 400,
-     "classes": [{"name": "sky", "images": 400, "alpha": 0.1, "delta": 0.2, "gamma": 0.3},
+    {"dataset": "toy", "split": "source_train", "label_space": "toy", "window": [80, 144], "images": 1600,
+     "classes": [{"name": "sky", "images": 1600, "alpha": 0.1, "delta": 0.2, "gamma": 0.3},
                  {"name": "train", "images": 0, "alpha": null, "delta": null, "gamma": null}]}
 """
 import json
@@ -21,12 +25,15 @@ from data.label_spaces import label_space
 from layers.params import Field, check_params, integer, list_of, mapping, number, parse_object, text
 
 ALPHA_QUANTILE, GAMMA_QUANTILE = 0.1, 0.9
+_SIDES = list_of(integer(1), 2)
+_WINDOW = Field("[height, width] in pixels", _SIDES.accepts)
 LARGEST_FILE = 1 << 20  # bytes; a file of 19 classes has 2,000
 
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """dataset, split, label_space: names of what was counted. images: how many labels.
+    """dataset, split, label_space: names of what was counted. images: how many labels, or how many windows of
+    `window` (height, width) pixels of the label; None: whole labels.
 
     classes: tuple of C names in train-id order. counts: (C,) int, images that contain each class. alpha, delta, gamma:
     (C,) float64 fractions in [0, 1], nan for a class that never occurs.
@@ -41,6 +48,7 @@ class LabelStatistics:
     alpha: np.ndarray
     delta: np.ndarray
     gamma: np.ndarray
+    window: tuple = None
 
 
 def class_fractions(counts):
@@ -51,10 +59,10 @@ def class_fractions(counts):
     return counts / max(counts.sum(), 1)
 
 
-def summarise(fractions, dataset, split, space):
-    """LabelStatistics of fractions (images, C), as class_fractions gives them; space: the LabelSpace."""
+def summarise(fractions, dataset, split, space, window=None):
+    """LabelStatistics of fractions (images or windows, C), as class_fractions gives them; space: the LabelSpace."""
     return LabelStatistics(dataset, split, space.name, len(fractions), space.classes,
-                           *summarise_shares(fractions, fractions > 0))
+                           *summarise_shares(fractions, fractions > 0), window=window)
 
 
 def summarise_shares(shares, present):
@@ -75,8 +83,9 @@ def to_json(statistics):
     """The text of the file, one class a line, six significant digits."""
     def shown(value):
         return json.dumps(None if np.isnan(value) else float("%.6g" % value))
+    window = {"window": statistics.window} if statistics.window else {}
     head = json.dumps({"dataset": statistics.dataset, "split": statistics.split,
-                       "label_space": statistics.label_space, "images": statistics.images})
+                       "label_space": statistics.label_space, **window, "images": statistics.images})
     rows = ['  {"name": %s, "images": %d, "alpha": %s, "delta": %s, "gamma": %s}'
             % (json.dumps(name), count, shown(alpha), shown(delta), shown(gamma))
             for name, count, alpha, delta, gamma in zip(statistics.classes, statistics.counts, statistics.alpha,
@@ -104,7 +113,8 @@ def read_statistics(path):
     except UnicodeDecodeError:
         raise InputError("%s: not a text file in UTF-8" % where) from None
     found = parse_object(where, content, {
-        "dataset": text(), "split": text(), "label_space": text(), "images": integer(1), "classes": list_of(mapping())}, {})
+        "dataset": text(), "split": text(), "label_space": text(), "images": integer(1),
+        "classes": list_of(mapping())}, {"window": (_WINDOW, None)})
     rows = [_read_class("%s: class %d" % (where, index), row, found["images"])
             for index, row in enumerate(found["classes"])]
     names = tuple(row["name"] for row in rows)
@@ -112,7 +122,8 @@ def read_statistics(path):
     alpha, delta, gamma = (np.array([np.nan if row[key] is None else row[key] for row in rows], float)
                            for key in ("alpha", "delta", "gamma"))
     return LabelStatistics(found["dataset"], found["split"], found["label_space"], found["images"], names,
-                           np.array([row["images"] for row in rows], int), alpha, delta, gamma)
+                           np.array([row["images"] for row in rows], int), alpha, delta, gamma,
+                           found["window"] and tuple(found["window"]))
 
 
 def _read_class(where, row, images):

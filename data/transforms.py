@@ -29,6 +29,17 @@ def random_window(shape, crop, generator):
     return top, left, bool(draws[2] < 0.5)
 
 
+def even_windows(shape, crop):
+    """[(top, left)] of windows of `crop` (h, w) in an image of `shape` (H, W), spread as random_window would place them.
+
+    Of the places that a random crop can have, the middles of equal parts, on each axis as many as windows side by side would
+    cover the image. Where the image is smaller than the window, the window lies at 0 and ends at the image's edge.
+    """
+    rows, columns = ([int((part + 0.5) / parts * (max(size - wanted, 0) + 1)) for part in range(parts)]
+                     for size, wanted, parts in ((size, wanted, -(-size // wanted)) for size, wanted in zip(shape, crop)))
+    return [(top, left) for top in rows for left in columns]
+
+
 def cut_image(image, window, crop, margin=0):
     """The window with a margin on every side, (h + 2 margin, w + 2 margin, 3) uint8.
 

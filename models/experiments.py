@@ -14,9 +14,9 @@ IMAGENET_MEAN = (103.53, 116.28, 123.675)
 # source, target: {"dataset", "split", "label_space"?}; batch: images of each domain in a
 # batch; crop: (height, width) of the labelled window in pixels, after the resizes.
 # objective, weight, classifier_lr: of the domain loss, lambda, lr_mult of the classifier.
-# statistics: label statistics of the source; mil_weight: loss_weight of Eq. 8; slack: price
-# of a unit of mass that a class is short of its lower bound (Pathak et al.: 2); down_weight:
-# factor of the gradient of classes with alpha > 0.1 (the paper: 0.1).
+# statistics: label statistics of the source, over windows of the crop's size; mil_weight:
+# loss_weight of Eq. 8; slack: price of a unit of mass that a class is short of its lower bound
+# (Pathak et al.: 2); down_weight: factor of the gradient of classes with alpha > 0.1 (paper: 0.1).
 # tests: (dataset, split) lists that tools/run_experiment.py scores.
 # note: what a reader of the results has to know; "" where there is nothing.
 Experiment = namedtuple("Experiment", (
@@ -36,7 +36,7 @@ TOY = Experiment(
     mean=(128.0, 128.0, 128.0),     # the toy net starts from nothing: mid-grey
     # Reversal, not Eq. 7: in the toy confusion gained far less (docs/results/toy_confusion.md).
     objective="reversal", weight=0.1, classifier_lr=1,
-    statistics="data/statistics/toy.json", mil_weight=0.03, slack=2.0, down_weight=0.1,
+    statistics="data/statistics/toy_windows.json", mil_weight=0.03, slack=2.0, down_weight=0.1,
     initial_weights=None,
     tests=(("toy", "source_val"), ("toy", "target_val")))
 
@@ -58,12 +58,12 @@ def _small(name, classes, label_space, statistics, target, target_resize, tests)
 TOY_CONFUSION = TOY._replace(name="toy_confusion", objective="confusion")
 
 GTA_CAMVID = _small(
-    "gta_camvid", 11, "camvid", "data/statistics/gta5_half_camvid.json",
+    "gta_camvid", 11, "camvid", "data/statistics/gta5_half_camvid_windows.json",
     target={"dataset": "camvid", "split": "day_train"}, target_resize=1.0,
     tests=(("gta5_half", "train[54:]"), ("camvid", "day_val")))
 # Three Cityscapes images: the whole chain on the real formats, not a result.
 GTA_CITYSCAPES_SAMPLE = _small(
-    "gta_cityscapes_sample", 19, "cityscapes", "data/statistics/gta5_half.json",
+    "gta_cityscapes_sample", 19, "cityscapes", "data/statistics/gta5_half_windows.json",
     target={"dataset": "cityscapes", "split": "train"}, target_resize=0.25,
     tests=(("cityscapes", "train"),))._replace(note=(
         "The target has three images, and the scores are taken on the same three: these numbers mean "
@@ -78,7 +78,7 @@ def _full(name, source, target, tests, label_space="cityscapes", classes=19):
         source_resize=1.0, target_resize=1.0, mean=IMAGENET_MEAN,
         # CyCADA's weight of the adversarial loss on the features
         objective="confusion", weight=0.1, classifier_lr=1,
-        statistics="data/statistics/%s.json" % name, mil_weight=0.03, slack=2.0, down_weight=0.1,
+        statistics="data/statistics/%s_windows.json" % name, mil_weight=0.03, slack=2.0, down_weight=0.1,
         initial_weights="models/vgg_conv.caffemodel", tests=tests)
 
 

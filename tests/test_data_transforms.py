@@ -46,6 +46,18 @@ def test_windows_lie_inside_and_reach_every_corner():
     assert seen == {(top, left, mirror) for top in (0, 1) for left in (0, 1, 2) for mirror in (False, True)}
 
 
+def test_even_windows_lie_where_random_ones_do_on_average():
+    shape, crop = (13, 17), (6, 8)
+    even = np.array(transforms.even_windows(shape, crop))
+    assert len(even) == 3 * 3 and (even >= 0).all() and (even <= (7, 9)).all()
+    generator = np.random.default_rng(0)
+    drawn = np.array([transforms.random_window(shape, crop, generator)[:2] for _ in range(4000)])
+    assert np.abs(even.mean(axis=0) - drawn.mean(axis=0)).max() < 0.5
+    # between the extremes, where only the corners would be: a third of the places each
+    assert sorted(set(even[:, 0])) == [1, 4, 6]
+    assert transforms.even_windows(crop, crop) == transforms.even_windows((5, 3), crop) == [(0, 0)]
+
+
 def test_small_images_lie_inside_the_window():
     generator = np.random.Generator(np.random.PCG64(0))
     seen = {transforms.random_window((4, 4), (5, 6), generator)[:2] for _ in range(400)}

@@ -169,19 +169,55 @@ def test_a_users_own_classes_need_no_known_label_space(tmp_path):
     assert len(read_statistics(str(tmp_path / "x.json")).classes) == 3
 
 
-def test_committed_toy_statistics_are_those_of_the_toy(repo_root):
+@pytest.mark.parametrize("name, window", [("toy.json", None), ("toy_windows.json", (80, 144))])
+def test_committed_toy_statistics_are_those_of_the_toy(repo_root, name, window):
     dataset = open_dataset("toy")
-    again = summarise(count_fractions(dataset, dataset.frames("source_train")), "toy", "source_train", dataset.space)
-    with open(os.path.join(repo_root, "data", "statistics", "toy.json")) as file:
-        assert file.read() == to_json(again)
-
-
-@pytest.mark.parametrize("space, name", [("cityscapes", "gta5_half.json"), ("camvid", "gta5_half_camvid.json")])
-def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, shared_real, space, name):
-    dataset = open_dataset("gta5_half", shared_real, space)
-    again = summarise(count_fractions(dataset, dataset.frames("train[:54]")), "gta5_half", "train[:54]", dataset.space)
+    again = summarise(count_fractions(dataset, dataset.frames("source_train"), window=window),
+                      "toy", "source_train", dataset.space, window)
     with open(os.path.join(repo_root, "data", "statistics", name)) as file:
         assert file.read() == to_json(again)
+
+
+@pytest.mark.parametrize("space, name, window", [
+    ("cityscapes", "gta5_half.json", None), ("cityscapes", "gta5_half_windows.json", (288, 416)),
+    ("camvid", "gta5_half_camvid.json", None), ("camvid", "gta5_half_camvid_windows.json", (288, 416))])
+def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, shared_real, space, name, window):
+    dataset = open_dataset("gta5_half", shared_real, space)
+    again = summarise(count_fractions(dataset, dataset.frames("train[:54]"), window=window),
+                      "gta5_half", "train[:54]", dataset.space, window)
+    with open(os.path.join(repo_root, "data", "statistics", name)) as file:
+        assert file.read() == to_json(again)
+
+
+def test_windows_of_a_label_are_counted_each_for_itself(gta5):
+    """Label 0 is 4 x 5 with a first row of sky; windows of 4 x 2 lie at columns 0, 2 and 3."""
+    dataset = open_dataset("gta5", str(gta5))
+    fractions = count_fractions(dataset, dataset.frames("train"), 1, (4, 2))
+    road, wall, sky = (dataset.space.classes.index(name) for name in ("road", "wall", "sky"))
+    assert fractions.shape == (6, 19), "the third label has no labelled pixel"
+    assert np.allclose(fractions[:3, [road, sky]], (6 / 8, 2 / 8))
+    # label 1: two pixels of wall at the left end of the first row; the last row is ignored
+    assert np.allclose(fractions[3:, wall], (2 / 6, 0, 0)) and np.allclose(fractions[3:, road], (4 / 6, 1, 1))
+
+
+def test_a_window_as_large_as_the_label_is_the_label(gta5):
+    dataset = open_dataset("gta5", str(gta5))
+    frames = dataset.frames("train")[:2]
+    for window in ((4, 5), (9, 9)):
+        assert np.array_equal(count_fractions(dataset, frames, 1, window), count_fractions(dataset, frames, 1))
+
+
+def test_the_window_is_kept_in_the_file_and_checked(tmp_path):
+    fractions = np.full((3, CLASSES), 1 / CLASSES)
+    path = tmp_path / "x.json"
+    path.write_text(to_json(summarise(fractions, "toy", "source_train", label_space("toy"), (80, 144))))
+    assert read_statistics(str(path)).window == (80, 144)
+    for wrong in ([80], [0, 80], "80", [80.5, 144]):
+        content = json.loads(path.read_text())
+        content["window"] = wrong
+        (tmp_path / "y.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match="window"):
+            read_statistics(str(tmp_path / "y.json"))
 
 
 def test_command_writes_file_and_picture_and_overwrites_neither(gta5, repo_root):

@@ -61,10 +61,12 @@ def _preparation(experiment, data_root):
         tasks.append(Task("initial weights", tool("make_vgg_weights.py"), (),
                           experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
     source = experiment.source
+    # What the net sees of a label is a crop: the source's sizes are taken over windows of as many of its pixels.
+    window = ["%d" % round(side / experiment.source_resize) for side in experiment.crop]
     tasks.append(Task(
         "statistics", tool("label_stats.py", "--dataset", named(source),
                            "--split", source["split"], "--label-space", experiment.label_space,
-                           "--output", experiment.statistics, *data_root),
+                           "--window", *window, "--output", experiment.statistics, *data_root),
         (), experiment.statistics, "label statistics of the source, P_LS"))
     return tasks
 
