@@ -25,8 +25,9 @@ class ConstrainedMILLoss(caffe.Layer):
             the number of images whose upper bounds could not be met and were scaled up. These three have no gradient.
             Equations and the meaning of each: layers/category_targets.py.
 
-    param_str, for example {"statistics": "data/statistics/toy.json", "slack": 2.0}:
-        statistics             file of tools/label_stats.py, with the net's classes in the net's order. A relative path
+    param_str, for example {"statistics": "data/statistics/toy_windows.json", "slack": 2.0}:
+        statistics             file of tools/label_stats.py, with the net's classes in the net's order, over windows of
+                               the crop's size where the net is trained on crops (--window). A relative path
                                starts at the repository's root and must stay inside; files elsewhere need an absolute path
         slack                  price of a unit of mass below the lower bound (default 2, that of Pathak et al. 2015)
         presence_factor        class c is present when its share of the prediction exceeds this times alpha_c (default 0.1)

@@ -189,6 +189,17 @@ def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, share
         assert file.read() == to_json(again)
 
 
+def test_the_bounds_of_whole_labels_are_wrong_for_crops(shared_real):
+    """Of the classes in windows of 128 x 128 more than two fifths exceed whole labels' gamma, in labels themselves a tenth or so."""
+    dataset = open_dataset("gta5_half", shared_real)
+    frames = dataset.frames("train[:54]")
+    whole = count_fractions(dataset, frames)
+    gamma = summarise(whole, "gta5_half", "train[:54]", dataset.space).gamma
+    windows = count_fractions(dataset, frames, window=(128, 128))
+    exceeding = [(fractions > gamma).sum() / (fractions > 0).sum() for fractions in (whole, windows)]
+    assert exceeding[0] < 0.2 and exceeding[1] > 0.4
+
+
 def test_windows_of_a_label_are_counted_each_for_itself(gta5):
     """Label 0 is 4 x 5 with a first row of sky; windows of 4 x 2 lie at columns 0, 2 and 3."""
     dataset = open_dataset("gta5", str(gta5))

@@ -79,8 +79,9 @@ def markdown(experiment, stages, seeds, command):
     parts += ["**%s**" % experiment.note, ""] if experiment.note else []
     parts += ["- " + described(experiment, stage) for stage in stages]
     parts += ["", "Domain loss: objective %s, lambda %g, lr_mult of the classifier %g. Category "
-              "loss: loss_weight %g." % (experiment.objective, experiment.weight,
-                                         experiment.classifier_lr, experiment.mil_weight)]
+              "loss: loss_weight %g, slack %g, factor of large classes %g, statistics %s."
+              % (experiment.objective, experiment.weight, experiment.classifier_lr, experiment.mil_weight,
+                 experiment.slack, experiment.down_weight, experiment.statistics)]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         parts += ["", "## %s, %s" % (dataset, split), "",
