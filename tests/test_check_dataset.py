@@ -1,6 +1,7 @@
 """What check_dataset finds in tiny data sets of the real formats, and what skip.txt does."""
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -137,6 +138,19 @@ def test_images_only_opens_no_label(gta5):
         os.remove("%s/gta5/labels/%05d.png" % (gta5, number))
     code, report = run(gta5, "--images-only")
     assert code == 0 and report["classes"] is None and report["opened"] == 4
+
+
+def test_a_split_without_any_label_is_told_how_to_be_checked(gta5, capsys):
+    os.remove(gta5 + "/gta5/labels/00001.png")
+    assert run(gta5)[0] == 1 and "--images-only" not in capsys.readouterr().out
+    shutil.rmtree(gta5 + "/gta5/labels")
+    assert run(gta5)[0] == 1 and "--images-only" in capsys.readouterr().out
+
+
+def test_a_split_that_is_not_there_is_told_before_the_others_are_walked(gta5, capsys):
+    with pytest.raises(InputError, match="never.txt"):
+        check_command.main(["--dataset", "gta5", "--data-root", gta5, "--split", "mine", "never"])
+    assert capsys.readouterr().out == ""
 
 
 def test_a_slice_an_existing_report_and_a_split_that_is_not_there(gta5):

@@ -1,6 +1,8 @@
 """Packing into LMDB and reading it back: equality, order, resume, processes, and files that are not what they must be."""
+import itertools
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -117,6 +119,45 @@ def test_an_interrupted_packing_goes_on_and_is_not_read_before(gta5, monkeypatch
     assert_same(opened(folder), open_dataset("gta5", gta5), "mine")
     pack(gta5)
     assert len(taken) == 7  # nothing is packed twice
+
+
+def dying(function, call):
+    """The function, but its `call`-th call kills this process."""
+    calls = itertools.count(1)
+
+    def patched(*arguments):
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments)
+    return patched
+
+
+def half_written(environments, batch, places):
+    """Writes the images of a batch and dies before the labels."""
+    packing_write(environments[:1], batch, places[:1])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+packing_write = packing._write
+
+
+@pytest.mark.parametrize("name, replacement", [
+    ("encode", dying(packing.encode, 4)), ("_write", dying(packing._write, 2)), ("_write", half_written),
+    ("_equal", dying(packing._equal, 3)), ("_write_meta", dying(packing._write_meta, 2))],
+    ids=("while encoding", "before a transaction", "between images and labels", "while verifying", "before the end"))
+def test_a_killed_packing_is_not_read_and_goes_on(gta5, monkeypatch, name, replacement):
+    monkeypatch.setattr(packing, "BATCH", 2)
+    pid = os.fork()
+    if not pid:
+        try:
+            setattr(packing, name, replacement)
+            pack(gta5)
+        finally:
+            os._exit(0)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    with pytest.raises(InputError, match="not come to its end"):
+        opened(gta5 + "/packed").frames("all")
+    assert_same(opened(pack(gta5)), open_dataset("gta5", gta5), "mine")
 
 
 def test_the_map_grows(gta5, monkeypatch):

@@ -7,7 +7,7 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from data.checking import check_split
+from data.checking import UNREADABLE, check_split
 from data.errors import InputError
 from data.registry import open_dataset
 from data.skipping import SKIP_FILE, read_skipped
@@ -35,9 +35,10 @@ def main(arguments=None):
     if args.json and os.path.exists(args.json):
         raise InputError("--json %s exists" % args.json, "remove it or name another")
     data = open_dataset(args.dataset, args.data_root, args.label_space)
+    # Listed before the first is walked: a split that is not there is told at once.
+    totals = [(split, len(data.frames(split))) for split in args.split or data.record.splits]
     reports = []
-    for split in args.split or data.record.splits:
-        total = len(data.frames(split))
+    for split, total in totals:
         reports.append(check_split(data, split, not args.images_only, args.workers, lambda found: tqdm(
             found, split, total, unit="image", disable=None, leave=False)))
         print("\n".join(lines(reports[-1])), flush=True)
@@ -73,6 +74,8 @@ def lines(report):
         text += ["    " + message.replace("\n", "\n    ") for message in messages[:SHOWN]]
         if len(messages) > SHOWN:
             text.append("    and %d more (--json lists all)" % (len(messages) - SHOWN))
+    if report.labelled and len(by_kind.get(UNREADABLE, ())) >= report.opened and not report.pixels.any():
+        text.append("  not one label could be read; --images-only checks a split that has none, a target")
     return text
 
 
