@@ -29,6 +29,15 @@ def write_synthia(path, ids):
     write_image(path, pixels)
 
 
+def write_seasons(root, *seasons, height=40, width=48, frames=5):
+    """A SYNTHIA-SEQS with one sequence of the dash-cam's view a season; every label has all ids."""
+    for season in seasons:
+        for number in range(frames):
+            place = "%s/synthia_seqs/SYNTHIA-SEQS-01-%s/%%s/Stereo_Left/Omni_F/%06d.png" % (root, season.upper(), number)
+            write_image(place % "RGB", random_image(number, height, width))
+            write_synthia(place % "GT/LABELS", np.arange(height * width).reshape(height, width) % 16)
+
+
 def random_image(seed, height=12, width=16):
     """(H, W, 3) uint8."""
     return np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)

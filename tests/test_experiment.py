@@ -10,7 +10,7 @@ from data.errors import InputError
 from models import cost
 from models.experiments import EXPERIMENTS, STAGES
 from models.shapes import FULL, SLIM
-from data_files import random_image, write_image, write_synthia
+from data_files import write_seasons
 from tools.experiment import data_sets, plan, report, scheduler
 from tools.experiment.plan import Task
 
@@ -112,16 +112,6 @@ def test_ga_and_ca_together_are_compared_with_ga_as_well():
     ious = np.array([[[10.0, 20]], [[12.0, 22]], [[11.0, 21]]])
     table = report.seed_table(["control", "ga", "ga_ca"], [1], ious)
     assert table.rows[-1] == ["minus GA", "-2.0", "0.0", "-1.0"]
-
-
-def write_seasons(root, *seasons, height=40, width=48, frames=5):
-    """Tiny SYNTHIA-SEQS with all 13 classes, one sequence a season; labels only where they are read."""
-    ids = np.arange(height * width).reshape(height, width) % 16
-    for season in seasons:
-        for number in range(frames):
-            place = "%s/synthia_seqs/SYNTHIA-SEQS-01-%s/%%s/Stereo_Left/Omni_F/%06d.png" % (root, season.upper(), number)
-            write_image(place % "RGB", random_image(number, height, width))
-            write_synthia(place % "GT/LABELS", ids)
 
 
 def test_data_that_is_missing_is_told_before_the_first_stage_with_the_page_that_helps(tmp_path):
