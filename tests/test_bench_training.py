@@ -10,6 +10,7 @@ from data.errors import InputError  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
 from tools.benchmarks import torch_env, training_command, training_step  # noqa: E402
 from tools.benchmarks.ratios import paired_ratio, shown  # noqa: E402
+from tools.runtime import wheels  # noqa: E402
 
 #: Stands for a Python with PyTorch: checks what it is given, then takes steps of known length.
 STAND_IN = """#!%s
@@ -128,21 +129,46 @@ def test_the_first_turn_is_not_counted():
 def test_without_a_python_to_make_it_with_the_reason_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_env.shutil, "which", lambda name: None)
     with pytest.raises(torch_env.NoTorch, match="no python3 on the PATH"):
-        torch_env.torch_python(str(tmp_path / "env"))
+        torch_env.torch_python(folder=str(tmp_path / "env"))
 
 
 def test_a_failed_environment_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_env.shutil, "which", lambda name: "/bin/false")
+    monkeypatch.setattr(torch_env, "ask", lambda python, question: "3.11")
     with pytest.raises(torch_env.NoTorch, match="could not be made"):
-        torch_env.torch_python(str(tmp_path / "env"))
+        torch_env.torch_python(folder=str(tmp_path / "env"))
     assert os.listdir(str(tmp_path)) == []
+
+
+def test_where_the_index_has_no_build_for_the_cpu_the_one_for_cuda_stands_in(tmp_path, monkeypatch, outside_python):
+    asked = []
+
+    def make(python, packages, folder):
+        asked.append(os.path.basename(packages).split("-")[0])
+        if asked[-1] == torch_env.CPU:
+            raise torch_env.NoTorch("no such wheel")
+
+    monkeypatch.setattr(torch_env, "_make", make)
+    assert torch_env.torch_python(folder=str(tmp_path / "env")).startswith(str(tmp_path))
+    assert asked == [torch_env.CPU, torch_env.CUDA]
+    monkeypatch.setattr(torch_env, "CUDA", torch_env.CPU)
+    with pytest.raises(torch_env.NoTorch, match="no such wheel"):
+        torch_env.torch_python(folder=str(tmp_path / "env"))
+
+
+@pytest.mark.parametrize("kind", [torch_env.CPU, torch_env.CUDA])
+def test_pytorch_and_all_that_it_needs_is_locked_by_hash(kind):
+    found = wheels.locked(torch_env.lock(kind, "3.11"))
+    assert {"torch", "numpy", "sympy", "typing-extensions"} <= set(found)
+    assert found["torch"][0] == ("2.13.0+cpu" if kind == torch_env.CPU else "2.13.0")
+    assert ("nvidia-cublas" in found) == (kind == torch_env.CUDA)
 
 
 def test_a_python_without_pytorch_is_an_error_that_says_what_it_needs(tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'torch'\" >&2\nexit 1\n")
     python.chmod(0o755)
-    with pytest.raises(InputError, match="No module named 'torch'(.|\n)*torch_requirements.txt"):
+    with pytest.raises(InputError, match="No module named 'torch'(.|\n)*torch.in"):
         with torch_env.TorchSteps(str(python), {}):
             pass
 

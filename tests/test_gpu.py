@@ -1,18 +1,24 @@
-"""CPU against GPU: every kind of Caffe's own layers that the nets use, forward and backward.
+"""CPU against GPU: every kind of Caffe's own layers that the nets use, whole nets, and runs that change the device.
 
 The comparison also runs as CPU against CPU, so that what it compares is known to work where there is no GPU.
 """
-import glob
-
 import numpy as np
 import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
+import tiny_training as tiny  # noqa: E402
 from data.errors import InputError  # noqa: E402
+from models.build import nets  # noqa: E402
+from models.experiments import TOY  # noqa: E402
+from models.shapes import SLIM  # noqa: E402
+from tools.benchmarks.layer_times import experiment, with_random_data  # noqa: E402
 from tools.checking.device import use_device  # noqa: E402
+from tools.runtime.gpu import cards  # noqa: E402
 
 TOLERANCE = 1e-4
+#: Of whole nets, where a unit may fall on the other side of a ReLU's kink: relative, in the mean square.
+NET_TOLERANCE = 1e-3
 CONV = ('type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d dilation: %d stride: %d '
         'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 1 } }')
 LAYERS = {
@@ -28,7 +34,7 @@ LAYERS = {
 
 def no_gpu():
     """Why there is no GPU to test, or None."""
-    if not glob.glob("/proc/driver/nvidia/gpus/*"):
+    if not cards():
         return "no NVIDIA GPU with a driver on this machine"
     try:
         use_device(0, "tests/test_gpu.py")
@@ -47,13 +53,18 @@ def device(request):
     caffe.set_mode_cpu()
 
 
-def passes(net, device, seed=1):
+def net_on(path, device):
+    """The net, made and to be run on that device."""
+    use_device(0 if device == "gpu" else None, "tests/test_gpu.py")
+    return caffe.Net(str(path), caffe.TRAIN)
+
+
+def passes(net, seed=1, labels=3):
     """One forward and backward pass; {name: array} of all blobs, their gradients and the parameters' gradients."""
-    (caffe.set_mode_gpu if device == "gpu" else caffe.set_mode_cpu)()
     draw = np.random.RandomState(seed)
     for name in net.inputs:
         shape = net.blobs[name].data.shape
-        net.blobs[name].data[...] = draw.randint(0, 3, shape) if "label" in name else draw.normal(size=shape)
+        net.blobs[name].data[...] = draw.randint(0, labels, shape) if "label" in name else 30 * draw.normal(size=shape)
     net.clear_param_diffs()
     net.forward()
     for name in net.outputs:
@@ -69,15 +80,17 @@ def passes(net, device, seed=1):
     return found
 
 
-def compare(path, device):
-    first, second = caffe.Net(str(path), caffe.TRAIN), caffe.Net(str(path), caffe.TRAIN)
+def both_ways(path, device):
+    """What passes() finds on the CPU and on the device, with the same parameters."""
+    first = net_on(path, "cpu")
+    expected = passes(first)
+    second = net_on(path, device)
     for name, blobs in first.params.items():
         for mine, other in zip(blobs, second.params[name]):
             other.data[...] = mine.data
-    expected, found = passes(first, "cpu"), passes(second, device)
+    found = passes(second)
     assert any(np.abs(values).max() > 0 for name, values in expected.items() if name.startswith("gradient"))
-    for name, values in expected.items():
-        assert np.abs(found[name] - values).max() <= TOLERANCE * np.abs(values).max(), name
+    return expected, found
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -85,4 +98,43 @@ def test_a_layer_gives_the_same_both_ways(tmp_path, device, kind):
     path = tmp_path / "net.prototxt"
     path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape '
                     '{ dim: 2 dim: 3 dim: 17 dim: 22 } } } layer { name: "y" bottom: "x" top: "y" %s }' % LAYERS[kind])
-    compare(path, device)
+    expected, found = both_ways(path, device)
+    for name, values in expected.items():
+        assert np.abs(found[name] - values).max() <= TOLERANCE * np.abs(values).max(), name
+
+
+def slim_net(sizes, stage):
+    """A stage's train net with random images, and without dropout: its masks differ between devices."""
+    net = with_random_data(nets(sizes)[stage + ".prototxt"], (48, 64), sizes.batch, 0 if stage == "source" else sizes.batch)
+    for layer in net.layer:
+        if layer.type == "Dropout":
+            layer.dropout_param.dropout_ratio = 0
+    return net
+
+
+@pytest.mark.parametrize("sizes, stage", [(TOY, "source"), (TOY, "ga"), (TOY, "ga_ca"), (experiment(SLIM, (48, 64), 1), "ga"),
+                                          (experiment(SLIM, (48, 64), 1), "ga_ca")],
+                         ids=["source", "reversal", "reversal and sizes", "confusion", "confusion and sizes"])
+def test_a_whole_net_gives_the_same_both_ways(tmp_path, device, sizes, stage):
+    path = tmp_path / "net.prototxt"
+    path.write_text(str(slim_net(sizes, stage)))
+    expected, found = both_ways(path, device)
+    if stage == "ga_ca":
+        assert expected["mil_loss"] > 0 and expected["mil_present"] > 0
+    if stage != "source":
+        assert np.abs(expected["gradient of domain_features"]).max() > 0
+    for name, values in expected.items():
+        assert np.linalg.norm(found[name] - values) <= NET_TOLERANCE * np.linalg.norm(values), name
+
+
+def test_a_run_goes_on_on_another_device(tmp_path, device):
+    solver = tiny.write_run(tmp_path, tiny.net_text(dropout=""), max_iter=6)
+    other = "gpu:0" if device == "gpu" else "cpu"
+    assert tiny.train(solver, tmp_path / "whole", "--device", "cpu") == 0
+    for resumed, where, until in ((False, other, 2), (True, "cpu", 4), (True, other, 6)):
+        assert tiny.train(solver, tmp_path / "parts", "--device", where, "--max-iter", until, *["--resume"] * resumed) == 0
+    expected, found = (tiny.parameters(tmp_path / run / "tiny_iter_6.caffemodel") for run in ("whole", "parts"))
+    start = tiny.parameters(tmp_path / "whole" / "tiny_iter_2.caffemodel")
+    for key, values in expected.items():
+        assert np.abs(values - start[key]).max() > 0, "%s has not been trained" % (key,)
+        assert np.abs(found[key] - values).max() <= TOLERANCE * np.abs(values).max(), key

@@ -12,8 +12,6 @@ import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
-from caffe.proto import caffe_pb2  # noqa: E402
-
 import tiny_training as tiny  # noqa: E402
 from data.sharing import ALONE, Share  # noqa: E402
 from tools.runtime import mpi, places  # noqa: E402
@@ -50,13 +48,6 @@ def train(repo_root, solver, output, *options, processes=1):
     done = subprocess.run(command(solver, output, options, processes), cwd=repo_root, env=environment(),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=400)
     return done.returncode, done.stdout
-
-
-def parameters(path):
-    net = caffe_pb2.NetParameter()
-    with open(str(path), "rb") as file:
-        net.ParseFromString(file.read())
-    return {(layer.name, number): np.array(blob.data) for layer in net.layer for number, blob in enumerate(layer.blobs)}
 
 
 class Recorder:
@@ -128,7 +119,7 @@ def test_two_processes_equal_one_with_iter_size_two(tmp_path, repo_root, stage):
         solver = small_run(tmp_path / name, repo_root, stage, iter_size=passes)
         code, said = train(repo_root, solver, tmp_path / name / "out", processes=processes)
         assert code == 0, said
-        models.append(parameters(tmp_path / name / "out" / "tiny_iter_3.caffemodel"))
+        models.append(tiny.parameters(tmp_path / name / "out" / "tiny_iter_3.caffemodel"))
         logs.append(tiny.entries(tmp_path / name / "out", "train"))
     one, two = models
     assert one.keys() == two.keys()

@@ -171,3 +171,11 @@ def model(output, iteration):
     """The bytes of a snapshot's caffemodel."""
     with open(os.path.join(str(output), "tiny_iter_%d.caffemodel" % iteration), "rb") as file:
         return file.read()
+
+
+def parameters(path):
+    """{(layer, number): array} of a caffemodel's parameters."""
+    net = caffe.proto.caffe_pb2.NetParameter()
+    with open(str(path), "rb") as file:
+        net.ParseFromString(file.read())
+    return {(layer.name, number): np.array(blob.data) for layer in net.layer for number, blob in enumerate(layer.blobs)}

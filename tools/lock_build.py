@@ -1,7 +1,8 @@
-"""Writes the lock files of the source build and of MPI anew, as pip resolves them today.
+"""Writes the lock files of the source build, of MPI and of the comparison with PyTorch anew, as pip resolves them today.
 
 Each list tools/source_build/locks/*.in becomes a lock file for the Python that runs this, with
-versions and SHA-256; `mpi` is for every Python that a runtime may have. Needs pip with its package index.
+versions and SHA-256, and so does `torch`; `mpi` is for every Python that a runtime may have.
+Needs pip with its package index.
 """
 import argparse
 import glob
@@ -11,6 +12,7 @@ import tempfile
 
 import _init_paths  # noqa: F401
 
+from tools.benchmarks.torch_lock import write_locks
 from tools.command import run_command
 from tools.lock_runtime import lock_wheels
 from tools.runtime import mpi, wheels
@@ -39,13 +41,16 @@ def lock_mpi():
 
 
 def main():
-    names = sorted(os.path.basename(path)[:-3] for path in glob.glob(wheel_parts.requested("*"))) + ["mpi"]
+    names = sorted(os.path.basename(path)[:-3] for path in glob.glob(wheel_parts.requested("*"))) + ["mpi", "torch"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lists", nargs="*", metavar="LIST", help="which lists (default: %s)" % " ".join(names))
     for name in parser.parse_args().lists or names:
         if name == "mpi":
             write_whole(mpi.LOCK, lock_mpi())
             print(os.path.relpath(mpi.LOCK))
+            continue
+        if name == "torch":
+            print("\n".join(os.path.relpath(path) for path in write_locks()))
             continue
         target = wheel_parts.THIS_PYTHON + (["--no-deps"] if name in EXACT else [])
         with tempfile.TemporaryDirectory() as folder:

@@ -3,15 +3,17 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 
-from data.errors import InputError
+from tools.benchmarks.step_process import StepProcess
 from tools.runtime.places import ROOT
+from tools.runtime.source_builds import ask
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-REQUIREMENTS = os.path.join(HERE, "torch_requirements.txt")
+LOCKS = os.path.join(HERE, "locks")
 STEP = os.path.join(HERE, "torch_step.py")
-FOLDER = os.path.join(ROOT, ".torch-env")
+#: PyTorch for the CPU is a tenth of the size, but not every package index has it.
+CPU, CUDA = "torch_cpu", "torch_cuda"
+FOLDERS = {CPU: os.path.join(ROOT, ".torch-env"), CUDA: os.path.join(ROOT, ".torch-env-cuda")}
 #: Seconds that pip may take.
 PATIENCE = 1800
 
@@ -20,21 +22,44 @@ class NoTorch(Exception):
     """PyTorch cannot be had; the message is the reason, in a sentence."""
 
 
-def torch_python(folder=FOLDER):
-    """Path of the Python of an environment with the pinned PyTorch, made when it is not there yet. NoTorch if that fails."""
+def torch_python(kind=CPU, folder=None):
+    """Path of the Python of an environment with the locked PyTorch, made when it is not there yet. NoTorch if that fails.
+
+    kind: CPU or CUDA; what the build for CUDA computes on the CPU is the same, so it stands in for the other.
+    """
+    folder = folder or FOLDERS[kind]
     if not os.path.isdir(folder):       # appears whole, by renaming
         outside = shutil.which("python3")
         if outside is None:
             raise NoTorch("there is no python3 on the PATH to make an environment with")
-        aside = "%s.%d.part" % (folder, os.getpid())
-        try:
-            _run([outside, "-m", "venv", aside])
-            _run([_python(aside), "-m", "pip", "install", "--quiet", "--no-compile",
-                  "--disable-pip-version-check", "-r", REQUIREMENTS])
-            os.replace(aside, folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        problem = None
+        for wanted in (kind, CUDA)[:1 + (kind != CUDA)]:
+            try:
+                _make(outside, lock(wanted, ask(outside, "'%d.%d' % sys.version_info[:2]")), folder)
+                break
+            except NoTorch as found:
+                problem = problem or found
+        else:
+            raise problem
     return _python(folder)
+
+
+def lock(kind, version):
+    """The packages with their hashes for a Python such as "3.11"."""
+    return os.path.join(LOCKS, "%s-%s.lock" % (kind, version))
+
+
+def _make(outside, packages, folder):
+    if not os.path.isfile(packages):
+        raise NoTorch("there is no %s: python tools/lock_build.py torch writes it" % os.path.relpath(packages, ROOT))
+    aside = "%s.%d.part" % (folder, os.getpid())
+    try:
+        _run([outside, "-m", "venv", aside])
+        _run([_python(aside), "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check",
+              "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", packages])
+        os.replace(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _python(folder):
@@ -56,52 +81,14 @@ def clean_environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
-class TorchSteps:
-    """Steps of torch_step.py in `python`; to be used in a with statement.
-
-    version: PyTorch's; parameters: numbers in its net. InputError when the process does not answer.
-    """
+class TorchSteps(StepProcess):
+    """Steps of torch_step.py in `python`. version: PyTorch's; parameters: numbers in its net."""
 
     def __init__(self, python, spec):
-        self._errors = tempfile.TemporaryFile("w+")
-        try:
-            # a session of its own: Ctrl-C is for this process, which then ends that one
-            self._process = subprocess.Popen([python, STEP, json.dumps(spec)], stdin=subprocess.PIPE,
-                                             stdout=subprocess.PIPE, stderr=self._errors, universal_newlines=True,
-                                             env=clean_environment(), start_new_session=True)
-        except OSError as problem:
-            raise InputError("--torch-python %s cannot be started: %s" % (python, problem.strerror)) from None
-        self._python = python
+        super().__init__([python, STEP, json.dumps(spec)], clean_environment(), "PyTorch in %s" % python,
+                         "it needs what %s names" % os.path.relpath(os.path.join(LOCKS, "torch.in"), ROOT))
 
     def __enter__(self):
-        try:
-            first = self._answer()
-        except InputError:
-            self.__exit__()
-            raise
-        self.version, self.parameters = first["version"], first["parameters"]
+        super().__enter__()
+        self.version, self.parameters = self.first["version"], self.first["parameters"]
         return self
-
-    def __exit__(self, *_):
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-
-    def step(self):
-        """One step; returns {"seconds", "gradients"}: the whole of it, and its forward and backward pass."""
-        try:
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass                        # _answer tells why
-        return self._answer()
-
-    def _answer(self):
-        line = self._process.stdout.readline()
-        if line:
-            return json.loads(line)
-        self._process.wait()
-        self._errors.seek(0)
-        said = self._errors.read().strip().split("\n")[-1]
-        raise InputError("PyTorch in %s ended: %s" % (self._python, said or "without a word"),
-                         "--torch-python needs what %s names" % os.path.relpath(REQUIREMENTS, ROOT))

@@ -8,10 +8,9 @@ from contextlib import ExitStack
 
 from data.errors import InputError
 from models.experiments import GTA
-from tools import bench_layers
-from tools.benchmarks import training_step
+from tools.benchmarks import layer_times, training_step
 from tools.benchmarks.ratios import milliseconds, paired_ratio, shown
-from tools.benchmarks.torch_env import NoTorch, TorchSteps, torch_python
+from tools.benchmarks.torch_env import CPU, NoTorch, TorchSteps, torch_python
 from tools.runtime import cpu
 from tools.runtime.checkup import ask
 from tools.scoring.files import write_text
@@ -26,36 +25,38 @@ FULL_SIZE = 256, 256
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="python tools/bench_training.py", description="Speed of a training step, as ratios.")
-    bench_layers.add_size(parser)
+    layer_times.add_size(parser)
     parser.add_argument("--width", type=int, default=GTA.shape.fc, help="channels of fc6 and fc7 (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each comparison (default: %(default)s)")
     parser.add_argument("--data-root", metavar="FOLDER",
                         help="folder that holds gta5_half, whose frames are then read (default: toy frames, drawn)")
-    torch = parser.add_mutually_exclusive_group()
-    torch.add_argument("--torch-python", metavar="PATH",
-                       help="a Python that has PyTorch (default: that of .torch-env, made when it is not there yet)")
-    torch.add_argument("--without-torch", action="store_true", help="leave the comparison with PyTorch out")
+    add_torch(parser)
     parser.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
     options = parser.parse_args(arguments)
-    bench_layers.check_size(options.size)
+    layer_times.check_size(options.size)
     if options.width < 1 or options.repeats < 1:
         raise InputError("--width %d --repeats %d: both must be at least 1" % (options.width, options.repeats))
     return options
+
+
+def add_torch(parser):
+    """The options of a benchmark's command line that say which PyTorch to compare with."""
+    torch = parser.add_mutually_exclusive_group()
+    torch.add_argument("--torch-python", metavar="PATH",
+                       help="a Python that has PyTorch (default: an environment in the repository, made when it is not there yet)")
+    torch.add_argument("--without-torch", action="store_true", help="leave the comparison with PyTorch out")
 
 
 def main(arguments=None):
     """Measures everything in one run, prints the table and optionally writes it."""
     options = parse(arguments)
     form = options.output and format_of(options.output)
-    engine = ask("engine")
-    if "failed" in engine:
-        raise InputError("Caffe does not start: %s" % engine["failed"], "python tools/doctor.py")
-    threads = engine["threads"] or cpu.usable_cores()
+    engine, threads = running_engine()
     python, reason = find_torch(options)
     rows = machine_rows(engine, threads)
     shape = GTA.shape._replace(margin=0, fc=options.width)
     # first, because these two nets are given back to the system, and the training engine's is not
-    layers = layer_rows(*bench_layers.measure("ga", tuple(options.size), 1, options.repeats, shape))
+    layers = layer_rows(*layer_times.measure("ga", tuple(options.size), 1, options.repeats, shape))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         torch = None
         if python is not None:
@@ -70,14 +71,22 @@ def main(arguments=None):
         write_text(options.output, render(table, form))
 
 
-def find_torch(options):
-    """(Python with PyTorch or None, reason why there is none)."""
+def running_engine():
+    """(what the doctor's probe says of Caffe, BLAS threads it uses)."""
+    engine = ask("engine")
+    if "failed" in engine:
+        raise InputError("Caffe does not start: %s" % engine["failed"], "python tools/doctor.py")
+    return engine, engine["threads"] or cpu.usable_cores()
+
+
+def find_torch(options, kind=CPU):
+    """(Python with PyTorch or None, reason why there is none). kind: of torch_env."""
     if options.without_torch:
         return None, "--without-torch was given."
     if options.torch_python:
         return options.torch_python, None
     try:
-        return torch_python(), None
+        return torch_python(kind), None
     except NoTorch as problem:
         return None, "%s." % problem
 
@@ -122,9 +131,9 @@ def step_rows(turns, guard, display, torch_version):
 
 
 def layer_rows(times, python_layers):
-    """Rows of the GA step against the source-only step; arguments as bench_layers.measure returns them."""
-    source, adapted = (bench_layers.step_seconds(times[stage]) for stage in ("source", "ga"))
-    seconds = {name: bench_layers.layer_seconds(times["ga"], name) for name in python_layers}
+    """Rows of the GA step against the source-only step; arguments as layer_times.measure returns them."""
+    source, adapted = (layer_times.step_seconds(times[stage]) for stage in ("source", "ga"))
+    seconds = {name: layer_times.layer_seconds(times["ga"], name) for name in python_layers}
     middle = statistics.median(adapted)
     rows = [["source-only, 2 images, forward and backward", milliseconds(source), ""],
             ["GA, 1 + 1 images, forward and backward", milliseconds(adapted), ""],

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from models.build import nets
 from models.experiments import GTA
 from models.shapes import CONVS_A_BLOCK, STRIDE
-from tools.bench_layers import with_random_data
+from tools.benchmarks.layer_times import fill, with_random_data
 from tools.checking.solver import load_solver
 from tools.runtime.places import ROOT
 from tools.training import options as command_options, run_folder
@@ -54,27 +54,34 @@ class Turns:
 
 
 class BareSteps:
-    """caffe's own solver on `net` (NetParameter) with random images and labels that lie in it already."""
+    """caffe's own solver on `net` (NetParameter) with random images and labels that lie in it already.
 
-    def __init__(self, param, net, experiment, folder):
+    targets: images of the target domain in the batch, beside experiment.batch of the source.
+    now: the clock; for a GPU one that waits until it is idle.
+    """
+
+    def __init__(self, param, net, experiment, folder, targets=0, now=time.perf_counter):
         param = copy.deepcopy(param)
         param.ClearField("net")
-        param.net_param.CopyFrom(with_random_data(copy.deepcopy(net), experiment.crop, experiment.batch, 0))
+        param.net_param.CopyFrom(with_random_data(copy.deepcopy(net), experiment.crop, experiment.batch, targets,
+                                                  experiment.shape.margin))
         self._solver = caffe.get_solver(_write(folder, "bare.prototxt", param))
-        self.net = self._solver.net
-        draw = np.random.RandomState(1)
-        self.net.blobs["data"].data[...] = draw.uniform(-128, 128, self.net.blobs["data"].data.shape)
-        self.net.blobs["label"].data[...] = draw.randint(0, experiment.classes, self.net.blobs["label"].data.shape)
+        self.net, self._now = self._solver.net, now
+        fill(self.net, experiment.classes)
         self._solver.add_callback(lambda: None, self._note)
 
     def _note(self):
-        self._gradients = time.perf_counter()
+        self._gradients = self._now()
 
     def step(self):
         """One step; returns {"seconds", "gradients"}: the whole of it, and its forward and backward pass."""
-        start = time.perf_counter()
+        start = self._now()
         self._solver.step(1)
-        return dict(seconds=time.perf_counter() - start, gradients=self._gradients - start)
+        return dict(seconds=self._now() - start, gradients=self._gradients - start)
+
+    def parameters(self):
+        """Numbers in the net's parameters."""
+        return sum(blob.count for blobs in self.net.params.values() for blob in blobs)
 
 
 def measure(shape, size, repeats, data_root, folder, torch=None):
@@ -94,9 +101,7 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
         bare = BareSteps(engine_param(resolved, folder), net, experiment, folder)
         others = {"bare": bare.step}
         if torch is not None:
-            count = sum(blob.count for blobs in bare.net.params.values() for blob in blobs)
-            if count != torch.parameters:
-                raise AssertionError("the nets differ: %d parameters, PyTorch has %d" % (count, torch.parameters))
+            check_same_size(bare.parameters(), torch.parameters)
             others["torch"] = torch.step
         turns = Turns(others)
         if watched_training(engine, resolved, snapshots, [ClassifierWatch(), turns]) is not None:
@@ -109,21 +114,29 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
                 layer.close()
 
 
-def torch_spec(shape, size, classes, threads):
-    """What torch_step.py needs to know: the net's sizes and the solver's numbers."""
-    solver = _gta_solver()
+def check_same_size(parameters, others):
+    """AssertionError unless Caffe's net and PyTorch's have as many parameters."""
+    if parameters != others:
+        raise AssertionError("the nets differ: %d parameters, PyTorch has %d" % (parameters, others))
+
+
+def torch_spec(shape, size, classes, threads, stage="source"):
+    """What torch_step.py needs to know: the net's sizes and the solver's numbers; one image, on the CPU."""
+    solver = gta_solver(stage)
     return dict(channels=shape.channels, convs=CONVS_A_BLOCK, fc=shape.fc, classes=classes, dropout=shape.dropout,
-                stride=STRIDE, size=list(size), threads=threads, rate=solver.base_lr, momentum=solver.momentum,
-                weight_decay=solver.weight_decay)
+                stride=STRIDE, padded=shape.margin == 0, size=list(size), input=[side + 2 * shape.margin for side in size],
+                images=1, labels=1, threads=threads, gpu=None, tf32=False, rate=solver.base_lr,
+                momentum=solver.momentum, weight_decay=solver.weight_decay)
 
 
-def _gta_solver():
-    return load_solver(os.path.join(ROOT, "solvers", "gta_source.prototxt"))
+def gta_solver(stage="source"):
+    """The committed solver (SolverParameter) of a stage at full width."""
+    return load_solver(os.path.join(ROOT, "solvers", "gta_%s.prototxt" % stage))
 
 
 def _resolved(net, repeats, data_root, folder):
     """The run of the committed solver on `net`, for one image a step, without snapshots."""
-    solver = _gta_solver()
+    solver = gta_solver()
     solver.ClearField("weights")        # the time of a step does not depend on them
     solver.net = _write(folder, "net.prototxt", net)
     solver.iter_size, solver.max_iter = 1, repeats + 1

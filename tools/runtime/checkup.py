@@ -1,6 +1,5 @@
 """The doctor's examination: findings about the machine, the runtime and Caffe itself."""
 import collections
-import glob
 import json
 import os
 import platform
@@ -8,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from tools.runtime import cpu, places, source_builds
+from tools.runtime import cpu, gpu, places, source_builds
 from tools.runtime.enter import REBUILD, SETUP, in_private_runtime, python_command, python_has_caffe
 from tools.runtime.environment import runtime_environment
 from tools.runtime.setup import is_current
@@ -73,8 +72,8 @@ def _machine():
     free = shutil.disk_usage(places.ROOT).free / 1e9
     text = "%.1f GB free at %s" % (free, places.ROOT)
     yield _ok("disk", text) if free > 2 else Finding("disk", text, "note", "make room for snapshots and data")
-    cards = glob.glob("/proc/driver/nvidia/gpus/*")
-    yield _ok("graphics", "%d NVIDIA card(s) with a driver" % len(cards) if cards
+    cards = gpu.cards()
+    yield _ok("graphics", "%d NVIDIA card(s) with a driver: %s" % (len(cards), ", ".join(cards)) if cards
               else "no NVIDIA driver: training on the CPU")
 
 
@@ -123,7 +122,7 @@ def _device(answer):
             yield Finding("device", "cuDNN's convolutions would be faster", "slow", BUILD % "cudnn")
     elif answer["cuda"]:
         yield _ok("device", "the CPU: this build for CUDA finds no device")
-    elif glob.glob("/proc/driver/nvidia/gpus/*"):
+    elif gpu.cards():
         yield Finding("device", "the CPU, though there is an NVIDIA card", "slow", BUILD % "cudnn")
     else:
         yield _ok("device", "the CPU")

@@ -6,6 +6,9 @@ from tools.source_build.edits import Addition, Edit
 HERE = os.path.dirname(os.path.abspath(__file__))
 CUDA = ("cuda", "cudnn")
 CUDNN = ("cudnn",)
+UNTOUCHED = ("in CPU mode nothing of CUDA is called: no driver is needed, child processes may still choose a GPU, and "
+             "no memory of device 0 is taken by a process that computes elsewhere")
+IN_CPU_MODE = "cuDNN's layers need a device from their set-up on: a net that is made in CPU mode has Caffe's own"
 
 ADDITIONS = (
     Addition("math mode", os.path.join(HERE, "project_math_mode.hpp"), "include/caffe/util/project_math_mode.hpp",
@@ -33,6 +36,22 @@ EDITS = (
     Edit("kernel timeout", "src/caffe/common.cpp",
          '  LOG(INFO) << "Kernel execution timeout:      "\n      << (prop.kernelExecTimeoutEnabled ? "Yes" : "No");\n', "",
          "CUDA 13 removed cudaDeviceProp::kernelExecTimeoutEnabled", CUDA),
+    Edit("no handles in CPU mode", "src/caffe/common.cpp",
+         "    solver_count_(1), solver_rank_(0), multiprocess_(false) {\n  // Try to create a cublas handler",
+         "    solver_count_(1), solver_rank_(0), multiprocess_(false) { }\n\n"
+         "void Caffe::MakeHandles() {\n  if (cublas_handle_) { return; }\n  // Try to create a cublas handler",
+         UNTOUCHED, CUDA),
+    Edit("handles in GPU mode", "include/caffe/common.hpp",
+         "  inline static void set_mode(Brew mode) { Get().mode_ = mode; }\n",
+         "  inline static void set_mode(Brew mode) {\n#ifndef CPU_ONLY\n    if (mode == GPU) { Get().MakeHandles(); }\n#endif\n"
+         "    Get().mode_ = mode;\n  }\n",
+         UNTOUCHED, CUDA),
+    Edit("declaration of the handles' maker", "include/caffe/common.hpp",
+         "  curandGenerator_t curand_generator_;\n", "  curandGenerator_t curand_generator_;\n  void MakeHandles();\n",
+         UNTOUCHED, CUDA),
+    Edit("seed in CPU mode", "src/caffe/common.cpp",
+         "    if (!g_curand_availability_logged) {\n", "    if (mode() == GPU && !g_curand_availability_logged) {\n",
+         "without a generator of the GPU there is none to seed, which is no error in CPU mode", CUDA),
     Edit("math mode header", "src/caffe/common.cpp",
          '#include "caffe/common.hpp"\n',
          '#include "caffe/common.hpp"\n#ifndef CPU_ONLY\n#include "caffe/util/project_math_mode.hpp"\n#endif\n',
@@ -73,9 +92,19 @@ EDITS = (
          "    const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n",
          "    const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n"
          "#ifdef USE_CUDNN\n  // only this copy, which the choice below looks at: cuDNN takes dilated convolutions\n"
-         "  conv_param.clear_dilation();\n#endif\n",
-         "dilated convolutions", CUDNN),
+         "  conv_param.clear_dilation();\n  project::own_layers_in_cpu_mode(&conv_param);\n#endif\n",
+         "dilated convolutions; " + IN_CPU_MODE, CUDNN),
+    Edit("deconvolution in CPU mode", "src/caffe/layer_factory.cpp",
+         "GetDeconvolutionLayer(const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n",
+         "GetDeconvolutionLayer(const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n"
+         "#ifdef USE_CUDNN\n  project::own_layers_in_cpu_mode(&conv_param);\n#endif\n",
+         IN_CPU_MODE, CUDNN),
     Edit("softmax include", "src/caffe/layers/cudnn_softmax_layer.cpp",
          '#include "thrust/device_vector.h"\n\n', "",
          "not used, and thrust of CUDA 13 is for nvcc only", CUDNN),
-)
+) + tuple(
+    Edit("%s in CPU mode" % kind, "src/caffe/layer_factory.cpp",
+         "    engine = %sParameter_Engine_CUDNN;\n" % kind,
+         "    engine = Caffe::mode() == Caffe::GPU ? %sParameter_Engine_CUDNN : %sParameter_Engine_CAFFE;\n" % (kind, kind),
+         IN_CPU_MODE, CUDNN)
+    for kind in ("Pooling", "LRN", "ReLU", "Sigmoid", "Softmax", "TanH"))

@@ -1,11 +1,13 @@
 // What Caffe 1.0 calls and cuDNN 8 removed: the choice of a convolution algorithm within a
 // limit of workspace. cuDNN's heuristics list the algorithms, best first; the first one that
-// works and fits the limit is taken.
+// works, fits the limit and gives the same bits every time is taken, else the first that fits.
+// Beside it: the choice of Caffe's own layers in CPU mode.
 #ifndef CAFFE_PROJECT_CUDNN9_HPP_
 #define CAFFE_PROJECT_CUDNN9_HPP_
 
 #include <cudnn.h>
 
+#include "caffe/common.hpp"
 #include "caffe/util/project_math_mode.hpp"
 
 // the preference arguments of the old calls; their callers always give a limit
@@ -26,14 +28,22 @@ inline cudnnStatus_t set_math_mode(cudnnConvolutionDescriptor_t convolution) {
 template <typename Result, typename Algorithm>
 cudnnStatus_t first_that_fits(const Result* results, int count, size_t limit, Algorithm* algorithm) {
   const bool tf32 = tf32_wanted();
+  cudnnStatus_t found = CUDNN_STATUS_NOT_SUPPORTED;
   for (int i = 0; i < count; ++i) {
     const bool plain = results[i].mathType == CUDNN_FMA_MATH || results[i].mathType == CUDNN_DEFAULT_MATH;
-    if (results[i].status == CUDNN_STATUS_SUCCESS && results[i].memory <= limit && (tf32 || plain)) {
-      *algorithm = results[i].algo;
-      return CUDNN_STATUS_SUCCESS;
-    }
+    const bool repeatable = results[i].determinism == CUDNN_DETERMINISTIC;
+    if (results[i].status != CUDNN_STATUS_SUCCESS || results[i].memory > limit || !(tf32 || plain)) continue;
+    if (repeatable || found != CUDNN_STATUS_SUCCESS) *algorithm = results[i].algo;
+    found = CUDNN_STATUS_SUCCESS;
+    if (repeatable) break;
   }
-  return CUDNN_STATUS_NOT_SUPPORTED;
+  return found;
+}
+
+// an engine that the net names is left as it is
+template <typename Param>
+void own_layers_in_cpu_mode(Param* param) {
+  if (param->engine() == Param::DEFAULT && Caffe::mode() == Caffe::CPU) param->set_engine(Param::CAFFE);
 }
 
 }  // namespace project
