@@ -22,7 +22,8 @@ KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrin
 BATCH = 12
 
 OTHER_ROUTES = ("name another mirror (--mirror URL), or a folder with the packages (--debs FOLDER), or take conda: "
-                "conda env create -f environment.yml, then run the commands in that environment")
+                "conda env create -f environment.yml, then run the commands in that environment; or compile "
+                "it: python3 tools/build_caffe.py --variant cpu (docs/source_build.md)")
 
 #: name; version; name of the .deb file; size in bytes; SHA-256 as hexadecimal text.
 Package = collections.namedtuple("Package", "name version file size sha256")
