@@ -1,7 +1,10 @@
 """Running a whole experiment: the plan, the scheduler and the tables, without training anything."""
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from data.errors import InputError
 from models import cost
 from models.experiments import EXPERIMENTS, STAGES
+from models.generated import ROOT
 from models.shapes import FULL, SLIM
 from data_files import write_seasons
 from tools.experiment import data_sets, plan, report, scheduler
@@ -33,6 +37,25 @@ def touching(name, needs=(), before=""):
     """A task that writes its result and appends its name to `order`."""
     return python_task(name, "%s\nopen('order', 'a').write('%s ')\nopen('%s.done', 'w')"
                        % (before, name, name), needs)
+
+
+def test_sigterm_ends_the_running_commands_too(tmp_path):
+    """The child stays until it is told to go, and leaves a file when it was."""
+    child = ("import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(open('told', 'w').close())); "
+             "open('ready', 'w').close(); time.sleep(60)")
+    parent = ("import sys; from tools.experiment import scheduler; from tools.experiment.plan import Task; "
+              "scheduler.ROOT = %r; scheduler.run([Task('a', [sys.executable, '-c', %r], (), 'none', '')], 1, 1, %r)"
+              % (str(tmp_path), child, str(tmp_path)))
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, env=dict(os.environ, PYTHONPATH=ROOT),
+                               stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM and (tmp_path / "told").exists()
+    finally:
+        process.kill()
 
 
 def test_a_stage_brings_the_stages_it_starts_from():

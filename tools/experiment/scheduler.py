@@ -1,6 +1,8 @@
 """Runs tasks that need each other, several at a time; stops at the first that fails."""
 import os
+import signal
 import subprocess
+import sys
 import time
 
 from tqdm import tqdm
@@ -29,6 +31,10 @@ def _failure(task, code, log_path):
         fix="after the repair run the same command again: what is done stays done")
 
 
+def _leave(number, frame):
+    sys.exit(128 + number)      # so that run() still stops its commands
+
+
 def run(tasks, jobs, threads, log_folder):
     """Runs the tasks whose result is not there yet, `jobs` at a time, needs first.
 
@@ -39,6 +45,7 @@ def run(tasks, jobs, threads, log_folder):
     names = {task.name for task in tasks if not done(task)}
     waiting = [task for task in tasks if task.name in names]
     running, finished = {}, set()
+    before = signal.signal(signal.SIGTERM, _leave)
     with tqdm(total=len(waiting), unit="task", mininterval=1) as bar:
         try:
             while waiting or running:
@@ -64,3 +71,4 @@ def run(tasks, jobs, threads, log_folder):
                 process.terminate()
             for _, process, _ in running.values():
                 process.wait()
+            signal.signal(signal.SIGTERM, before)
