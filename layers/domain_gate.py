@@ -3,6 +3,7 @@ import caffe
 import numpy as np
 
 from data.errors import InputError
+from layers import gpu_arrays
 
 
 class DomainGate(caffe.Layer):
@@ -12,7 +13,8 @@ class DomainGate(caffe.Layer):
     tops:   features (N, C, h, w), the same values, for the domain classifier and nothing else;
             link (N, 1, h, w), zeros, for DomainAdversarialLoss and nothing else. Its diff carries the ratio r of
             layers/domain_confusion.py from the loss to the gate, which runs backwards after the classifier.
-    The first top may have the bottom's name: working in place, the gate costs nothing forwards.
+    The first top may have the bottom's name: working in place, the gate costs nothing forwards. On a GPU the features
+    stay there unless it works in place: layers/gpu_arrays.py.
     It takes no parameters. Between gate and loss only 1x1 convolutions are right: layers/domain_classifier_check.py.
     """
 
@@ -34,11 +36,17 @@ class DomainGate(caffe.Layer):
         top[1].reshape(shape[0], 1, shape[2], shape[3])     # N, 1, h, w
 
     def forward(self, bottom, top):
-        if not self.in_place:
+        on_gpu = gpu_arrays.current()
+        if on_gpu and not self.in_place:
+            on_gpu.copy(bottom[0], top[0])
+        elif not self.in_place:
             top[0].data[...] = bottom[0].data
         top[1].data[...] = 0
 
     def backward(self, top, propagate_down, bottom):
         # d(feature loss)/dR = dL_D/dR * r: one pass over the memory, no copy between.
-        if propagate_down[0]:
+        on_gpu = gpu_arrays.current()
+        if propagate_down[0] and on_gpu and not self.in_place:
+            on_gpu.scale_units(top[0], top[1], bottom[0])
+        elif propagate_down[0]:
             np.multiply(top[0].diff, top[1].diff, out=bottom[0].diff)

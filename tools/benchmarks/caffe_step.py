@@ -8,7 +8,6 @@ bytes taken backwards]} of the Python layers and the seconds of all layers under
 """
 import ctypes
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from tools.benchmarks.layer_traffic import LayerTraffic
 from tools.benchmarks.training_step import BareSteps, gta_solver
 from tools.checking.device import use_device
 from tools.command import run_command
-from tools.runtime.probe import mapped_libraries
 
 
 class Device:
@@ -33,7 +31,8 @@ class Device:
 
     def __init__(self, gpu):
         use_device(gpu, "--device gpu:%s" % gpu)
-        self._cuda = None if gpu is None else _cuda_runtime()
+        # with Caffe come its own libraries: CUDA's among them
+        self._cuda = None if gpu is None else ctypes.CDLL(caffe._caffe.__file__)
         self.free = None if gpu is None else self._free_bytes()
 
     def now(self):
@@ -53,13 +52,6 @@ class Device:
         if self._cuda.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)):
             raise InputError("cudaMemGetInfo has failed")
         return free.value
-
-
-def _cuda_runtime():
-    for path in mapped_libraries():
-        if os.path.basename(path).startswith("libcudart.so"):
-            return ctypes.CDLL(path)
-    raise InputError("this Caffe has no CUDA in it")
 
 
 def solver_for(gpu):

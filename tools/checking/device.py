@@ -1,6 +1,7 @@
 """Putting Caffe on the CPU or on a GPU; it ends the process where there is no such GPU."""
 import caffe
 
+from layers import gpu_arrays
 from tools.checking.rehearsal import rehearse
 
 _in_use = []              # GPUs that this process has set: CUDA allows no trial in a fork after that
@@ -14,10 +15,12 @@ def use_device(gpu, name):
     """
     if gpu is None:
         caffe.set_mode_cpu()
+        gpu_arrays.use(False)
         return
     if not _in_use:
         rehearse(lambda folder: _set(gpu), name)
     _set(gpu)
+    gpu_arrays.use(True)
     _in_use.append(gpu)
 
 

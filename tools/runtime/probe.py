@@ -38,7 +38,7 @@ def versions():
 def engine():
     """Caffe's version, place, libraries for matrix products, and what it was built for."""
     import caffe
-    libraries = mapped_libraries()
+    libraries = _mapped_libraries()
     answer = {"version": caffe.__version__, "place": os.path.dirname(caffe.__file__), "blas": None,
               "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries),
               "cudnn": _cudnn(libraries), "devices": _cuda_devices(libraries)}
@@ -106,7 +106,7 @@ def _cuda_devices(libraries):
     return None
 
 
-def mapped_libraries():
+def _mapped_libraries():
     """Paths of the shared libraries in this process."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
         paths = {line.split(None, 5)[5].strip() for line in lines if line.count("/")}

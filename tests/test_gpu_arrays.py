@@ -1,0 +1,86 @@
+"""The gate on blobs that lie on a GPU, with stand-ins for the blobs and for NVIDIA's functions, as their manuals describe them."""
+import ctypes
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
+
+from layers import gpu_arrays  # noqa: E402
+from layers.domain_gate import DomainGate  # noqa: E402
+
+
+class Blob:
+    """Has addresses only; the small link has host arrays too."""
+
+    def __init__(self, data, diff, on_host=False):
+        self.values = [np.ascontiguousarray(values, np.float32) for values in (data, diff)]
+        self.shape, self.count = self.values[0].shape, self.values[0].size
+        self._gpu_data_ptr, self._gpu_diff_ptr = (values.ctypes.data for values in self.values)
+        if on_host:
+            self.data, self.diff = self.values
+
+
+def floats(pointer, count):
+    return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (count,))
+
+
+class Library:
+    """cudaMemcpy, and cublasSdgmm of column-major matrices: C = diag(x) A for side 0."""
+    status = 0
+
+    def cublasCreate_v2(self, handle):
+        return self.status
+
+    def cudaMemcpy(self, target, source, size, kind):
+        assert kind == 3
+        ctypes.memmove(target, source, size.value)
+        return self.status
+
+    def cublasSdgmm(self, handle, side, rows, columns, a, lda, x, stride, c, ldc):
+        assert side == 0 and stride == 1 and rows <= lda and rows <= ldc
+        matrix = floats(a, lda * columns).reshape(columns, lda).T[:rows]
+        floats(c, ldc * columns).reshape(columns, ldc).T[:rows] = np.diag(floats(x, rows)) @ matrix
+        return self.status
+
+
+@pytest.fixture
+def blobs(monkeypatch):
+    """(features, the gate's features, link) of 2 images, 3 channels, 2 x 5 units, on a GPU."""
+    monkeypatch.setattr(gpu_arrays, "_current", gpu_arrays.GpuArrays(Library()))
+    draw = np.random.RandomState(1)
+    big, small = (2, 3, 2, 5), (2, 1, 2, 5)
+    return (Blob(draw.normal(size=big), np.zeros(big)), Blob(np.zeros(big), draw.normal(size=big)),
+            Blob(np.ones(small), draw.normal(size=small), on_host=True))
+
+
+def test_forwards_the_features_are_copied_where_they_lie(blobs):
+    features, gated, link = blobs
+    DomainGate.forward(SimpleNamespace(in_place=False), [features], [gated, link])
+    assert np.array_equal(gated.values[0], features.values[0]) and not link.data.any()
+
+
+def test_backwards_each_unit_of_each_image_has_its_own_ratio(blobs):
+    features, gated, link = blobs
+    DomainGate.backward(SimpleNamespace(in_place=False), [gated, link], [True], [features])
+    assert np.allclose(features.values[1], gated.values[1] * link.diff, rtol=1e-6)
+
+
+def test_features_that_want_no_gradient_get_none(blobs):
+    features, gated, link = blobs
+    DomainGate.backward(SimpleNamespace(in_place=False), [gated, link], [False], [features])
+    assert not features.values[1].any()
+
+
+def test_a_function_that_fails_is_named(blobs, monkeypatch):
+    monkeypatch.setattr(Library, "status", 7)
+    with pytest.raises(RuntimeError, match="cudaMemcpy.*7"):
+        gpu_arrays.current().copy(blobs[0], blobs[1])
+
+
+def test_caffes_own_libraries_come_with_it_and_the_cpu_needs_none():
+    # the functions of CUDA would be found the same way
+    assert ctypes.CDLL(caffe._caffe.__file__).cblas_sgemm
+    gpu_arrays.use(False)
+    assert gpu_arrays.current() is None
