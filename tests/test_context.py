@@ -126,7 +126,7 @@ def test_zero_padding_is_at_the_map_s_edge_and_not_at_a_tile_s(tmp_path):
 def test_front_end_weights_alone_do_not_do(tmp_path):
     model, _, net = weighted(tmp_path)
     weights = save(net, tmp_path / "front.caffemodel", False, without=tuple(CONTEXT) + ("ctx_final",))
-    with pytest.raises(InputError, match="front.caffemodel has no layer of this net.*ctx_conv1_1"):
+    with pytest.raises(InputError, match="front.caffemodel has no weights for ctx_conv1_1, .*ctx_final; expected all.*; it has conv1_1, "):
         Predictor(model, weights)
 
 

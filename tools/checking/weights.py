@@ -63,13 +63,13 @@ def require_match(report, complete=False):
         raise InputError("%s does not fit this net:\n%s" % (
             report.path, "\n".join("  " + _sentence(m) for m in report.mismatches)),
             "use the net that these weights belong to, or rename the layers that shall start anew")
+    if complete and report.initial:
+        raise InputError("%s has no weights for %s; expected all layers of the net%s" % (
+            report.path, _list(report.initial), "" if report.loaded else "; it has " + _list(report.skipped)),
+            "use the net that these weights were trained for")
     if not report.loaded:
         raise InputError("%s has no layer of this net; its layers: %s; the net's: %s" % (
             report.path, _list(report.skipped), _list(report.initial + report.fixed)))
-    if complete and report.initial:
-        raise InputError("%s has no weights for %s; expected all layers of the net"
-                         % (report.path, _list(report.initial)),
-                         "use the net that these weights were trained for")
 
 
 def report_lines(report):
