@@ -177,13 +177,19 @@ def pictures(tmp_path):
     return folder
 
 
-def test_images_folders_and_videos_are_labelled(net, pictures, tmp_path):
+def test_images_folders_and_videos_are_labelled(net, pictures, tmp_path, capsys):
     out = tmp_path / "out"
     predict(net, [pictures, pictures / "v.mp4"], out)
+    assert "left out" not in capsys.readouterr().err
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["a.png", "inside/b.png", "v.mp4"]
     assert cv2.imread(str(out / "a.png")).shape[1] == 64 and cv2.imread(str(out / "a.png")).shape[0] > 45
     video = cv2.VideoCapture(str(out / "v.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5 and video.get(cv2.CAP_PROP_FPS) == 10
+
+
+def test_a_video_in_a_folder_is_not_left_out_in_silence(pictures, tmp_path, capsys):
+    jobs = predict_command.plan([str(pictures)], str(tmp_path / "out"), "overlay")
+    assert len(jobs) == 2 and "left out" in capsys.readouterr().err
 
 
 def test_label_maps_hold_train_ids_of_the_images_own_size(net, pictures, tmp_path):

@@ -14,7 +14,7 @@ from layers.category_targets import PRESENCE_FACTOR, predicted_shares
 from tools.categories.report import draw_report, report_table, summarise_prediction
 from tools.datasets.options import add_data_arguments
 from tools.scoring.files import require_empty, write_text
-from tools.scoring.score_command import add_net_arguments, make_predictor, titles
+from tools.scoring.score_command import add_net_arguments, checked_titles, make_predictor
 from tools.scoring.tables import render
 
 
@@ -32,9 +32,7 @@ def parse(arguments=None):
                         help="a class counts as predicted in an image above this times its alpha (default %(default)s)")
     parser.add_argument("--output", metavar="FOLDER", help="new folder for report.md and report.png")
     args = parser.parse_args(arguments)
-    args.names = args.names or titles(args.weights)
-    if len(args.names) != len(args.weights):
-        parser.error("--names: %d titles for %d models" % (len(args.names), len(args.weights)))
+    args.names = checked_titles(parser, args.names, args.weights)
     if not 0 <= args.presence_factor < float("inf"):
         parser.error("--presence-factor: expected a number >= 0")
     return args

@@ -10,7 +10,7 @@ from data.registry import open_dataset
 from tools.datasets.options import add_data_arguments, count
 from tools.scoring.evaluate import check_classes
 from tools.scoring.pictures import colour, write_grid
-from tools.scoring.score_command import add_net_arguments, make_predictor, titles
+from tools.scoring.score_command import add_net_arguments, checked_titles, make_predictor
 
 
 def parse(arguments=None):
@@ -33,9 +33,8 @@ def parse(arguments=None):
         parser.error("--most-changed compares models: give at least two --weights")
     if not args.output.lower().endswith(".png"):
         parser.error("--output: expected a name that ends in .png")
-    args.names = args.names or (["before", "after"] if len(args.weights) == 2 else titles(args.weights))
-    if len(args.names) != len(args.weights):
-        parser.error("--names: %d titles for %d models" % (len(args.names), len(args.weights)))
+    pair = ["before", "after"] if len(args.weights) == 2 else None
+    args.names = checked_titles(parser, args.names or pair, args.weights)
     return args
 
 

@@ -1,6 +1,7 @@
 """The command line of tools/predict.py: label maps of a user's images, folders and videos."""
 import argparse
 import os
+import sys
 
 from tqdm import tqdm
 
@@ -73,6 +74,10 @@ def plan(inputs, output, kind):
         if os.path.isdir(given):
             inside = [os.path.join(folder, name) for folder, _, names in sorted(os.walk(given)) for name in sorted(names)]
             found = [(path, os.path.relpath(path, given)) for path in inside if path.lower().endswith(IMAGES)]
+            videos = [path for path in inside if is_video(path) and path not in inputs]
+            if videos:
+                print("left out, for folders are searched for images; name a video to have it labelled: %s"
+                      % ", ".join(videos), file=sys.stderr)
             if not found:
                 raise InputError("%s holds no image (%s)" % (given, ", ".join(IMAGES)))
             sources += found

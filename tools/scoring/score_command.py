@@ -66,6 +66,16 @@ def titles(paths):
     return stems
 
 
+def checked_titles(parser, names, paths):
+    """`names`, or titles(paths) where there are none; a title a path and no two alike, else the parser ends with its error."""
+    names = names or titles(paths)
+    if len(names) != len(paths):
+        parser.error("--names: %d titles for %d models" % (len(names), len(paths)))
+    if len(set(names)) < len(names):
+        parser.error("--names: two have the same title")
+    return names
+
+
 def parse(arguments=None):
     """The options of tools/test.py."""
     parser = argparse.ArgumentParser(
@@ -92,11 +102,7 @@ def parse(arguments=None):
         parser.error("--weights needs --model, the deploy prototxt")
     if (args.save_predictions or args.save_colours) and args.predictions:
         parser.error("--save-predictions and --save-colours keep what a net predicts; with --predictions there is no net")
-    args.names = args.names or titles(args.weights or args.predictions)
-    if len(args.names) != len(args.weights or args.predictions):
-        parser.error("--names: %d titles for %d columns" % (len(args.names), len(args.weights or args.predictions)))
-    if len(set(args.names)) < len(args.names):
-        parser.error("--names: two columns have the same title")
+    args.names = checked_titles(parser, args.names, args.weights or args.predictions)
     return args
 
 
