@@ -9,7 +9,7 @@ from data.errors import InputError
 from tools import build_caffe
 from tools.runtime import enter, source_builds, wheels
 from tools.runtime.environment import runtime_environment
-from tools.source_build import bundle, debian_parts, edit_list, programs, wheel_parts
+from tools.source_build import bundle, debian_parts, edit_list, programs, report, wheel_parts
 from tools.source_build.configure import VARIANTS, cmake_arguments
 from tools.source_build.edits import Addition, Edit, add_files, apply_edits, chosen
 from tools.source_build.phases import Phases
@@ -126,7 +126,7 @@ def test_percentages_of_make_are_shown(tmp_path, capsys):
     assert "percent 100 of 100" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["cuda", "cudnn", "tools", "python-3.11", "python-3.12"])
+@pytest.mark.parametrize("name", ["cuda", "cudnn", "inspect", "tools", "python-3.11", "python-3.12"])
 def test_lock_files_have_versions_and_hashes_for_all_that_is_asked_for(name):
     path = os.path.join(wheel_parts.HERE, name + ".lock")
     found = wheels.locked(path)
@@ -223,3 +223,29 @@ def test_a_build_for_another_python_looks_for_that_one_and_says_which(tmp_path, 
     with pytest.raises(SystemExit) as end:
         enter.python_command(["x.py"])
     assert end.value.code == 2
+
+
+ELF_LIST = """ELF file    1: libcaffe.1.sm_80.cubin
+ELF file    2: libcaffe.2.sm_90.cubin
+ELF file    3: libcaffe.3.sm_90.cubin
+"""
+SYMBOLS = """STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIfEEvv
+STT_FUNC         STB_LOCAL  STV_DEFAULT    helper
+STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIdEEvv
+STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIfEEvv
+"""
+
+
+def test_gpu_code_is_counted_from_the_listers_own_words():
+    assert report.counted(ELF_LIST.splitlines()) == "sm_80: 1, sm_90: 2"
+    assert report.counted(["cuobjdump info    : File 'x' does not contain device code"]) == "none"
+    assert report.kernels(SYMBOLS) == 2
+
+
+def test_what_a_build_asks_for_beside_its_own_libraries_is_named(tmp_path, monkeypatch):
+    for path in ("lib/libcaffe.so.1.0.0", "lib/libglog.so.1", "bin/caffe", "python/caffe/_caffe.so"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    asks = {"libcaffe.so.1.0.0": ["libglog.so.1", "libcublas.so.13", "libc.so.6"], "caffe": ["libpython3.11.so.1.0"]}
+    monkeypatch.setattr(debian_parts, "needed", lambda libraries, path: asks.get(os.path.basename(path), []))
+    assert report.outside(str(tmp_path), "libraries") == ["libcublas.so.13", "libpython3.11.so.1.0"]

@@ -13,7 +13,8 @@ from data.errors import InputError
 from tools.command import run_command
 from tools.runtime import source_builds
 from tools.runtime.cpu import usable_cores
-from tools.source_build import bundle, wheel_parts
+from tools.runtime.files import write_whole
+from tools.source_build import bundle, report, wheel_parts
 from tools.source_build.build import Build, name
 from tools.source_build.configure import VARIANTS
 
@@ -33,6 +34,8 @@ def main():
     seconds = source_builds.read_record(output)["seconds"]
     print("Caffe is ready in %s: %.0f s in all, %.0f s of it compiling"
           % (os.path.relpath(output), sum(seconds.values()), seconds["compiling"]))
+    if options.report:
+        write_report(output, os.path.join(os.path.abspath(options.work), "shared"), options)
     if options.archive:
         bundle.archive(output, os.path.abspath(options.archive))
         print("archive: %s, %.0f MB" % (options.archive, os.path.getsize(options.archive) / 1e6))
@@ -54,6 +57,7 @@ def parse():
     parser.add_argument("--work", metavar="FOLDER", default=os.path.join(source_builds.HOME, "work"),
                         help="folder of downloads and unfinished builds (default: .caffe-build/work)")
     parser.add_argument("--archive", metavar="FILE.tar.gz", help="also pack the build, without NVIDIA's libraries")
+    parser.add_argument("--report", metavar="FILE.md", help="also write what is in the build")
     parser.add_argument("--activate", action="store_true", help="make the commands use this build")
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--deactivate", action="store_true", help="build nothing: make the commands use no build")
@@ -68,6 +72,17 @@ def architectures(text):
     if not all(word.isdigit() and len(word) in (2, 3) for word in words):
         raise argparse.ArgumentTypeError("expected numbers such as 80,90, found '%s'" % text)
     return tuple(sorted({int(word) for word in words}))
+
+
+def write_report(folder, shared, options):
+    """Writes what is in the build as Markdown, and prints it."""
+    cuobjdump = None if options.variant == "cpu" else report.fetch_cuobjdump(shared)
+    lines = report.report(folder, os.path.join(shared, "libraries"), cuobjdump, options.jobs)
+    arch = "" if options.variant == "cpu" else " --arch " + ",".join(map(str, options.arch))
+    text = "Written by `python3 tools/build_caffe.py --variant %s%s --report FILE`.\n\n%s\n" % (
+        options.variant, arch, "\n".join(lines))
+    print(text, end="")
+    write_whole(options.report, text)
 
 
 def add_cuda_libraries(folder, work):

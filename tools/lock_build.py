@@ -20,7 +20,7 @@ from tools.runtime.files import sha256, write_whole
 from tools.source_build import wheel_parts
 
 #: Lists that name everything themselves: nothing that they depend on is wanted.
-EXACT = ("cuda", "cudnn", "tools")
+EXACT = ("cuda", "cudnn", "inspect", "tools")
 MPI = ("mpi4py", "mpich")
 MPI_PYTHONS = ("3.9", "3.10", "3.11", "3.12")
 MPI_HEAD = "# Written by `python tools/lock_build.py mpi`: the newest wheels, for Python %s.\n"

@@ -1,6 +1,7 @@
 """Runs the tests in the Caffe runtime, setting it up first where it is missing.
 
-Arguments go to pytest as they are: `tools/run_tests.py -k gate -x`.
+Arguments go to pytest as they are: `tools/run_tests.py -k gate -x`. `--report FILE.md` before them also writes
+the outcome, with the runtime it was found in, as a page.
 """
 import os
 import sys
@@ -14,12 +15,26 @@ if __name__ == "__main__":
 
 import pytest  # noqa: E402
 
+from data.errors import InputError  # noqa: E402
 from tools.command import run_command  # noqa: E402
+from tools.runtime.files import write_whole  # noqa: E402
+from tools.runtime.probe import versions  # noqa: E402
+from tools.runtime.test_report import TestReport  # noqa: E402
 
 
 def main():
+    arguments, path = sys.argv[1:], None
+    if arguments[:1] == ["--report"]:
+        if len(arguments) == 1:
+            raise InputError("--report names no file", fix="tools/run_tests.py --report FILE.md")
+        path, arguments = os.path.abspath(arguments[1]), arguments[2:]
     os.chdir(_init_paths.ROOT)
-    return int(pytest.main(sys.argv[1:] or ["tests"]))
+    report = TestReport((["--report", "FILE"] if path else []) + arguments)
+    code = int(pytest.main(arguments or ["tests"], plugins=[report]))
+    if path:
+        found = versions()["versions"]
+        write_whole(path, report.page({name: found[name] for name in ("numpy", "scipy", "cv2", "google.protobuf") if found[name]}))
+    return code
 
 
 if __name__ == "__main__":
