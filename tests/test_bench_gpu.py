@@ -39,6 +39,19 @@ def test_without_a_gpu_it_says_so_in_a_sentence(monkeypatch):
         gpu_command.main(["--without-torch"])
 
 
+def test_on_a_gpu_every_finished_build_for_cuda_takes_part_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_command.source_builds, "HOME", str(tmp_path))
+    with pytest.raises(InputError, match="no finished build for CUDA(.|\n)*--variant cudnn"):
+        gpu_command.found_builds(0)
+    for name in ("cpu", "cuda", "cudnn"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "build.json").write_text(json.dumps({"variant": name, "arch": [90], "python": "3.11"}))
+    (tmp_path / "unfinished").mkdir()
+    os.symlink("cuda", str(tmp_path / "active"))
+    assert [os.path.basename(folder) for folder in gpu_command.found_builds(0)] == ["cuda", "cudnn"]
+    assert gpu_command.found_builds(None) == [None]
+
+
 @pytest.fixture
 def slim():
     """A slim net without dropout with random images: (shape, net, Python layers)."""

@@ -78,7 +78,8 @@ def found_builds(number):
     if number is None:
         return [None]
     found = [os.path.dirname(path) for path in sorted(glob.glob(os.path.join(source_builds.HOME, "*", source_builds.RECORD)))]
-    found = [folder for folder in found if source_builds.read_record(folder)["variant"] != "cpu"]
+    found = [folder for folder in found                 # the link to the chosen one names a build a second time
+             if not os.path.islink(folder) and source_builds.read_record(folder)["variant"] != "cpu"]
     if not found:
         raise InputError("no finished build for CUDA in %s" % source_builds.HOME, "python tools/build_caffe.py --variant cudnn")
     return found
