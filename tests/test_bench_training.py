@@ -2,13 +2,14 @@
 import json
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("caffe")
 from data.errors import InputError  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
-from tools.benchmarks import torch_env, training_command, training_step  # noqa: E402
+from tools.benchmarks import torch_env, torch_lock, training_command, training_step  # noqa: E402
 from tools.benchmarks.ratios import paired_ratio, shown  # noqa: E402
 from tools.runtime import wheels  # noqa: E402
 
@@ -184,3 +185,22 @@ def test_sizes_that_the_net_cannot_take_are_refused():
         training_command.parse(["--size", "20", "16"])
     with pytest.raises(InputError, match="at least 1"):
         training_command.parse(["--repeats", "0"])
+
+
+def test_a_lock_is_made_of_what_pip_would_install(tmp_path, monkeypatch):
+    def pip(argv, env):
+        report = argv[argv.index("--report") + 1]
+        with open(report, "w") as file:
+            json.dump({"install": [{"metadata": {"name": "Typing_Extensions", "version": "4.1"},
+                                    "download_info": {"archive_info": {"hashes": {"sha256": "b" * 64}}}},
+                                   {"metadata": {"name": "torch", "version": "2.13.0+cpu"},
+                                    "download_info": {"archive_info": {"hashes": {"sha256": "a" * 64}}}}]}, file)
+        return SimpleNamespace(returncode=int("refused" in argv))
+
+    monkeypatch.setattr(torch_lock.subprocess, "run", pip)
+    monkeypatch.setattr(torch_lock.wheels, "pip_command", lambda verb: ["pip", verb])
+    path = tmp_path / "torch.lock"
+    path.write_text(torch_lock._resolved(["torch"]))
+    assert wheels.locked(str(path)) == {"torch": ("2.13.0+cpu", "a" * 64), "typing-extensions": ("4.1", "b" * 64)}
+    with pytest.raises(InputError, match="does not resolve refused"):
+        torch_lock._resolved(["refused"])

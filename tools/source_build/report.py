@@ -9,8 +9,8 @@ from tools.runtime import source_builds
 from tools.source_build import bundle, debian_parts, wheel_parts
 
 MAIN_LIBRARY = "libcaffe.so.1.0.0"
-#: Reads two numbers of Caffe itself with every function symbol resolved at once.
-PROBE = "import caffe; print(caffe.__version__, len(list(caffe.layer_type_list())))"
+#: Asks Caffe itself, so that it has been loaded and can answer.
+PROBE = "import caffe; print(\"%s, %d kinds of layers\" % (caffe.__version__, len(list(caffe.layer_type_list()))))"
 
 
 def report(folder, libraries, cuobjdump, jobs):
@@ -23,7 +23,7 @@ def report(folder, libraries, cuobjdump, jobs):
     lib = os.path.join(folder, bundle.LIB, MAIN_LIBRARY)
     rows = [("variant", record["variant"] + "".join(" sm_%d" % arch for arch in record["arch"])),
             ("Python", record["python"]), ("Caffe", record["caffe"]), ("compiler's library", record["compiler"]),
-            ("seconds of the phases, up to %d compilers at once" % jobs,
+            ("seconds of the phases, %d compilers at once, beside whatever else ran" % jobs,
              ", ".join("%s %.0f" % item for item in record["seconds"].items())),
             ("libraries in `lib/`", "%d, %.0f MB" % _size(os.path.join(folder, bundle.LIB))),
             ("whole folder", "%d files, %.0f MB" % _size(folder)),
