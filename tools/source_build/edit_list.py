@@ -9,6 +9,8 @@ CUDNN = ("cudnn",)
 UNTOUCHED = ("in CPU mode nothing of CUDA is called: no driver is needed, child processes may still choose a GPU, and "
              "no memory of device 0 is taken by a process that computes elsewhere")
 IN_CPU_MODE = "cuDNN's layers need a device from their set-up on: a net that is made in CPU mode has Caffe's own"
+OWN_IN_CPU_MODE = ("  if (conv_param.engine() == ConvolutionParameter_Engine_DEFAULT && Caffe::mode() == Caffe::CPU) {\n"
+                   "    conv_param.set_engine(ConvolutionParameter_Engine_CAFFE);\n  }\n")
 
 ADDITIONS = (
     Addition("math mode", os.path.join(HERE, "project_math_mode.hpp"), "include/caffe/util/project_math_mode.hpp",
@@ -92,12 +94,12 @@ EDITS = (
          "    const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n",
          "    const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n"
          "#ifdef USE_CUDNN\n  // only this copy, which the choice below looks at: cuDNN takes dilated convolutions\n"
-         "  conv_param.clear_dilation();\n  project::own_layers_in_cpu_mode(&conv_param);\n#endif\n",
+         "  conv_param.clear_dilation();\n" + OWN_IN_CPU_MODE + "#endif\n",
          "dilated convolutions; " + IN_CPU_MODE, CUDNN),
     Edit("deconvolution in CPU mode", "src/caffe/layer_factory.cpp",
          "GetDeconvolutionLayer(const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n",
          "GetDeconvolutionLayer(const LayerParameter& param) {\n  ConvolutionParameter conv_param = param.convolution_param();\n"
-         "#ifdef USE_CUDNN\n  project::own_layers_in_cpu_mode(&conv_param);\n#endif\n",
+         "#ifdef USE_CUDNN\n" + OWN_IN_CPU_MODE + "#endif\n",
          IN_CPU_MODE, CUDNN),
     Edit("softmax include", "src/caffe/layers/cudnn_softmax_layer.cpp",
          '#include "thrust/device_vector.h"\n\n', "",

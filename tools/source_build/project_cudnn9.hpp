@@ -1,13 +1,11 @@
 // What Caffe 1.0 calls and cuDNN 8 removed: the choice of a convolution algorithm within a
 // limit of workspace. cuDNN's heuristics list the algorithms, best first; the first one that
 // works, fits the limit and gives the same bits every time is taken, else the first that fits.
-// Beside it: the choice of Caffe's own layers in CPU mode.
 #ifndef CAFFE_PROJECT_CUDNN9_HPP_
 #define CAFFE_PROJECT_CUDNN9_HPP_
 
 #include <cudnn.h>
 
-#include "caffe/common.hpp"
 #include "caffe/util/project_math_mode.hpp"
 
 // the preference arguments of the old calls; their callers always give a limit
@@ -38,12 +36,6 @@ cudnnStatus_t first_that_fits(const Result* results, int count, size_t limit, Al
     if (repeatable) break;
   }
   return found;
-}
-
-// an engine that the net names is left as it is
-template <typename Param>
-void own_layers_in_cpu_mode(Param* param) {
-  if (param->engine() == Param::DEFAULT && Caffe::mode() == Caffe::CPU) param->set_engine(Param::CAFFE);
 }
 
 }  // namespace project
