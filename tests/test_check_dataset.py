@@ -77,7 +77,8 @@ def test_a_damaged_image_and_its_unknown_ids_are_both_told(gta5):
 
 @pytest.mark.parametrize("dataset, split, published", [
     ("gta5", "all", 24966), ("gta5", "train", 12403), ("gta5", "val", 6382), ("gta5", "test", 6181), ("cityscapes", "train", 2975),
-    ("cityscapes", "val", 500), ("cityscapes", "test", 1525), ("synthia_rand", "all", 9400)])
+    ("cityscapes", "val", 500), ("cityscapes", "test", 1525), ("synthia_rand", "all", 9400),
+    ("bdds", "train", 7000), ("bdds", "val", 1000), ("bdds", "test", 2000)])
 def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, published):
     write_lines("%s/gta5/%s.txt" % (gta5, split), ["00001", "00002"])
     for number in range(2):
@@ -86,6 +87,8 @@ def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, publi
         stem = "%s/cityscapes/%%s/%s/ulm/ulm_00000%d_000019" % (gta5, split, number)
         write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
         write_image(stem % "gtFine" + "_gtFine_labelIds.png", np.full((12, 16), ROAD, np.uint8))
+        write_image("%s/bdds/seg/images/%s/%d.jpg" % (gta5, split, number), random_image(1))
+        write_image("%s/bdds/seg/labels/%s/%d_train_id.png" % (gta5, split, number), np.full((12, 16), 1, np.uint8))
     code, report = run(gta5, dataset=dataset, split=split)
     problem, = report["problems"]
     assert code == 1 and problem["kind"] == "count differs from the published one"
