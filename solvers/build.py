@@ -48,7 +48,7 @@ def _small():
 
 def _sample():
     """The chain of _small in a few minutes: that it runs is the point."""
-    return {stage: schedule._replace(max_iter=150 if stage == "source" else 40, snapshot=75)
+    return {stage: schedule._replace(max_iter=150 if stage == "source" else 10, snapshot=75)
             for stage, schedule in _small().items()}
 
 
