@@ -235,11 +235,11 @@ def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, 
                                           (".tex", "sky & 92.0 & ")])
 def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(ending, mark, tmp_path, capsys):
     options, _ = results_of("paper2", tmp_path)
-    paper_command.main(["paper2"] + options + ["--output", str(tmp_path / ("t" + ending))])
+    paper_command.main(["paper2"] + options + ["--note", "They mean nothing.", "--output", str(tmp_path / ("t" + ending))])
     text = (tmp_path / ("t" + ending)).read_text()
     assert mark in text and text == capsys.readouterr().out
     assert "Written by python tools/paper_table.py paper2 --result season_summer_fall:source=" in text
-    assert "ours: mean of 6 shifts, 6 images." in text
+    assert "ours: mean of 6 shifts, 6 images." in text and text.count("They mean nothing.") == 1 + text.count("--note")
 
 
 def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The command line of tools/paper_table.py."""
 import argparse
 import os
+import shlex
 import sys
 
 from data.errors import InputError
@@ -24,6 +25,7 @@ def parse(arguments=None):
                              "(default: what tools/run_experiment.py left in runs/)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the runs (default 1)")
     parser.add_argument("--format", choices=FORMATS)
+    parser.add_argument("--note", help="a sentence on our results, to stand under the last table")
     parser.add_argument("--output", help="write to this file (.txt, .md, .csv or .tex) as well")
     return parser.parse_args(arguments)
 
@@ -37,8 +39,9 @@ def main(arguments=None):
     found = {s["experiment"]: _results(s, given, args.seed) for s in paper["shifts"] if s["experiment"]}
     tables = [shift_table(paper, shift, found[shift["experiment"]] if shift["experiment"] else _averages(found, shift))
               for shift in paper["shifts"]]
+    tables[-1].notes += [args.note] if args.note else []
     if args.output:
-        tables[-1].notes.append("Written by python tools/paper_table.py " + " ".join(
+        tables[-1].notes.append("Written by python tools/paper_table.py " + shlex.join(
             sys.argv[1:] if arguments is None else arguments))
     text = "\n".join(render(table, form) for table in tables)
     if args.output:
