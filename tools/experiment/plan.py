@@ -138,7 +138,7 @@ def describe(experiment, planned, jobs):
     width = max(len(task.name) for task in planned)
     lines += ["  %-4s %-*s  %s" % ("done" if done(task) else "", width, task.name, task.about)
               for task in planned]
-    lines.append("needs about %.1f GB of disk and %.1f GB of memory (%d at a time)" % (
+    lines.append("needs about %.2g GB of disk and %.2g GB of memory (%d at a time)" % (
         2 * runs * snapshot_bytes(experiment.shape, experiment.classes) / 1e9,
         jobs * training_bytes(experiment.shape, experiment.classes, experiment.crop, images) / 1e9,
         jobs))
