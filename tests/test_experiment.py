@@ -1,5 +1,6 @@
 """Running a whole experiment: the plan, the scheduler and the tables, without training anything."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -185,6 +186,14 @@ def test_the_picture_shows_what_was_scored(monkeypatch):
         assert both[flag] == alone[flag] == scored[flag]
     assert both["--resize"] == "0.25" and "--most-changed" in both
     assert "--most-changed" not in alone and alone["--frames"] == "0"       # one model changes nothing
+
+
+def test_a_report_shows_its_picture(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "collect", lambda *ignored: (["a"], np.ones((5, 1, 1))))
+    monkeypatch.setattr(report, "draw", lambda *arguments: open(arguments[-1], "w").close())
+    report.write(TOY, STAGES, [1], None, str(tmp_path / "new" / "page"))
+    shown, = re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "new" / "page.md").read_text())
+    assert (tmp_path / "new" / shown).exists()
 
 
 def test_a_report_says_what_its_reader_has_to_know(monkeypatch):

@@ -103,7 +103,8 @@ def draw(experiment, stages, seed, data_root, path):
 def write(experiment, stages, seeds, data_root, base):
     """Writes base.md and base.png (`base`: an absolute path), and prints the tables."""
     command = "python " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
-    text = markdown(experiment, stages, seeds, command)
+    text = markdown(experiment, stages, seeds, command) + (
+        "\n![Frames of the last test set: image, predictions, truth](%s.png)\n" % os.path.basename(base))
     os.makedirs(os.path.dirname(base), exist_ok=True)
     write_whole(base + ".md", text)
     draw(experiment, stages, seeds[0], data_root, base + ".png")
