@@ -25,7 +25,7 @@ def parse(arguments=None):
                              "(default: what tools/run_experiment.py left in runs/)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the runs (default 1)")
     parser.add_argument("--format", choices=FORMATS)
-    parser.add_argument("--note", help="a sentence on our results, to stand under the last table")
+    parser.add_argument("--note", help="a sentence on our results, to stand above the first table")
     parser.add_argument("--output", help="write to this file (.txt, .md, .csv or .tex) as well")
     return parser.parse_args(arguments)
 
@@ -39,7 +39,7 @@ def main(arguments=None):
     found = {s["experiment"]: _results(s, given, args.seed) for s in paper["shifts"] if s["experiment"]}
     tables = [shift_table(paper, shift, found[shift["experiment"]] if shift["experiment"] else _averages(found, shift))
               for shift in paper["shifts"]]
-    tables[-1].notes += [args.note] if args.note else []
+    tables[0].title += ". " + args.note if args.note else ""
     if args.output:
         tables[-1].notes.append("Written by python tools/paper_table.py " + shlex.join(
             sys.argv[1:] if arguments is None else arguments))
