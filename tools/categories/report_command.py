@@ -12,9 +12,8 @@ from data.statistics import read_statistics
 from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, predicted_shares
 from tools.categories.report import draw_report, report_table, summarise_prediction
-from tools.datasets.options import add_data_arguments
 from tools.scoring.files import require_empty, write_text
-from tools.scoring.score_command import add_net_arguments, checked_titles, make_predictor
+from tools.scoring.score_command import add_comparison_arguments, checked_titles, make_predictor
 from tools.scoring.tables import render
 
 
@@ -22,11 +21,8 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(
         prog="constraint_report.py",
         description="Sets the class sizes that a model predicts on unlabelled images against those of the source's labels.")
-    parser.add_argument("--model", required=True, help="deploy prototxt")
-    parser.add_argument("--weights", nargs="+", required=True, help="caffemodels, one table each")
-    parser.add_argument("--names", nargs="+", help="titles of the tables (default: the caffemodels' names)")
-    add_data_arguments(parser)
-    add_net_arguments(parser)
+    add_comparison_arguments(parser, "caffemodels, one table each",
+                             "titles of the tables (default: the caffemodels' names)")
     parser.add_argument("--statistics", required=True, help="label statistics of the source (tools/label_stats.py)")
     parser.add_argument("--presence-factor", type=float, default=PRESENCE_FACTOR,
                         help="a class counts as predicted in an image above this times its alpha (default %(default)s)")

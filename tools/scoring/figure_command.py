@@ -7,21 +7,18 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.registry import open_dataset
-from tools.datasets.options import add_data_arguments, count
+from tools.datasets.options import count
 from tools.scoring.evaluate import check_classes
 from tools.scoring.pictures import colour, write_grid
-from tools.scoring.score_command import add_net_arguments, checked_titles, make_predictor
+from tools.scoring.score_command import add_comparison_arguments, checked_titles, make_predictor
 
 
 def parse(arguments=None):
     """The options of tools/figure.py."""
     parser = argparse.ArgumentParser(prog="tools/figure.py",
                                      description="Draws image | prediction of each model | truth as one PNG.")
-    parser.add_argument("--model", required=True, help="deploy prototxt")
-    parser.add_argument("--weights", nargs="+", required=True, help="caffemodels, one a column, earliest first")
-    parser.add_argument("--names", nargs="+", help='column titles (default for two: "before" and "after")')
-    add_data_arguments(parser)
-    add_net_arguments(parser)
+    add_comparison_arguments(parser, "caffemodels, one a column, earliest first",
+                             'column titles (default for two: "before" and "after")')
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--frames", help="frame names or numbers in the split, separated by commas")
     chosen.add_argument("--most-changed", type=count, metavar="N",

@@ -26,6 +26,18 @@ def add_net_arguments(parser):
                              "(default: a quarter of the machine's)")
 
 
+def add_comparison_arguments(parser, weights, names):
+    """Adds a deploy net, one or several caffemodels for it, the split to run them on, and the options of a Predictor.
+
+    weights, names: what their help says.
+    """
+    parser.add_argument("--model", required=True, help="deploy prototxt")
+    parser.add_argument("--weights", nargs="+", required=True, help=weights)
+    parser.add_argument("--names", nargs="+", help=names)
+    add_data_arguments(parser)
+    add_net_arguments(parser)
+
+
 def make_predictor(args, weights):
     """The Predictor that the options ask for."""
     from tools.scoring.predictor import Predictor
