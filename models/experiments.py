@@ -36,7 +36,7 @@ TOY = Experiment(
     mean=(128.0, 128.0, 128.0),     # the toy net starts from nothing: mid-grey
     # Reversal, not Eq. 7: in the toy confusion gained far less (docs/results/toy_confusion.md).
     objective="reversal", weight=0.1, classifier_lr=1,
-    # Weight and slack: docs/results/toy_tuning_ga_ca.md.
+    # Weight and slack: docs/results/toy_tuning/category.md.
     statistics="data/statistics/toy_windows.json", mil_weight=0.1, slack=0.5, down_weight=0.1,
     initial_weights=None,
     tests=(("toy", "source_val"), ("toy", "target_val")))

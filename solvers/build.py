@@ -29,7 +29,7 @@ def _toy():
     adapt = source._replace(
         base_lr=2.5e-4, max_iter=600, snapshot=300, start="source",
         why=("A twelfth of the source stage's rate: the features shall move, not be learnt anew. It falls",
-             "to nothing, or chance decides which iterate is the last (docs/results/toy_tuning_ga.md)."))
+             "to nothing, or chance decides which iterate is the last (docs/results/toy_tuning/policy.md)."))
     # GA + CA from the source stage too: every row has had the same number of iterations.
     return dict(source=source, control=adapt, ga=adapt, ca=adapt, ga_ca=adapt)
 

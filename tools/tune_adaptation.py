@@ -1,7 +1,7 @@
 """Tries settings of one adaptation stage on several seeds and prints the target mIoU of each.
 
     python tools/tune_adaptation.py toy --stage ga_ca --vary mil_weight=0.03,0.1 --vary start=source,ga \
-        --seeds 101 102 103 --output docs/results/toy_tuning.md
+        --seeds 101 102 103 --output toy_tuning.md
 
 All combinations of the --vary lists are trained.  For the toy only, and with other seeds than the reported ones:
 a setting chosen by the labels of a real target would be an oracle.
@@ -21,7 +21,7 @@ from models.generated import ROOT
 from tools.command import run_command
 from tools.experiment import plan, scheduler, tuning
 from tools.runtime.cpu import usable_cores
-from tools.runtime.files import write_whole
+from tools.scoring.files import write_text
 from tools.scoring.tables import render
 
 STAGES = ("ga", "ca", "ga_ca", "control")
@@ -59,7 +59,7 @@ def main():
     print(render(table, "text"), end="")
     if options.output:
         command = "python " + " ".join(["tools/tune_adaptation.py"] + sys.argv[1:])
-        write_whole(options.output, "Written by `%s`: target mIoU in percent, last iterates.\n\n%s"
+        write_text(options.output, "Written by `%s`: target mIoU in percent, last iterates.\n\n%s"
                     % (command, render(table, "markdown")))
 
 
