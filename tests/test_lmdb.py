@@ -284,7 +284,8 @@ def test_the_benchmark_prints_both_and_refuses_another_split(gta5, capsys):
         lines = file.read().splitlines()
     assert "bench_reading.py --dataset gta5" in lines[0] and "5 frames" in lines[0] and "load average" in lines[0]
     for line in lines[4:]:
-        folder, packed_rate, ratio = map(float, line.split("|")[2:5])
+        folder, packed_rate, ratio, processor = map(float, line.split("|")[2:6])
+        assert 0.01 < processor < 100
         assert ratio == pytest.approx(packed_rate / folder, abs=0.006 + 0.002 * ratio)
     assert [line.split("|")[1].strip() for line in lines[4:]] == [
         what + heat for what in ("image and label decoded", "bytes alone") for heat in (", warm", ", cold")]
