@@ -31,9 +31,9 @@ class _OwnBatches:
     def shapes(self):
         return self.maker.shapes
 
-    def fill(self, batch, *arguments):
+    def fill(self, batch, data, label, **options):
         """Batch number `batch` of this process's own, as BatchMaker.fill."""
-        self.maker.fill(batch * self.share.size + self.share.rank, *arguments)
+        self.maker.fill(batch * self.share.size + self.share.rank, data, label, **options)
 
 
 ALONE = Share()

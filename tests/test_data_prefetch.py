@@ -12,6 +12,7 @@ from data.batches import BatchMaker, make_domain
 from data.errors import InputError
 from data.prefetch import open_stream
 from data.registry import open_dataset
+from data.sharing import Share
 from data_files import children, write_folder_set
 
 
@@ -129,3 +130,19 @@ def test_a_mistake_in_the_code_shows_its_traceback(root, monkeypatch):
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         fetch(stream, shapes, 1)
     stream.close()
+
+
+def test_a_process_among_several_makes_its_own_batches_and_names_its_frames():
+    """As data/worker.py calls it: the arrays by place, the note by name."""
+    made = []
+
+    class Maker:
+        shapes = None
+
+        def fill(self, batch, data, label, reading):
+            made.append((batch, data, label))
+            reading("frame")
+
+    notes = []
+    Share(rank=1, size=3).of(Maker()).fill(4, "data", "label", reading=notes.append)
+    assert made == [(13, "data", "label")] and notes == ["frame"]
