@@ -1,61 +1,86 @@
-"""A function over many items on all cores, for the tools that walk a whole data set."""
+"""A function over many items on all cores, for the tools that walk a whole data set.
+
+Python's own ProcessPoolExecutor is not used: in Python 3.9 a shutdown after cancelled work can wait for ever
+(github.com/python/cpython/issues/94777), and it forks workers while a thread of its own runs.
+"""
 import collections
 import os
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+import traceback
+from multiprocessing.connection import wait
 
 import cv2
 
 from data.errors import InputError
-from data.worker import leave_with
+from data.worker import end_worker, fork_worker
 
 CHUNK = 8  # items a worker takes at a time: the hand-over is then small beside reading one image
 
-_function = None  # a worker's own: it comes with the fork, so that nothing has to be picklable but items and results
+#: What a worker answers to the number of a chunk: its results, or the exception with its traceback as text.
+_Answer = collections.namedtuple("_Answer", "number results error trace")
 
 
-def each_result(function, items, workers=None):
+class WorkerTraceback(Exception):
+    """The cause of an exception from a worker: its traceback there, as text."""
+
+
+def each_result(function, items, workers=None, chunk=CHUNK):
     """Yields function(item) for every item of a sequence, in order, computed in forked processes.
 
-    workers: how many (default: one a core this process may use; 1 computes here). Only a few chunks of items are under
-    way at a time, so memory does not grow with their number. An exception in `function` is raised here; a worker that
-    dies raises InputError. Workers end with this process.
+    workers: how many (default: one a core this process may use; 1 computes here); chunk: items a worker takes at a
+    time. Only a few chunks are under way at a time, so memory does not grow with the number of items. An exception in
+    `function` is raised here; a worker that dies raises InputError. Workers end with this process.
     """
     workers = workers or len(os.sched_getaffinity(0))
     if workers == 1:
         yield from map(function, items)
         return
-    chunks = (items[start:start + CHUNK] for start in range(0, len(items), CHUNK))
+    chunks = [items[start:start + chunk] for start in range(0, len(items), chunk)]
     # OpenCV's threads do not survive a fork, and a child that touches them hangs: none may be left in the parent.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    executor = ProcessPoolExecutor(workers, get_context("fork"), _begin, (function, os.getpid()))
-    under_way = collections.deque()
+    team = []
     try:
-        for chunk in chunks:
-            under_way.append(executor.submit(_run, chunk))
-            if len(under_way) > 2 * workers:
-                yield from under_way.popleft().result()
-        while under_way:
-            yield from under_way.popleft().result()
-    except BrokenProcessPool:
-        raise InputError("a worker process died, perhaps killed for want of memory",
-                         "use fewer of them: --workers") from None
+        for _ in range(min(workers, len(chunks))):
+            team.append(fork_worker(lambda pipe: _serve(pipe, function, chunks)))
+        yield from _in_order(len(chunks), [pipe for _, pipe in team])
     finally:
-        for future in under_way:
-            future.cancel()
-        executor.shutdown()
+        for pid, pipe in team:
+            end_worker(pid, pipe)
         cv2.setNumThreads(threads)
 
 
-def _begin(function, parent):
-    global _function
-    _function = function
-    leave_with(parent, True)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the executor ends the others when one has died
+def _in_order(count, pipes):
+    """Yields the results of the chunks 0 to count - 1."""
+    free = collections.deque(pipes * 2)  # two chunks a worker, so that it has one while this process is busy
+    answers = {}
+    asked = 0
+    for number in range(count):
+        try:
+            while True:
+                while free and asked < min(count, number + 3 * len(pipes)):
+                    free.popleft().send(asked)
+                    asked += 1
+                if number in answers:
+                    break
+                for pipe in wait(pipes):
+                    answer = pipe.recv()
+                    answers[answer.number] = answer
+                    free.append(pipe)
+        except (EOFError, ConnectionError):
+            raise InputError("a worker process died, perhaps killed for want of memory",
+                             "use fewer of them: --workers") from None
+        answer = answers.pop(number)
+        if answer.error is not None:
+            raise answer.error from WorkerTraceback(answer.trace)
+        yield from answer.results
 
 
-def _run(items):
-    return [_function(item) for item in items]
+def _serve(pipe, function, chunks):
+    """In a worker: answers until the other end is closed."""
+    while True:
+        number = pipe.recv()
+        try:
+            answer = _Answer(number, [function(item) for item in chunks[number]], None, "")
+        except Exception as error:
+            answer = _Answer(number, [], error, traceback.format_exc())
+        pipe.send(answer)

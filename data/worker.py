@@ -54,26 +54,7 @@ class Worker:
     def start(self):
         """Forks the process (again, when it has died)."""
         self._note[:] = 0
-        mine, theirs = Pipe()
-        parent = os.getpid()
-        # PDEATHSIG goes by the thread that forked, so that only the main thread, which lives longest, may ask for it.
-        follow_parent = threading.current_thread() is threading.main_thread()
-        # Signals that come before the child has said what it ignores wait until then.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_SIGNALS)
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                leave_with(parent, follow_parent)
-                for end in list(_parent_ends) + [mine]:
-                    end.close()
-                self._serve(theirs)
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-        self._pipe = mine
-        _parent_ends.add(mine)
+        self.pid, self._pipe = fork_worker(self._serve)
 
     def ask(self, generation, batch, slot):
         """Requests batch number `batch` in slot number `slot`. Raises WorkerDied."""
@@ -96,13 +77,8 @@ class Worker:
     def kill(self):
         """Ends the process at once; it holds nothing that could be lost."""
         if self.pid:
-            try:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
+            end_worker(self.pid, self._pipe)
             self.pid = 0
-            self._pipe.close()
 
     def _death(self):
         try:
@@ -142,7 +118,44 @@ class Worker:
         self._note[len(data):] = 0
 
 
-def leave_with(parent, follow_parent):
+def fork_worker(serve):
+    """(pid, pipe) of a new process that calls serve(its end of the pipe) and then ends.
+
+    It ends with this process and leaves this process's signals alone. When it is gone, pipe.recv() raises EOFError.
+    """
+    mine, theirs = Pipe()
+    parent = os.getpid()
+    # PDEATHSIG goes by the thread that forked, so that only the main thread, which lives longest, may ask for it.
+    follow_parent = threading.current_thread() is threading.main_thread()
+    # Signals that come before the child has said what it ignores wait until then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_SIGNALS)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _leave_with(parent, follow_parent)
+            for end in list(_parent_ends) + [mine]:
+                end.close()
+            serve(theirs)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    _parent_ends.add(mine)
+    return pid, mine
+
+
+def end_worker(pid, pipe):
+    """Ends the process at once: it holds nothing that could be lost."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+    pipe.close()
+
+
+def _leave_with(parent, follow_parent):
     """Makes this child end when its parent ends, however that ends, and leave the parent's signals to the parent."""
     if follow_parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,8 +1,6 @@
 """Runs mutations in child processes and counts how they end."""
 import collections
-import concurrent.futures
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -10,7 +8,8 @@ import signal
 import tempfile
 
 from data.errors import InputError
-from tools.checking.child import die_with_parent, run_in_child
+from data.parallel import each_result
+from tools.checking.child import run_in_child
 
 #: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much longer.
 SLOWEST = 60
@@ -23,7 +22,6 @@ LONGEST_MESSAGE = 10000
 SUCCESS, REFUSED = "success", "refused"
 #: One case.  end: SUCCESS, REFUSED, or what went wrong; message: the InputError's, or the details.
 Case = collections.namedtuple("Case", "subject index end message")
-_parts = []
 
 
 def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: None):
@@ -35,20 +33,11 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: Non
     for number, subject in enumerate(subjects):
         share = mutations // len(subjects) + (number < mutations % len(subjects))
         parts += [(subject, range(start, min(start + BATCH, share))) for start in range(0, share, BATCH)]
-    _parts[:] = parts                          # reaches the workers by fork: functions do not pickle
-    results = [None] * len(parts)
-    fork = multiprocessing.get_context("fork")
-    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), fork, die_with_parent, (os.getpid(),)) as pool:
-        waiting = {pool.submit(_run_part, number, seed): number
-                   for number, (subject, indices) in enumerate(parts)}
-        for future in concurrent.futures.as_completed(waiting):
-            results[waiting[future]] = future.result()
-            tell(future.result())
-    return [case for part in results for case in part]
-
-
-def _run_part(number, seed):
-    return run_subject(*_parts[number], seed)
+    cases = []
+    for done in each_result(lambda part: run_subject(*part, seed), parts, workers, chunk=1):
+        cases += done
+        tell(done)
+    return cases
 
 
 def run_subject(subject, indices, seed):
