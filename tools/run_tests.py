@@ -1,7 +1,7 @@
 """Runs the tests in the Caffe runtime, setting it up first where it is missing.
 
 Arguments go to pytest as they are: `tools/run_tests.py -k gate -x`. `--report FILE.md` before them also writes
-the outcome, with the runtime it was found in, as a page.
+the outcome, with the runtime it was found in, as a page. A test that hangs ends the run.
 """
 import os
 import sys
@@ -18,8 +18,12 @@ import pytest  # noqa: E402
 from data.errors import InputError  # noqa: E402
 from tools.command import run_command  # noqa: E402
 from tools.runtime.files import write_whole  # noqa: E402
+from tools.runtime.hang_watch import HangWatch  # noqa: E402
 from tools.runtime.probe import versions  # noqa: E402
 from tools.runtime.test_report import TestReport  # noqa: E402
+
+#: Seconds a test may take: the longest takes about 30 on two idle cores.
+LONGEST = 900
 
 
 def main():
@@ -30,7 +34,7 @@ def main():
         path, arguments = os.path.abspath(arguments[1]), arguments[2:]
     os.chdir(_init_paths.ROOT)
     report = TestReport((["--report", "FILE"] if path else []) + arguments)
-    code = int(pytest.main(arguments or ["tests"], plugins=[report]))
+    code = int(pytest.main(arguments or ["tests"], plugins=[report, HangWatch(LONGEST)]))
     if path:
         found = versions()["versions"]
         write_whole(path, report.page({name: found[name] for name in ("numpy", "scipy", "cv2", "google.protobuf") if found[name]}))
