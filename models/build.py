@@ -9,7 +9,7 @@ import os
 from models.adaptation import deploy_net, train_net
 from models.context import context_deploy_net
 from models.experiments import EXPERIMENTS
-from models.generated import write_or_compare
+from models.generated import prototxt, write_or_compare
 from models.shapes import FULL
 
 HEADER = "# Written by models/build.py from models/experiments.py: change those, then build again.\n"
@@ -59,7 +59,7 @@ def generated_files():
              for experiment in EXPERIMENTS.values()
              for file_name, net in nets(experiment).items()}
     built.update(released_nets())
-    return {os.path.join("models", path): HEADER + str(net) for path, net in built.items()}
+    return {os.path.join("models", path): HEADER + prototxt(net) for path, net in built.items()}
 
 
 if __name__ == "__main__":

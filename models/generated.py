@@ -2,7 +2,14 @@
 import os
 import sys
 
+from google.protobuf import text_format
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def prototxt(message):
+    """Text of a protobuf message, the same in every version of protobuf (str(message) is not)."""
+    return text_format.MessageToString(message)
 
 
 def stale(files):

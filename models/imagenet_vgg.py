@@ -29,7 +29,7 @@ class _ArraysOnly(pickle.Unpickler):
             return np.ndarray
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
-        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             return np.zeros(0).__reduce__()[0]      # the same function, in numpy 1 and 2
         raise pickle.UnpicklingError("refused: %s.%s" % (module, name))
 

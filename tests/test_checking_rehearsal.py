@@ -85,7 +85,7 @@ def test_shapes_come_back_as_caffe_made_them(tmp_path):
     ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 kernel_size: 1 group: 2 }',
      'layer "c"'),
     ('name: "i" type: "Input" top: "i" input_param { shape { dim: 100000 dim: 100000 dim: 100000 } }', "INT_MAX"),
-    ('name: "d" type: "Data" top: "d" data_param { source: "nowhere" batch_size: 1 backend: LMDB }', "No such file"),
+    ('name: "d" type: "Data" top: "d" data_param { source: "nowhere" batch_size: 1 backend: LMDB }', "(db"),
     ('name: "h" type: "HDF5Data" top: "h" hdf5_data_param { source: "nowhere" batch_size: 1 }', 'layer "h"'),
     ('name: "c" type: "InnerProduct" bottom: "final" top: "c" inner_product_param { num_output: 2000000000 }', 'layer "c"')])
 def test_what_aborts_caffe_becomes_one_message(tmp_path, rest, words):

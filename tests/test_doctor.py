@@ -54,6 +54,7 @@ def test_a_missing_module_a_dead_caffe_and_wrong_layers_are_missing_with_a_repai
 
 
 def test_without_any_runtime_the_set_up_is_the_only_repair(monkeypatch, tmp_path):
+    monkeypatch.setenv("CAFFE_BUILD", "")
     monkeypatch.setenv("CAFFE_PREFIX", str(tmp_path / "none"))
     monkeypatch.setattr(checkup, "python_has_caffe", lambda: False)
     monkeypatch.setattr(checkup, "ask", lambda question: pytest.fail("nothing to ask"))

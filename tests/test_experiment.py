@@ -18,6 +18,7 @@ from models.shapes import FULL, SLIM
 from data_files import write_seasons
 from tools.experiment import data_sets, plan, report, scheduler
 from tools.experiment.plan import Task
+from tools.runtime.environment import runtime_environment
 
 TOY = EXPERIMENTS["toy"]
 
@@ -47,7 +48,7 @@ def test_sigterm_ends_the_running_commands_too(tmp_path):
     parent = ("import sys; from tools.experiment import scheduler; from tools.experiment.plan import Task; "
               "scheduler.ROOT = %r; scheduler.run([Task('a', [sys.executable, '-c', %r], (), 'none', '')], 1, 1, %r)"
               % (str(tmp_path), child, str(tmp_path)))
-    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, env=dict(os.environ, PYTHONPATH=ROOT),
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, env=runtime_environment(os.environ),
                                stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30

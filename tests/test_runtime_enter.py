@@ -133,7 +133,8 @@ def python_with_caffe(tmp_path):
     """Environment of a Python that can import a module `caffe` (an empty one, elsewhere than the runtime's)."""
     (tmp_path / "site" / "caffe").mkdir(parents=True)
     (tmp_path / "site" / "caffe" / "__init__.py").write_text("")
-    return dict(os.environ, PYTHONPATH=str(tmp_path / "site"), CAFFE_PREFIX=str(tmp_path / "none"))
+    return dict(os.environ, PYTHONPATH=str(tmp_path / "site"), CAFFE_BUILD="",
+                CAFFE_PREFIX=str(tmp_path / "none"))
 
 
 def test_a_python_that_has_caffe_is_used_as_it_is(outside_python, python_with_caffe, script):

@@ -11,7 +11,7 @@ import numpy as np
 from data.errors import InputError
 from models.build import nets
 from models.experiments import NET_OF_STAGE, Experiment
-from models.generated import ROOT
+from models.generated import ROOT, prototxt
 from solvers.build import FIXED, POLY, Schedule, schedules, solver_text
 from tools.experiment import plan
 from tools.experiment.report import spread
@@ -69,7 +69,7 @@ def write_prototxts(variant):
     folder = os.path.join(ROOT, variant.folder)
     os.makedirs(folder, exist_ok=True)
     net = "%s/net.prototxt" % variant.folder
-    write_whole(os.path.join(ROOT, net), str(nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]))
+    write_whole(os.path.join(ROOT, net), prototxt(nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]))
     write_whole(os.path.join(folder, "solver.prototxt"), solver_text(
         variant.stage, net, variant.schedule, variant.folder, plan.last_weights(
             variant.experiment, variant.schedule.start, 1)))

@@ -24,7 +24,7 @@ def cmake_arguments(variant, arch, libraries, cuda, boost_python):
     links = " ".join("-Wl,-rpath-link," + path for path in [folder, openblas] + _library_folders(cuda))
     settings = {
         "CMAKE_BUILD_TYPE": "Release", "CPU_ONLY": _switch(variant == "cpu"), "USE_CUDNN": _switch(variant == "cudnn"),
-        # ImageData and databases are Python's work here; USE_HDF5=OFF does not compile
+        # images and databases are Python's work here; USE_HDF5=OFF does not compile
         "USE_NCCL": "OFF", "USE_OPENCV": "OFF", "USE_LEVELDB": "OFF", "USE_LMDB": "OFF",
         "BUILD_docs": "OFF", "BUILD_matlab": "OFF",
         "BLAS": "Open", "OpenBLAS_LIB": os.path.join(openblas, "libopenblas.so"),
