@@ -12,6 +12,7 @@ def test_the_cpu_is_always_there():
 
 
 def test_a_gpu_of_an_impossible_number_is_refused_with_the_flag():
-    with pytest.raises(InputError, match="--device gpu:77: Caffe refuses it: "):
+    with pytest.raises(InputError, match="--device gpu:77: Caffe refuses it: ") as refused:
         use_device(77, "--device gpu:77")
+    assert "--device cpu" in refused.value.fix
     use_device(None, "--device cpu")

@@ -86,6 +86,7 @@ def test_a_finished_phase_is_not_done_again_but_a_changed_or_lost_one_is(tmp_pat
     assert done == [1, 2]
     result.unlink()
     assert go(2).seconds().keys() == {"one"} and done == [1, 2, 2]
+    assert Phases(str(tmp_path / "phases.json"), 1).seconds() == {}  # another build's phases are not this one's
 
 
 def test_an_interrupted_phase_is_done_again_and_earlier_ones_are_not(tmp_path):

@@ -1,6 +1,7 @@
 """Putting Caffe on the CPU or on a GPU; it ends the process where there is no such GPU."""
 import caffe
 
+from data.errors import InputError
 from layers import gpu_arrays
 from tools.checking.rehearsal import rehearse
 
@@ -18,7 +19,11 @@ def use_device(gpu, name):
         gpu_arrays.use(False)
         return
     if not _in_use:
-        rehearse(lambda folder: _set(gpu), name)
+        try:
+            rehearse(lambda folder: _set(gpu), name)
+        except InputError as error:
+            raise InputError(error.what, "compute on the CPU: --device cpu; what this machine and runtime have: "
+                                         "python tools/doctor.py") from None
     _set(gpu)
     gpu_arrays.use(True)
     _in_use.append(gpu)

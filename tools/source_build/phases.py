@@ -16,6 +16,7 @@ class Phases:
 
     def __init__(self, path, total, say=print):
         self.path, self.total, self.say, self.number = path, total, say, 0
+        self.names = []  # of run() so far; other builds may have left phases of theirs in the file
         try:
             with open(path, encoding="utf-8") as file:
                 self.finished = json.load(file)
@@ -29,6 +30,7 @@ class Phases:
         An interrupted or failed work() leaves the phase unfinished.
         """
         self.number += 1
+        self.names.append(name)
         digest = hashlib.sha256(repr(made_from).encode()).hexdigest()
         before = self.finished.get(name)
         head = "[%d/%d] %s" % (self.number, self.total, name)
@@ -43,5 +45,5 @@ class Phases:
         write_whole(self.path, json.dumps(self.finished, indent=1) + "\n")
 
     def seconds(self):
-        """{phase: seconds} of what is finished."""
-        return {name: phase["seconds"] for name, phase in self.finished.items()}
+        """{phase: seconds} of the phases that run() was called with."""
+        return {name: self.finished[name]["seconds"] for name in self.names}
