@@ -18,10 +18,15 @@ from tools.runtime import mpi, places  # noqa: E402
 from tools.runtime.environment import runtime_environment  # noqa: E402
 from tools.training import parallel  # noqa: E402
 
-needs_mpi = pytest.mark.skipif(
-    not (os.path.isdir(mpi.packages("%d.%d" % sys.version_info[:2])) and os.access(os.path.join(mpi.FOLDER, "bin/mpiexec"), os.X_OK)),
-    reason="no private MPI for this Python: %s makes it" % mpi.SETUP)
+needs_mpi = pytest.mark.usefixtures("mpi_starts")
 
+#: Two processes that find each other, without anything of ours but the import path.
+PROBE = """
+from tools.runtime import mpi
+mpi.make_importable()
+from mpi4py import MPI
+assert MPI.COMM_WORLD.allreduce(1) == 2
+"""
 
 #: tools/train.py, with the layer of the tiny net imported: from a file, only layers.* would be
 DRIVER = """
@@ -42,6 +47,20 @@ def environment():
     tests = os.path.dirname(os.path.abspath(__file__))
     return dict(os.environ, OPENBLAS_NUM_THREADS="1",
                 PYTHONPATH=os.pathsep.join([places.ROOT, tests, os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.fixture(scope="session")
+def mpi_starts():
+    """Skips where there is no MPI, or where it cannot start two processes that find each other."""
+    if not (os.path.isdir(mpi.packages("%d.%d" % sys.version_info[:2])) and os.access(os.path.join(mpi.FOLDER, "bin/mpiexec"), os.X_OK)):
+        pytest.skip("no private MPI for this Python: %s makes it" % mpi.SETUP)
+    try:
+        done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", PROBE], env=environment(),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        pytest.skip("MPI starts no two processes here within a minute")
+    if done.returncode:
+        pytest.skip("MPI starts no two processes here: %s" % " ".join(done.stdout.split())[-300:])
 
 
 def train(repo_root, solver, output, *options, processes=1):

@@ -1,5 +1,6 @@
 """Runs the tests in the Caffe runtime, setting it up first where it is missing.
 
+A private MPI (17 MB) is fetched too, for the tests of several processes; without it they are skipped.
 Arguments go to pytest as they are: `tools/run_tests.py -k gate -x`. `--report FILE.md` before them also writes
 the outcome, with the runtime it was found in, as a page. A test that hangs ends the run.
 """
@@ -17,6 +18,7 @@ import pytest  # noqa: E402
 
 from data.errors import InputError  # noqa: E402
 from tools.command import run_command  # noqa: E402
+from tools.runtime import mpi  # noqa: E402
 from tools.runtime.files import write_whole  # noqa: E402
 from tools.runtime.hang_watch import HangWatch  # noqa: E402
 from tools.runtime.probe import versions  # noqa: E402
@@ -33,6 +35,10 @@ def main():
             raise InputError("--report names no file", fix="tools/run_tests.py --report FILE.md")
         path, arguments = os.path.abspath(arguments[1]), arguments[2:]
     os.chdir(_init_paths.ROOT)
+    try:
+        mpi.set_up("%d.%d" % sys.version_info[:2])
+    except InputError as problem:
+        print("no MPI, and no tests of several processes: %s" % problem)
     report = TestReport((["--report", "FILE"] if path else []) + arguments)
     code = int(pytest.main(arguments or ["tests"], plugins=[report, HangWatch(LONGEST)]))
     if path:
