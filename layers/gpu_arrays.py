@@ -15,12 +15,19 @@ _current = None
 def use(on):
     """Says whether Caffe computes on a GPU from now on, in this process; whoever chooses the device calls it."""
     global _current
-    _current = GpuArrays(ctypes.CDLL(caffe._caffe.__file__)) if on else None
+    _current = GpuArrays(_library()) if on else None
 
 
 def current():
     """GpuArrays, or None on the CPU and where nobody has said (stock `caffe train`): then the host computes."""
     return _current
+
+
+def count():
+    """How many GPUs this process sees."""
+    found = ctypes.c_int()
+    _check("cudaGetDeviceCount", _library().cudaGetDeviceCount(ctypes.byref(found)))
+    return found.value
 
 
 class GpuArrays:
@@ -29,6 +36,12 @@ class GpuArrays:
     def __init__(self, library):
         self._library, self._handle = library, ctypes.c_void_p()
         _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self._handle)))
+
+    def free_memory(self):
+        """Bytes of the GPU in use that nobody has taken."""
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        _check("cudaMemGetInfo", self._library.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)))
+        return free.value
 
     def copy(self, source, target):
         """The data of blob `source` into those of `target`, of the same size."""
@@ -48,6 +61,11 @@ class GpuArrays:
             _check("cublasSdgmm", self._library.cublasSdgmm(
                 self._handle, LEFT_SIDE, units, channels, ctypes.c_void_p(factors), units, ctypes.c_void_p(scales), 1,
                 ctypes.c_void_p(products), units))
+
+
+def _library():
+    # Caffe's own module brings the libraries of CUDA with it
+    return ctypes.CDLL(caffe._caffe.__file__)
 
 
 def _check(function, status):

@@ -142,13 +142,25 @@ def test_no_batch_fits():
     assert largest(lambda n: None, 3) is None
 
 
+def test_the_reader_is_told_what_stopped_a_larger_batch(monkeypatch):
+    def turns(contenders, images, repeats):
+        if images > 3:
+            raise InputError("Caffe ended: out of memory")
+        return [Result("Caffe", False, images, [1.0], 100 * images, None, None)]
+    monkeypatch.setattr(gpu_step, "take_turns", turns)
+    result, refusal = gpu_step.largest_batch(None, 1, 1000)
+    assert result.images == 3 and refusal == "4 + 4 images: Caffe ended: out of memory"
+
+
 def test_ratios_are_those_of_the_same_batch_and_precision():
     layers = {"gate": [0.25, 1, 2 ** 20], "loss": [0.25, 0, 0], "all": 2.0}
     results = [Result("Caffe", False, 1, [1.0, 3.0], 2 ** 20, None, layers), Result("PyTorch", False, 1, [2.0, 2.0], 2 ** 21, None, None),
                Result("PyTorch, TF32", True, 1, [0.5, 0.5], 2 ** 21, None, None), Result("Caffe", False, 4, [8.0], 2 ** 22, 9, layers)]
     rows = gpu_command.step_rows(results)
-    assert rows[0][2:] == ["2000.0 ms", "1.00", "1.000 (0.500 to 1.500)", "1 MiB", "25.00 %"]
-    assert rows[1][4] == "" and rows[3][1:5] == ["4 + 4", "8000.0 ms", "1.00", ""]
+    assert rows[0][2:] == ["2000.0 ms", "1.00", "1.000 (0.500 to 1.500)", "1.000", "1 MiB", "25.00 %"]
+    assert rows[1][4:6] == ["", ""] and rows[3][1:6] == ["4 + 4", "8000.0 ms", "1.00", "", ""]
+    largest_of_each = gpu_command.step_rows(results + [Result("PyTorch", False, 8, [4.0], 0, None, None)])
+    assert largest_of_each[3][4:6] == ["", "0.250"]     # 8 images in 8 s against 16 in 4 s
     assert gpu_command.layer_rows(results)[0] == ["Caffe", "1 + 1", "gate", "250.0 ms", "12.500 %", "0.00 MiB", "1.00 MiB"]
 
 

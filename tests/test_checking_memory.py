@@ -8,8 +8,8 @@ caffe = pytest.importorskip("caffe")
 from data.errors import InputError
 from tiny_nets import NET, write_net, write_solver
 from tools.checking.child import run_in_child
-from tools.checking.memory import machine_memory, training_bytes
-from tools.checking.net import check_net, load_net
+from tools.checking.memory import check_memory, machine_memory, training_bytes
+from tools.checking.net import check_net, load_net, running_layers
 from tools.checking.rehearsal import rehearse_solver
 from tools.checking.shapes import shapes_of
 from tools.checking.solver import load_nets, load_solver
@@ -65,7 +65,9 @@ def test_a_net_that_cannot_fit_is_refused_before_it_starts(tmp_path, sides, word
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, hard))
         assert machine_memory() == 1 << 30
-        return rehearse_solver(solver, *load_nets(solver, path), name=path)
+        train_net, test_nets = load_nets(solver, path)
+        shapes = rehearse_solver(solver, train_net, test_nets, name=path)
+        check_memory(running_layers(train_net, caffe.TRAIN, path), shapes, path, machine_memory())
 
     error = run_in_child(with_one_gigabyte, 60).error
     assert isinstance(error, InputError) and words in error.what

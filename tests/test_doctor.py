@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tools.runtime import checkup, cpu, probe
+from tools.runtime import checkup, cpu, gpu, probe
 from tools.runtime.enter import SETUP
 
 
@@ -71,3 +71,26 @@ def test_the_probe_gives_the_reason_of_a_module_that_does_not_import(monkeypatch
     monkeypatch.setattr(probe, "MODULES", ("json", "no_such_module"))
     answer = probe.versions()
     assert answer["versions"]["no_such_module"] is None and "no_such_module" in answer["why"]["no_such_module"]
+
+
+def test_a_build_for_cuda_that_cannot_use_the_card_has_a_repair(monkeypatch):
+    engine = dict(WELL["engine"], cuda=True, devices=0)
+    monkeypatch.setattr(gpu, "cards", lambda: [])
+    assert findings(monkeypatch, dict(WELL, engine=engine))["device"].grade == "ok"
+    monkeypatch.setattr(gpu, "cards", lambda: ["H100"])
+    device = findings(monkeypatch, dict(WELL, engine=engine))["device"]
+    assert device.grade == "slow" and "nvidia-smi" in device.repair
+
+
+def test_cards_are_those_the_driver_names_or_else_lists(monkeypatch, tmp_path):
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t NVIDIA H200\nIRQ: 5\n")
+    assert gpu.listed(str(tmp_path)) == ["NVIDIA H200"]
+    monkeypatch.setattr(gpu, "listed", lambda: ["listed"])
+    monkeypatch.setattr(gpu, "LIBRARY", "libno_such_driver.so.1")
+    assert gpu.cards() == ["listed"]
+    monkeypatch.setattr(gpu, "LIBRARY", "libc.so.6")
+    monkeypatch.setattr(gpu, "QUESTION", "print('one'); print('two')")
+    assert gpu.cards() == ["one", "two"]
+    monkeypatch.setattr(gpu, "QUESTION", "raise SystemExit(1)")
+    assert gpu.cards() == ["listed"]

@@ -28,8 +28,13 @@ LAYERS = {
     "max pooling": 'type: "Pooling" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
     "upsampling": 'type: "Deconvolution" convolution_param { num_output: 3 group: 3 kernel_size: 16 stride: 8 pad: 4 '
                   'bias_term: false weight_filler { type: "bilinear" } }',
-    "softmax": 'type: "Softmax"', "power": 'type: "Power" power_param { scale: 2 shift: 1 }',
+    "slice": 'type: "Slice" top: "z" slice_param { axis: 0 slice_point: 1 }',
+    "copies for two readers": 'type: "Split" top: "z"',
+    "softmax": 'type: "Softmax"',
+    "softmax loss, some pixels ignored": 'type: "SoftmaxWithLoss" bottom: "label" loss_param { ignore_label: 255 normalization: VALID }',
 }
+IGNORED = 255
+LABEL = 'layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 dim: 1 dim: 17 dim: 22 } } }'
 
 
 def no_gpu():
@@ -64,12 +69,14 @@ def passes(net, seed=1, labels=3):
     draw = np.random.RandomState(seed)
     for name in net.inputs:
         shape = net.blobs[name].data.shape
-        net.blobs[name].data[...] = draw.randint(0, labels, shape) if "label" in name else 30 * draw.normal(size=shape)
+        classes = np.where(draw.uniform(size=shape) < 0.2, IGNORED, draw.randint(0, labels, shape))
+        net.blobs[name].data[...] = classes if "label" in name else 30 * draw.normal(size=shape)
     net.clear_param_diffs()
     net.forward()
     for name in net.outputs:
         if not net.blob_loss_weights[name]:
-            net.blobs[name].diff[...] = draw.normal(size=net.blobs[name].data.shape) if len(net.blobs) == 2 else 0
+            alone = not any(net.blob_loss_weights.values())
+            net.blobs[name].diff[...] = draw.normal(size=net.blobs[name].data.shape) if alone else 0
     net.backward()
     found = {}
     for name, blob in net.blobs.items():
@@ -97,10 +104,25 @@ def both_ways(path, device):
 def test_a_layer_gives_the_same_both_ways(tmp_path, device, kind):
     path = tmp_path / "net.prototxt"
     path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape '
-                    '{ dim: 2 dim: 3 dim: 17 dim: 22 } } } layer { name: "y" bottom: "x" top: "y" %s }' % LAYERS[kind])
+                    '{ dim: 2 dim: 3 dim: 17 dim: 22 } } } %s layer { name: "y" bottom: "x" top: "y" %s }'
+                    % (LABEL if "label" in LAYERS[kind] else "", LAYERS[kind]))
     expected, found = both_ways(path, device)
     for name, values in expected.items():
         assert np.abs(found[name] - values).max() <= TOLERANCE * np.abs(values).max(), name
+
+
+def test_dropout_lets_through_the_same_units_forwards_and_backwards(tmp_path, device):
+    """Its masks differ between devices, so that there is nothing to compare but what a mask must be."""
+    path = tmp_path / "net.prototxt"
+    path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 17 '
+                    'dim: 22 } } } layer { name: "y" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0.25 } }')
+    net = net_on(path, device)
+    found = passes(net)
+    kept = found["y"] != 0
+    assert 0.65 < kept.mean() < 0.85
+    assert np.allclose(found["y"][kept], found["x"][kept] / 0.75, rtol=TOLERANCE)
+    assert np.allclose(found["gradient of x"], np.where(kept, found["gradient of y"] / 0.75, 0), rtol=TOLERANCE)
+    assert (passes(net)["y"] != 0).tolist() != kept.tolist()
 
 
 def slim_net(sizes, stage):

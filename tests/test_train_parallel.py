@@ -245,7 +245,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_iteration(tmp_path, start
     follower = next(number for number in processes_of(output) if rank_of(number) == 1)
     os.kill(follower, signal.SIGTERM)
     said, _ = run.communicate(timeout=400)
-    assert "stopped by SIGTERM" in said, said
+    assert "stopped by SIGTERM" in said and "  tools/mpirun -n 2 python tools/train.py --solver" in said, said
     assert len(tiny.entries(output, "snapshot")) == 1
     with open(str(output / "record.json")) as file:
         assert json.load(file)["processes"] == 2

@@ -81,7 +81,7 @@ def test_wrong_net_leaves_no_output_folder(tmp_path):
 
 
 def test_gpu_that_is_not_there_leaves_no_output_folder(tmp_path):
-    with pytest.raises(InputError, match="GPU"):
+    with pytest.raises(InputError, match="--device gpu:63"):
         train(write_run(tmp_path), tmp_path / "out", "--device", "gpu:63")
     assert not (tmp_path / "out").exists()
 

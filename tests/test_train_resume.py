@@ -1,5 +1,6 @@
 """A run that was stopped, killed or moved ends with the same bytes as one that never was."""
 import glob
+import json
 import os
 import random
 import re
@@ -62,6 +63,24 @@ def test_resume_recalls_seed_and_length_of_the_run(tmp_path, whole):
     train(whole[0], tmp_path / "out", "--seed", 6, "--max-iter", 3)
     train(whole[0], tmp_path / "out", "--resume")
     assert len(entries(tmp_path / "out", "snapshot")) == 2     # 2 and 3: it does not go on to 8
+
+
+def test_resume_recalls_the_device_and_how_many_snapshots_to_keep(tmp_path):
+    solver, out = write_run(tmp_path, snapshot=1, max_iter=6), tmp_path / "out"
+    train(solver, out, "--device", "cpu", "--keep-snapshots", 2, "--max-iter", 3)
+    train(solver, out, "--resume", "--max-iter", 6)
+    assert sorted(os.path.basename(path) for path in glob.glob(str(out / "*.caffemodel"))) == [
+        "tiny_iter_5.caffemodel", "tiny_iter_6.caffemodel"]
+    record = json.loads((out / "record.json").read_text())
+    assert record["options"]["device"] == "cpu"
+    record["options"]["device"] = "gpu:63"
+    (out / "record.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="gpu:63"):
+        train(solver, out, "--resume", "--max-iter", 7)
+    record["options"]["device"] = "gpu:x"
+    (out / "record.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="record.json is not the record"):
+        train(solver, out, "--resume", "--max-iter", 7)
 
 
 @pytest.mark.parametrize("change, shown", [

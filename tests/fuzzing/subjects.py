@@ -141,7 +141,7 @@ def train(place, *options):
 def make_snapshots(place):
     """A finished run of three iterations."""
     make_training(place)
-    command_line.plot_log = lambda *_: None    # drawing takes longer than training here
+    command_line.plot_apart = lambda *_: None    # drawing takes longer than training here
     command_line.main(["--solver", os.path.join(place, "solver.prototxt"), "--output", os.path.join(place, "out")])
 
 

@@ -16,13 +16,12 @@ import time
 import caffe
 
 from caffe.proto import caffe_pb2
-from data.errors import InputError
 from models.build import nets
 from models.shapes import Shape
 from tools.benchmarks.layer_times import experiment, step_times
 from tools.benchmarks.layer_traffic import LayerTraffic
 from tools.benchmarks.training_step import BareSteps, gta_solver
-from tools.checking.device import use_device
+from tools.checking.device import device_memory, use_device
 from tools.command import run_command
 
 
@@ -33,7 +32,7 @@ class Device:
         use_device(gpu, "--device gpu:%s" % gpu)
         # with Caffe come its own libraries: CUDA's among them
         self._cuda = None if gpu is None else ctypes.CDLL(caffe._caffe.__file__)
-        self.free = None if gpu is None else self._free_bytes()
+        self.free = None if gpu is None else device_memory()
 
     def now(self):
         """The time in seconds, all work done."""
@@ -44,14 +43,8 @@ class Device:
     def memory(self):
         """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's peak."""
         if self._cuda:
-            return self.free - self._free_bytes()
+            return self.free - device_memory()
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def _free_bytes(self):
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        if self._cuda.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)):
-            raise InputError("cudaMemGetInfo has failed")
-        return free.value
 
 
 def solver_for(gpu):

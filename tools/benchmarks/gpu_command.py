@@ -48,10 +48,13 @@ def main(arguments=None):
                              "program itself")
     contenders, reason = takers(options, number)
     results = gpu_step.take_turns(contenders, 1, options.repeats)
+    refusals = []
     if number is not None:
         free = next(result.free for result in results if result.free)
-        results += filter(None, (gpu_step.largest_batch(contender, options.repeats, free) for contender in contenders))
-    tables = [Table(STEPS, step_rows(results), title(options), notes=notes(options, number, reason)),
+        found = [gpu_step.largest_batch(contender, options.repeats, free) for contender in contenders]
+        results += [result for result, _ in found if result is not None]
+        refusals = [refusal for _, refusal in found if refusal is not None]
+    tables = [Table(STEPS, step_rows(results), title(options), notes=notes(options, number, reason) + refusals),
               Table(LAYERS, layer_rows(results), "Python layers, each timed on its own after all other work was done",
                     notes=LAYER_NOTES)]
     print("\n".join(render(table, "text") for table in tables), end="")
@@ -85,23 +88,34 @@ def found_builds(number):
     return found
 
 
-STEPS = ["engine", "images", "a step", "images a second", "step / PyTorch's", "memory", "in Python layers"]
+STEPS = ["engine", "images", "a step", "images a second", "step / PyTorch's", "images a second / PyTorch's", "memory", "in Python layers"]
 LAYERS = ["engine", "images", "layer", "forward and backward", "share of the step", "taken forward", "taken backward"]
 LAYER_NOTES = ["Taken: the blobs that the layer's Python code looks at or fills. On a GPU they come to the host and may go back, "
                "so at most twice that is moved; blobs that it does not take stay where they are."]
 
 
 def step_rows(results):
-    """Rows of the first table; a step is compared with PyTorch's of the same batch and precision."""
+    """Rows of the first table.
+
+    A step is compared with PyTorch's of the same batch and precision, images a second with PyTorch's at one image of
+    each domain, or at the largest batch of each.
+    """
     torch = {(result.images, result.tf32): result.times for result in results if result.layers is None}
+    rates = {(result.images > 1, result.tf32): images_a_second(result) for result in results if result.layers is None}
     rows = []
     for result in results:
-        other = torch.get((result.images, result.tf32))
+        other, rate = torch.get((result.images, result.tf32)), rates.get((result.images > 1, result.tf32))
         rows.append([result.label, "%d + %d" % (result.images, result.images), milliseconds(result.times),
-                     "%.2f" % (2 * result.images / statistics.median(result.times)),
+                     "%.2f" % images_a_second(result),
                      "" if other is None or other is result.times else shown(paired_ratio(result.times, other)),
+                     "" if rate is None or result.layers is None else "%.3f" % (images_a_second(result) / rate),
                      "%.0f MiB" % (result.memory / MIB), python_share(result.layers)])
     return rows
+
+
+def images_a_second(result):
+    """Images of both domains, at the median of the steps."""
+    return 2 * result.images / statistics.median(result.times)
 
 
 def python_share(layers):

@@ -85,18 +85,25 @@ def take_turns(contenders, images, repeats):
 
 
 def largest_batch(contender, repeats, free):
-    """The Result of the largest batch with which two steps succeed. free: bytes on the GPU before anything is taken."""
+    """(Result of the largest batch whose steps succeed, what the engine said of the smallest that failed).
+
+    free: bytes on the GPU before anything is taken. The reader is told the reason, for it need not be memory.
+    """
+    refusals = {}
+
     def attempt(images):
         try:
             return take_turns([contender], images, repeats)[0]
-        except InputError:                  # it ran out of memory, which ends the process
+        except InputError as problem:       # running out of memory ends the process
+            refusals[images] = problem.what
             return None
 
     one, two = attempt(1), attempt(2)
-    if one is None or two is None:
-        return one
-    more = max(two.memory - one.memory, 1)
-    return largest(attempt, max(2, 1 + int((free - one.memory) // more)))
+    found = one
+    if one is not None and two is not None:
+        more = max(two.memory - one.memory, 1)
+        found = largest(attempt, max(2, 1 + int((free - one.memory) // more)))
+    return found, "%d + %d images: %s" % (2 * (min(refusals),) + (refusals[min(refusals)],)) if refusals else None
 
 
 def largest(attempt, guess):

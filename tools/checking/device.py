@@ -1,18 +1,30 @@
 """Putting Caffe on the CPU or on a GPU; it ends the process where there is no such GPU."""
+import os
+
 import caffe
 
 from data.errors import InputError
 from layers import gpu_arrays
+from tools.checking.memory import machine_memory
 from tools.checking.rehearsal import rehearse
 
-_in_use = []              # GPUs that this process has set: CUDA allows no trial in a fork after that
+_in_use = []              # GPUs that this process has set, in order: CUDA allows no trial in a fork after the first
+
+#: One unit of a dilated convolution that adds up nine ones for each of two channels.
+TRIAL = """
+force_backward: true
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
+layer { name: "y" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 1 kernel_size: 3 dilation: 2
+        weight_filler { type: "constant" value: 1 } } }
+layer { name: "z" type: "ReLU" bottom: "y" top: "z" }
+"""
 
 
 def use_device(gpu, name):
     """Puts Caffe on the GPU of that number, or on the CPU (None).
 
-    name: the flag or file that asks for it.  Raises InputError where there is no such GPU, or
-    no GPU code in this Caffe: a child process tries first.
+    name: the flag or file that asks for it.  Raises InputError where there is no such GPU, no GPU code in
+    this Caffe, or none for that card: a child process tries first.
     """
     if gpu is None:
         caffe.set_mode_cpu()
@@ -20,15 +32,47 @@ def use_device(gpu, name):
         return
     if not _in_use:
         try:
-            rehearse(lambda folder: _set(gpu), name)
+            rehearse(lambda folder: _try(gpu, folder), name)
         except InputError as error:
-            raise InputError(error.what, "compute on the CPU: --device cpu; what this machine and runtime have: "
-                                         "python tools/doctor.py") from None
+            raise InputError(error.what, _OTHERWISE) from None
+    elif gpu not in _in_use and gpu >= gpu_arrays.count():
+        raise InputError("%s: there are %d GPUs, numbered from 0" % (name, gpu_arrays.count()), _OTHERWISE)
     _set(gpu)
-    gpu_arrays.use(True)
+    if gpu_arrays.current() is None or _in_use[-1] != gpu:
+        gpu_arrays.use(True)
     _in_use.append(gpu)
+
+
+_OTHERWISE = "compute on the CPU: --device cpu; what this machine and runtime have: python tools/doctor.py"
+
+
+def device_memory():
+    """Bytes that a net may take where Caffe computes: free on the GPU in use, else what the machine gives this process."""
+    arrays = gpu_arrays.current()
+    return machine_memory() if arrays is None else arrays.free_memory()
 
 
 def _set(gpu):
     caffe.set_device(gpu)
     caffe.set_mode_gpu()
+
+
+def _try(gpu, folder):
+    """A pass through a small net there: a build without code for the card fails at its first kernel only."""
+    _set(gpu)
+    trial_passes(folder)
+
+
+def trial_passes(folder):
+    """Forward and backward through TRIAL where Caffe computes. Raises InputError unless the numbers are right."""
+    path = os.path.join(folder, "trial.prototxt")
+    with open(path, "w") as file:
+        file.write(TRIAL)
+    net = caffe.Net(path, caffe.TRAIN)
+    net.blobs["x"].data[...] = 1
+    net.forward()
+    net.blobs["z"].diff[...] = 1
+    net.backward()
+    found = float(net.blobs["z"].data.sum()), float(net.blobs["x"].diff.sum())
+    if found != (18.0, 18.0):
+        raise InputError("a convolution there gives %g forward and %g backward; expected 18 and 18" % found)

@@ -9,12 +9,13 @@ FLOAT = 4
 _VIEWS = ("Split", "Reshape", "Flatten")
 
 
-def check_memory(layers, shapes, name):
-    """InputError when one training step of the net needs more memory than this machine has.
+def check_memory(layers, shapes, name, have):
+    """InputError when one training step of the net needs more memory than there is.
 
-    layers: the running layers, in order (`net.check_net`); shapes: NetShapes of the built net.
+    layers: the running layers, in order (`net.check_net`); shapes: NetShapes of the built net; have: bytes that this
+    process may take where Caffe computes (`device.device_memory`).
     """
-    need, have = training_bytes(layers, shapes), machine_memory()
+    need = training_bytes(layers, shapes)
     if need > have:
         raise InputError("%s: a training step needs at least %.1f GB of memory; this process may have %.1f GB"
                          % (name, need / 1e9, have / 1e9),

@@ -120,6 +120,9 @@ def _device(answer):
         yield _ok("device", "%d CUDA device(s), TF32 %s" % (answer["devices"], tf32))
         if not answer["cudnn"]:
             yield Finding("device", "cuDNN's convolutions would be faster", "slow", BUILD % "cudnn")
+    elif answer["cuda"] and gpu.cards():
+        yield Finding("device", "the CPU, though there is an NVIDIA card: this build for CUDA cannot use it", "slow",
+                      "nvidia-smi shows the driver: CUDA 13 needs 580 or later, and CUDA_VISIBLE_DEVICES must not hide the card")
     elif answer["cuda"]:
         yield _ok("device", "the CPU: this build for CUDA finds no device")
     elif gpu.cards():

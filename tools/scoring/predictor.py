@@ -3,12 +3,12 @@ import numpy as np
 
 from data.errors import InputError
 from data.transforms import cut_image, resize, to_blob
-from tools.checking.memory import machine_memory
+from tools.checking.device import device_memory
 from tools.scoring.deploy import load_deploy
 from tools.scoring.tiling import choose_tile, spans, tile_bytes
 from tools.scoring.upsample import label_map
 
-#: Share of the machine's memory that one forward pass may hold, unless told otherwise.  Larger
+#: Share of the memory of the machine, or of the GPU in use, that one forward pass may hold, unless told otherwise.  Larger
 #: tiles are faster: a window of 256 carries six times its pixels as margin, one of 1024 twice.
 SHARE = 0.25
 
@@ -33,7 +33,7 @@ class Predictor:
             raise InputError("%s names no mean (transform_param of its input)" % model,
                              "give it: --mean B G R")
         self.mean = np.array(own_mean if mean is None else mean, np.float32)
-        self.budget = SHARE * machine_memory() if budget is None else budget
+        self.budget = SHARE * device_memory() if budget is None else budget
 
     def predict(self, image, size=None, scale=1.0):
         """(H, W) uint8 classes of an image (H, W, 3) uint8 BGR.

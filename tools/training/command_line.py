@@ -4,6 +4,9 @@ import signal
 import sys
 import time
 
+from tools.checking.device import device_memory
+from tools.checking.memory import check_memory
+from tools.checking.net import running_layers
 from tools.checking.rehearsal import rehearse_solver
 from tools.checking.solver import load_nets, load_solver
 from tools.runtime.places import ROOT
@@ -53,6 +56,8 @@ def main(arguments=None):
         reports = weights.compare_all(resolved.param.weights, shapes)
 
     choose_device(resolved.param, group)
+    check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes, shown(options.solver),
+                 device_memory())
     os.makedirs(folder, exist_ok=True)
     with FolderLock(folder):
         if record is None:
@@ -73,7 +78,7 @@ def run(options, resolved, shapes, record, entry, reports, group):
 
     entry: the snapshot to go on from, or None; reports: what the initial weights fill.
     """
-    snapshots = Snapshots(resolved.output, options.keep_snapshots)
+    snapshots = Snapshots(resolved.output, options.keep_snapshots or 0)
     try:
         engine = Engine(resolved, snapshots.partial, group)
         if entry is not None:
@@ -91,8 +96,9 @@ def run(options, resolved, shapes, record, entry, reports, group):
     finally:
         snapshots.close()
     if stopped is not None:
-        say("stopped by %s after %d iterations; go on with:\n  python tools/train.py --solver %s%s "
-            "--resume" % (signal.Signals(stopped).name, engine.iteration, shown(options.solver),
+        say("stopped by %s after %d iterations; go on with:\n  %spython tools/train.py --solver %s%s "
+            "--resume" % (signal.Signals(stopped).name, engine.iteration,
+                          "tools/mpirun -n %d " % group.size if group.size > 1 else "", shown(options.solver),
                           " --output %s" % shown(options.output) if options.output else ""))
         return 128 + stopped
     say("done: %d iterations, in %s" % (engine.iteration, shown(resolved.output)))

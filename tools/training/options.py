@@ -1,9 +1,13 @@
 """The command line of tools/train.py."""
 import argparse
 import os
+import re
 
 from data.errors import InputError
 from tools.training.seeding import LARGEST_SEED
+
+#: What --device may say.
+DEVICE = re.compile(r"cpu|gpu(:[0-9]{1,4})?")
 
 DESCRIPTION = """Trains a net as a Caffe solver prototxt says, on the CPU or one GPU.
 
@@ -34,7 +38,7 @@ def parse(arguments=None):
     parser.add_argument("--resume", action="store_true",
                         help="go on from the newest complete snapshot; starts at the beginning "
                              "when there is none yet")
-    parser.add_argument("--keep-snapshots", type=_count, default=0, metavar="N",
+    parser.add_argument("--keep-snapshots", type=_count, metavar="N",
                         help="keep the newest N snapshots only (default: all)")
     options = parser.parse_args(arguments)
     options.solver = os.path.abspath(options.solver)
@@ -71,7 +75,6 @@ def _count(text):
 
 
 def _device(text):
-    kind, colon, number = text.partition(":")
-    if text == "cpu" or (kind == "gpu" and (number.isdigit() if colon else True)):
+    if DEVICE.fullmatch(text):
         return text
     raise argparse.ArgumentTypeError("%s is neither cpu nor gpu nor gpu:N" % text)

@@ -17,6 +17,10 @@ from tools.command import exit_code
 from tools.runtime import mpi
 
 
+#: Seconds for the launcher to pass on what a process has said: what it has not read when the process aborts is lost.
+FORWARD = 1.0
+
+
 class Alone:
     """One process: nothing to share."""
 
@@ -53,7 +57,7 @@ class Group(Alone):
     def __init__(self, communicator):
         self._communicator = communicator
         self.rank, self.size = communicator.rank, communicator.size
-        self.local_rank = mpi.local_ranks()[0]
+        self.local_rank = _rank_on_this_machine(communicator)
         self.leads = self.rank == 0
         self.seconds = 0.0
         self._signals = None
@@ -129,6 +133,7 @@ def together(main):
         if 0 < code < 128 and size > 1 and "mpi4py.MPI" in sys.modules:
             sys.stderr.write("process %d of %d has failed (exit code %d): the others are ended too\n" % (rank, size, code))
             sys.stderr.flush()
+            time.sleep(FORWARD)
             sys.modules["mpi4py.MPI"].COMM_WORLD.Abort(code)
         return code
     return run
@@ -164,6 +169,15 @@ class _AgreedSignals:
         flags = np.array([self._signals.stop or 0, int(self._signals.snapshot)])
         communicator.Allreduce(_in_place(), flags, _maximum())
         self.stop, self._snapshot = int(flags[0]) or None, bool(flags[1])
+
+
+def _rank_on_this_machine(communicator):
+    """0, 1, ... among the communicator's processes that share this machine's memory, whatever launcher started them."""
+    from mpi4py import MPI
+    own = communicator.Split_type(MPI.COMM_TYPE_SHARED, communicator.rank)
+    rank = own.rank
+    own.Free()
+    return rank
 
 
 def _in_place():

@@ -14,6 +14,7 @@ from data.errors import InputError
 from tools.runtime.places import ROOT
 from tools.runtime.files import sha256
 from tools.training.files import replace_file
+from tools.training.options import DEVICE
 from tools.training.solver import shown
 
 NAME = "record.json"
@@ -35,7 +36,8 @@ def new_record(options, resolved, data, initial, processes):
         "processes": processes,
         "options": {"weights": [shown(path) for path in options.weights or []],
                     "seed": options.seed, "max_iter": options.max_iter,
-                    "data_root": options.data_root},
+                    "data_root": options.data_root, "device": options.device,
+                    "keep_snapshots": options.keep_snapshots},
         "initial_weights": initial,
         "data": data,
         "versions": versions(),
@@ -78,9 +80,13 @@ def read_record(folder):
 def _check(record):
     """Raises ValueError, KeyError or TypeError unless what a resume reads is as new_record() wrote it."""
     options = record["options"]
-    counts = [record["seed"]] + [count for count in (options["seed"], options.get("max_iter")) if count is not None]
+    counts = [record["seed"]] + [count for count in (options["seed"], options.get("max_iter"), options.get("keep_snapshots"))
+                                 if count is not None]
     if not all(type(count) is int and 0 <= count < 2 ** 31 for count in counts):
-        raise ValueError("seed or max_iter is not a count: %s" % counts)
+        raise ValueError("seed, max_iter or keep_snapshots is not a count: %s" % counts)
+    device = options.get("device")
+    if device is not None and not DEVICE.fullmatch(device):
+        raise ValueError("device is neither cpu nor gpu:N: %r" % device)
     if not isinstance(record["data"], dict) or not isinstance(record["resumed"], list):
         raise TypeError("data is not an object or resumed is not a list")
     if not isinstance(options.get("data_root"), (str, type(None))):
@@ -105,10 +111,11 @@ def now():
 
 
 def versions():
-    """Versions of what computes, and the BLAS settings that decide the last bits."""
+    """Versions of what computes, and the settings that decide the last bits."""
     return {"caffe": getattr(caffe, "__version__", "unknown"), "python": platform.python_version(),
             "numpy": numpy.__version__, "protobuf": google.protobuf.__version__,
             "blas_kernel": os.environ.get("OPENBLAS_CORETYPE"),
+            "tf32": os.environ.get("CAFFE_TF32") == "1",
             "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")}
 
 

@@ -28,6 +28,10 @@ def recall_options(options, record):
         options.max_iter = recorded.get("max_iter")
     if options.data_root is None:
         options.data_root = recorded.get("data_root")
+    if options.device is None:
+        options.device = recorded.get("device")
+    if options.keep_snapshots is None:
+        options.keep_snapshots = recorded.get("keep_snapshots")
     if options.weights is None and recorded.get("weights"):
         options.weights = [absolute(path) for path in recorded["weights"]]
 
