@@ -13,6 +13,11 @@ def test_a_ring_of_four_sends_one_and_a_half_times_the_bytes():
     assert plan.ring_seconds(4e9, 4, 1e9, 0.5) == pytest.approx(9.0)
 
 
+def test_the_rate_of_a_ring_is_found_from_its_time():
+    assert plan.rate_of(4e9, 4, plan.ring_seconds(4e9, 4, 1e9, 0.0)) == pytest.approx(1e9)
+    assert plan.rate_of(4e9, 2, plan.ring_seconds(4e9, 2, 3e9, 0.0)) == pytest.approx(3e9)
+
+
 def test_one_process_exchanges_nothing_and_scales_perfectly():
     timing = plan.step(SLIM, 8, (80, 144), 1, 1, 1, MACHINE)
     assert (timing.bus, timing.exchange) == (0, 0) and plan.efficiency(timing) == 1

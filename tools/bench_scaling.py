@@ -28,16 +28,19 @@ def main():
     if options.worker:
         measure.worker(options.net, options.steps)
         return
-    machine = plan.Machine(options.tflops * 1e12, options.bus * 1e9, options.memory * 1e9, options.network * 1e9, 20e-6)
     load = os.getloadavg()[0]
-    text = "\n".join(measured(options, load) + calculated(machine, options.window, options.share)) + "\n"
+    lines, ring = measured(options, load)
+    machine = plan.Machine(options.tflops * 1e12, options.bus * 1e9, options.memory * 1e9 if options.memory else ring,
+                           options.network * 1e9, 20e-6)
+    source = "given" if options.memory else "the measured rate"
+    text = "\n".join(lines + calculated(machine, options.window, options.share, source)) + "\n"
     print(text, end="")
     if options.output:
         write_whole(options.output, "Printed by `python tools/bench_scaling.py`.\n\n" + text)
 
 
 def measured(options, load):
-    """Lines of the table of measured times."""
+    """(Lines of the table of measured times, bytes a second of the ring of two processes with the full-width net's gradients)."""
     lines = ["## Measured: %s, one thread a process, %d cores, load average %.1f at the start"
              % (options.net, usable_cores(), load), "",
              "| processes | step, median | fastest | exchange in the step | its share | exchange without waiting | bytes |",
@@ -53,15 +56,18 @@ def measured(options, load):
     lines += ["", "Two processes do twice the images in %.2f times the time (fastest steps: %.2f). An exchange includes waiting for the"
               % (two["step"] / one["step"], two["fastest"] / one["fastest"]),
               "slower process; without it, %.2f GB/s of gradients." % (two["bytes"] / max(two["bare_exchange"], 1e-9) / 1e9)]
-    return lines
+    ring = plan.rate_of(two["large_bytes"], 2, two["large_exchange"])
+    lines += ["", "The full-width net's gradients, %.0f MB, are exchanged by two processes in %.2f s, the fastest of %d: %.2f GB/s."
+              % (two["large_bytes"] / 1e6, two["large_exchange"], measure.LARGE_EXCHANGES, ring / 1e9)]
+    return lines, ring
 
 
-def calculated(machine, window, share):
+def calculated(machine, window, share, source):
     """Lines of the plan."""
     shape, classes = GTA.shape, GTA.classes
     lines = ["", "## Calculated, not measured: full-width net, %d classes, %d x %d labels, one image a GPU" % ((classes,) + window), "",
-             "Assumed: %.0f TFLOP/s sustained, %.0f GB/s between GPU and host, %.0f GB/s inside and %.1f GB/s between machines."
-             % (machine.flops / 1e12, machine.bus / 1e9, machine.memory / 1e9, machine.network / 1e9), "",
+             "Assumed: %.0f TFLOP/s sustained, %.0f GB/s between GPU and host, %.1f GB/s between machines. Inside a machine %.2f GB/s, %s."
+             % (machine.flops / 1e12, machine.bus / 1e9, machine.network / 1e9, machine.memory / 1e9, source), "",
              "| GPUs | machines | computing | to the host and back | exchange | scaling efficiency | images a GPU for %.0f%% |" % (100 * share),
              "|---|---|---|---|---|---|---|"]
     for processes, machines in PLANS:
@@ -83,7 +89,7 @@ def parse():
     plans = parser.add_argument_group("assumptions of the plan")
     plans.add_argument("--tflops", type=float, default=20, help="sustained float32 TFLOP/s of a GPU (default: 20)")
     plans.add_argument("--bus", type=float, default=20, help="GB/s between GPU and host (default: 20)")
-    plans.add_argument("--memory", type=float, default=8, help="GB/s of a ring inside a machine (default: 8)")
+    plans.add_argument("--memory", type=float, help="GB/s of a ring inside a machine (default: what was measured)")
     plans.add_argument("--network", type=float, default=10, help="GB/s between machines (default: 10)")
     plans.add_argument("--window", type=int, nargs=2, default=(256, 256), metavar=("H", "W"), help="label pixels of a crop")
     plans.add_argument("--share", type=float, default=0.9, help="scaling efficiency to reach (default: 0.9)")

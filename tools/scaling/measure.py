@@ -7,11 +7,17 @@ import tempfile
 import time
 
 from data.errors import InputError
+from models.cost import parameters
+from models.experiments import GTA
 from tools.runtime import mpi
 from tools.runtime.places import ROOT
 
 SOLVER = 'train_net: "%s"\nbase_lr: 0.0001\nlr_policy: "fixed"\nmomentum: 0.9\nrandom_seed: 1\nsnapshot_after_train: false\n'
 RESULT = "scaling result: "
+
+
+#: Exchanges of the full-width net's gradients that are timed: each takes a good second.
+LARGE_EXCHANGES = 5
 
 
 def launch(processes, net, steps):
@@ -47,20 +53,21 @@ def worker(net, steps):
         times.append(time.monotonic() - started)
         exchanges.append(group.seconds - before)
     size = sum(values.nbytes for values in parallel.blobs_once(solver.net, "diff"))
+    bare = fastest_exchange(group, list(parallel.blobs_once(solver.net, "diff")), steps)
+    large = np.ones(parameters(GTA.shape, GTA.classes), np.float32)
+    seconds = fastest_exchange(group, [large], LARGE_EXCHANGES) if group.size > 1 else 0.0
     if group.leads:
         print(RESULT + json.dumps({"processes": group.size, "step": float(np.median(times)),
                                    "exchange": float(np.median(exchanges)), "fastest": min(times), "bytes": size,
-                                   "bare_exchange": bare_exchange(group, solver.net, steps)}), flush=True)
-    else:
-        bare_exchange(group, solver.net, steps)
+                                   "bare_exchange": bare, "large_bytes": large.nbytes, "large_exchange": seconds}), flush=True)
 
 
-def bare_exchange(group, net, steps):
-    """Seconds (the fastest) of an exchange that no process has to wait for: what the data alone take."""
-    times = []
-    for _ in range(steps):
+def fastest_exchange(group, arrays, times):
+    """Seconds of the fastest of so many exchanges that no process has to wait for: what the data alone take."""
+    found = []
+    for _ in range(times):
         group.mean({"a": 0.0})
         before = group.seconds
-        group.average_gradients(net)
-        times.append(group.seconds - before)
-    return min(times)
+        group.average(arrays)
+        found.append(group.seconds - before)
+    return min(found)

@@ -37,6 +37,11 @@ def ring_seconds(size, processes, rate, latency):
     return 2 * (processes - 1) * (size / processes / rate + latency)
 
 
+def rate_of(size, processes, seconds):
+    """Bytes a second of the ring that took so long: the inverse of ring_seconds without latency."""
+    return 2 * (processes - 1) * size / processes / seconds
+
+
 def efficiency(timing):
     """Share of the step that computes: 1 is perfect scaling."""
     return timing.compute / sum(timing)

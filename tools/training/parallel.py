@@ -28,7 +28,11 @@ class Alone:
     leads = True
 
     def average_gradients(self, net):
-        """Gradients of one process are their own mean."""
+        """Every parameter's gradient becomes its mean over the processes."""
+        self.average(blobs_once(net, "diff"))
+
+    def average(self, arrays):
+        """Each array becomes its mean over the processes, in place; that of one process is itself."""
 
     def mean(self, values):
         """{name: mean over the processes} of {name: number}."""
@@ -62,9 +66,9 @@ class Group(Alone):
         self.seconds = 0.0
         self._signals = None
 
-    def average_gradients(self, net):
+    def average(self, arrays):
         started = time.monotonic()
-        for values in blobs_once(net, "diff"):
+        for values in arrays:
             self._communicator.Allreduce(_in_place(), values)
             values /= self.size
         self.seconds += time.monotonic() - started
