@@ -104,7 +104,9 @@ def read_statistics(path):
             data = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         raise InputError("label statistics %s: cannot be read (%s)" % (path, getattr(error, "strerror", None) or error),
-                         "make them: python tools/label_stats.py --dataset NAME --output %s" % path) from None
+                         "make them: python tools/label_stats.py --dataset NAME --split SPLIT --label-space SPACE --window "
+                         "HEIGHT WIDTH --output %s, with the net's source and the size of its crop before source_resize; an "
+                         "experiment of this repository does it itself: python tools/run_experiment.py NAME" % path) from None
     where = "label statistics %s" % path
     if len(data) > LARGEST_FILE:
         raise InputError("%s: larger than %d bytes" % (where, LARGEST_FILE))

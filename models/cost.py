@@ -56,6 +56,6 @@ def training_bytes(shape, classes, window, images):
                     + 2 * images * activations(shape, classes, window))
 
 
-def snapshot_bytes(shape, classes):
-    """Size of one snapshot: the weights, and the history in the solverstate."""
-    return 2 * FLOAT * parameters(shape, classes)
+def snapshot_bytes(shape, classes, histories=1):
+    """Size of one snapshot: the weights, and the solver's histories (Adam has two) in the solverstate."""
+    return (1 + histories) * FLOAT * parameters(shape, classes)

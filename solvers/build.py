@@ -8,6 +8,7 @@ from collections import namedtuple
 
 from models.experiments import EXPERIMENTS, NET_OF_STAGE
 from models.generated import write_or_compare
+from models.shapes import FULL, SLIM, SMALL
 
 HEADER = "# Written by solvers/build.py: change that, then build again.\n"
 
@@ -65,8 +66,9 @@ def _full():
                 ga_ca=adapt._replace(start="ga"))
 
 
-SCHEDULES = {"toy": _toy(), "toy_confusion": _toy(), "gta_camvid": _small(),
-             "gta_cityscapes_sample": _sample()}
+# An experiment has the schedules of its shape, unless its name stands here.
+SCHEDULES = {"gta_cityscapes_sample": _sample()}
+OF_SHAPE = {SLIM: _toy(), SMALL: _small(), FULL: _full()}
 
 
 def solver_name(experiment, stage):
@@ -82,8 +84,8 @@ def last_snapshot(experiment, stage):
 
 
 def schedules(experiment):
-    """{stage: Schedule} of an experiment."""
-    return SCHEDULES.get(experiment) or _full()
+    """{stage: Schedule} of the experiment of that name."""
+    return SCHEDULES.get(experiment) or OF_SHAPE[EXPERIMENTS[experiment].shape]
 
 
 def initial_weights(experiment, stage):

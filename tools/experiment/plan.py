@@ -6,7 +6,7 @@ from collections import namedtuple
 from models.cost import snapshot_bytes, training_bytes
 from models.experiments import STAGES
 from models.generated import ROOT
-from solvers.build import initial_weights, schedules, solver_name
+from solvers.build import ADAM, SGD, initial_weights, schedules, solver_name
 
 # name: unique, "ga seed 2"; argv: the command; needs: names of tasks that come first;
 # result: the file whose presence says that the task is done; about: words for the plan.
@@ -14,6 +14,12 @@ Task = namedtuple("Task", "name argv needs result about")
 
 # The stages that read target images.
 ADAPTED = ("ga", "ca", "ga_ca")
+
+
+# Snapshots that a run keeps: the last, and the one before it for the case that the last is damaged.
+KEPT = 2
+# Numbers a parameter that the solver remembers.
+HISTORIES = {SGD: 1, ADAM: 2}
 
 
 def run_folder(experiment, stage, seed):
@@ -75,7 +81,7 @@ def _training(experiment, stage, seed, data_root):
     folder = run_folder(experiment, stage, seed)
     schedule = schedules(experiment.name)[stage]
     arguments = ["--solver", "solvers/%s.prototxt" % solver_name(experiment.name, stage),
-                 "--seed", str(seed), "--output", folder, *data_root]
+                 "--seed", str(seed), "--output", folder, "--keep-snapshots", str(KEPT), *data_root]
     needs = ["statistics"] if stage in ("ca", "ga_ca") else []
     if schedule.start in STAGES:
         arguments += ["--weights", last_weights(experiment, schedule.start, seed)]
@@ -132,14 +138,15 @@ def done(task):
 def describe(experiment, planned, jobs):
     """The plan in words, with what it needs on disk and in memory."""
     todo = [task for task in planned if not done(task)]
-    runs = sum("train.py" in task.argv[1] for task in todo)
+    kinds = [schedules(experiment.name)[task.name.split()[0]].type for task in todo if "train.py" in task.argv[1]]
+    disk = sum(KEPT * snapshot_bytes(experiment.shape, experiment.classes, HISTORIES[kind]) for kind in kinds)
     images = 2 * experiment.batch
     lines = ["%s: %d tasks, %d done" % (experiment.name, len(planned), len(planned) - len(todo))]
     width = max(len(task.name) for task in planned)
     lines += ["  %-4s %-*s  %s" % ("done" if done(task) else "", width, task.name, task.about)
               for task in planned]
     lines.append("needs about %.2g GB of disk and %.2g GB of memory (%d at a time)" % (
-        2 * runs * snapshot_bytes(experiment.shape, experiment.classes) / 1e9,
+        disk / 1e9,
         jobs * training_bytes(experiment.shape, experiment.classes, experiment.crop, images) / 1e9,
         jobs))
     return "\n".join(lines)

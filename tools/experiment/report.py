@@ -1,4 +1,5 @@
 """Tables over stages and seeds, and one picture, from the results that tools/test.py left."""
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import numpy as np
 
 from models.generated import ROOT
 from solvers.build import schedules
-from tools.experiment.plan import last_weights, prediction_of, result_file, tool
+from tools.experiment.plan import last_weights, prediction_of, result_file, run_folder, tool
 from tools.runtime.files import write_whole
 from tools.scoring.results import read_results
 from tools.scoring.tables import Table, render
@@ -26,6 +27,29 @@ def described(experiment, stage):
     start = TITLES.get(schedule.start) or schedule.start or "random weights"
     return "%s: %s; %d iterations from %s" % (
         TITLES[stage], ABOUT[stage], schedule.max_iter, start)
+
+
+def setting(experiment):
+    """What the nets are and see, in a sentence or two."""
+    shape, first = experiment.shape, experiment.shape.frozen_blocks
+    return ("Nets: the dilated VGG-16 front-end with %s channels in its blocks and %d in fc6 and fc7%s%s; %d image%s of each domain in "
+            "a batch, crops of %d x %d pixels after resizing by %g (source) and %g (target)." % (
+                ", ".join(map(str, shape.channels)), shape.fc,
+                ", the first %d blocks left as they start" % first if first else "",
+                ", a margin of %d pixels" % shape.margin if shape.margin else "", experiment.batch,
+                "" if experiment.batch == 1 else "s", *experiment.crop, experiment.source_resize, experiment.target_resize))
+
+
+def seconds_an_iteration(experiment, stage, seeds):
+    """Median over the log lines of all seeds, which also tests and other commands may have slowed; nan without any."""
+    found = []
+    for seed in seeds:
+        path = os.path.join(ROOT, run_folder(experiment, stage, seed), "log.jsonl")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                entries = [json.loads(line) for line in file]
+            found += [1 / entry["iterations_per_second"] for entry in entries if entry.get("iterations_per_second")]
+    return float(np.median(found)) if found else float("nan")
 
 
 def collect(experiment, stages, seeds, dataset, split):
@@ -77,7 +101,9 @@ def markdown(experiment, stages, seeds, command):
              "run; a class absent from truth and prediction is nan and left out of the mean."
              % (command, ", ".join(map(str, seeds))), ""]
     parts += ["**%s**" % experiment.note, ""] if experiment.note else []
-    parts += ["- " + described(experiment, stage) for stage in stages]
+    parts += ["- %s; %.2g s an iteration" % (described(experiment, stage), seconds_an_iteration(experiment, stage, seeds))
+              for stage in stages]
+    parts += ["", setting(experiment)]
     parts += ["", "Domain loss: objective %s, lambda %g, lr_mult of the classifier %g. Category "
               "loss: loss_weight %g, slack %g, factor of large classes %g, statistics %s."
               % (experiment.objective, experiment.weight, experiment.classifier_lr, experiment.mil_weight,

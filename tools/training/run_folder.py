@@ -15,6 +15,8 @@ SOLVER = "solver.prototxt"
 FREE_FIELDS = ("max_iter", "display", "average_loss", "snapshot", "snapshot_after_train",
                "snapshot_prefix", "test_iter", "test_interval", "test_initialization",
                "test_compute_loss", "debug_info", "solver_mode", "device_id")
+#: Solver fields that name the run's own copies of its nets.
+NET_FIELDS = ("net", "train_net", "test_net")
 
 
 def recall_options(options, record):
@@ -64,7 +66,8 @@ def refuse_difference(resolved, data, record, processes):
         with open(path, encoding="utf-8", errors="replace") as file:
             before = file.read()
         if name == SOLVER:
-            free = [f for f in FREE_FIELDS
+            # the nets are compared themselves; their paths change when the folder has moved
+            free = [f for f in FREE_FIELDS + NET_FIELDS
                     if f != "max_iter" or resolved.param.lr_policy != "poly"]
             before, text = _without(before, free), _without(text, free)
         differences += _diff(before, text, name)

@@ -1,4 +1,4 @@
-"""Words for curves that mean trouble: a first loss that is too high, a classifier that has
+"""Words for curves that mean trouble: a first loss that is too high or too low, a classifier that has
 won or collapsed."""
 import math
 
@@ -11,7 +11,7 @@ FIRST_LOSS_FACTOR = 1.5
 
 
 class FirstLossWatch:
-    """Warns when the first segmentation loss is far above ln(classes).
+    """Warns when the first segmentation loss is far from ln(classes).
 
     Only for a net whose prediction layer starts from small random values: its first
     predictions are then nearly uniform.  classes: their number.
@@ -24,8 +24,12 @@ class FirstLossWatch:
         """values: one iteration's outputs; returns a warning or None."""
         loss = values.get("seg_loss")
         expected = math.log(self._classes)
-        if iteration != 0 or loss is None or loss <= FIRST_LOSS_FACTOR * expected:
+        if iteration != 0 or loss is None or expected / FIRST_LOSS_FACTOR <= loss <= FIRST_LOSS_FACTOR * expected:
             return None
+        if loss < expected:
+            return ("the first loss is only %.3g; a healthy start with %d classes has about ln(%d) = %.2f. Likely causes: the "
+                    "prediction layer is not new but comes from initial weights under another name, or the labels have one class "
+                    "only." % (loss, self._classes, self._classes, expected))
         return ("the first loss is %.3g; a healthy start with %d classes has about ln(%d) = %.2f. "
                 "Likely causes: the prediction layer's initialisation is too large (gaussian 0.001 "
                 "expected), the mean is not subtracted or is not that of the initial weights, "
