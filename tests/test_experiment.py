@@ -18,7 +18,11 @@ from models.shapes import FULL, SLIM
 from data_files import write_seasons
 from tools.experiment import data_sets, plan, report, scheduler
 from tools.experiment.plan import Task
+from tools.experiment.unchanged import require_unchanged
 from tools.runtime.environment import runtime_environment
+from tools.training import run_folder
+from tools.training.options import parse
+from tools.training.solver import resolve
 
 TOY = EXPERIMENTS["toy"]
 
@@ -90,6 +94,21 @@ def test_the_plan_says_what_is_done_and_what_it_needs(in_folder):
     (in_folder / "a.done").write_text("")
     text = plan.describe(TOY, tasks, jobs=2)
     assert "2 tasks, 1 done" in text and "GB of disk" in text
+
+
+def test_runs_of_other_settings_are_not_taken_for_done(tmp_path):
+    task = Task("source seed 2", plan.tool("train.py", "--solver", "solvers/toy_source.prototxt", "--seed", "2",
+                                           "--output", str(tmp_path / "out")), (), "x", "")
+    require_unchanged([task])                                  # nothing has run yet
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "record.json").write_text("{}")
+    run_folder.write_prototxts(resolve(parse(["--solver", os.path.join(ROOT, "solvers/toy_source.prototxt"), "--seed", "2",
+                                              "--output", str(tmp_path / "out")])))
+    require_unchanged([task])
+    solver = tmp_path / "out" / "solver.prototxt"
+    solver.write_text(solver.read_text().replace("base_lr: 0.003", "base_lr: 0.5"))
+    with pytest.raises(InputError, match="(?s)source seed 2: .*base_lr: 0.5"):
+        require_unchanged([task])
 
 
 def test_needs_come_first_and_done_tasks_are_skipped(in_folder):

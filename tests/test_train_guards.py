@@ -110,6 +110,7 @@ def test_net_without_a_classifier_is_not_watched():
 
 def test_first_loss_near_ln_classes_is_healthy_and_a_high_one_is_not():
     watch = FirstLossWatch(19)
+    assert "only 0.5" in FirstLossWatch(19).see(0, {"seg_loss": 0.5})
     assert watch.see(0, {"seg_loss": 2.95}) is None
     assert "ln(19) = 2.94" in watch.see(0, {"seg_loss": 60.0})
     assert watch.see(1, {"seg_loss": 60.0}) is None

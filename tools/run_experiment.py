@@ -19,6 +19,7 @@ from models.experiments import EXPERIMENTS, STAGES
 from models.generated import ROOT
 from tools.command import run_command
 from tools.experiment import data_sets, plan, report, scheduler
+from tools.experiment.unchanged import require_unchanged
 from tools.runtime.cpu import usable_cores
 
 
@@ -56,6 +57,7 @@ def main():
             print("missing: " + sentence)
         return
     data_sets.require(missing)
+    require_unchanged(tasks)
     scheduler.run(tasks, jobs, max(1, cores // jobs), os.path.join(ROOT, "runs", "logs"))
     stages = plan.ordered_stages(experiment, options.stages)
     report.write(experiment, stages, options.seeds, data_root,

@@ -56,6 +56,29 @@ def refuse_difference(resolved, data, record, processes):
     Compares solver, nets, seed, number of processes and data lists; max_iter, display and snapshot may differ,
     except max_iter under lr_policy "poly", which uses it.
     """
+    differences = prototxt_differences(resolved)
+    if record["seed"] != resolved.seed:
+        differences.append("seed: %s before, %s now" % (record["seed"], resolved.seed))
+    if record.get("processes", 1) != processes:
+        differences.append("processes: %s before, %s now" % (record.get("processes", 1), processes))
+    differences += _diff(json.dumps(record["data"], indent=1, sort_keys=True),
+                         json.dumps(data, indent=1, sort_keys=True), "data lists")
+    if differences:
+        raise InputError(
+            "--resume would not be the same run as before in %s:\n%s" % (shown(resolved.output), first_lines(differences)),
+            "Undo the difference, or start a run of its own with --output ANOTHER_FOLDER.")
+
+
+def first_lines(differences):
+    """As many lines of a difference as a message may have."""
+    return "\n".join("    " + line for line in differences[:60])
+
+
+def prototxt_differences(resolved):
+    """Lines of the difference between solver and nets in the output folder and those of the resolved run.
+
+    What may differ, because it changes nothing that is computed, is left out.
+    """
     differences = []
     for name, text in prototxts(resolved).items():
         path = os.path.join(resolved.output, name)
@@ -71,17 +94,7 @@ def refuse_difference(resolved, data, record, processes):
                     if f != "max_iter" or resolved.param.lr_policy != "poly"]
             before, text = _without(before, free), _without(text, free)
         differences += _diff(before, text, name)
-    if record["seed"] != resolved.seed:
-        differences.append("seed: %s before, %s now" % (record["seed"], resolved.seed))
-    if record.get("processes", 1) != processes:
-        differences.append("processes: %s before, %s now" % (record.get("processes", 1), processes))
-    differences += _diff(json.dumps(record["data"], indent=1, sort_keys=True),
-                         json.dumps(data, indent=1, sort_keys=True), "data lists")
-    if differences:
-        raise InputError(
-            "--resume would not be the same run as before in %s:\n%s"
-            % (shown(resolved.output), "\n".join("    " + line for line in differences[:60])),
-            "Undo the difference, or start a run of its own with --output ANOTHER_FOLDER.")
+    return differences
 
 
 def prototxts(resolved):
