@@ -72,7 +72,8 @@ def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     pole = next(line for line in printed.splitlines() if line.startswith("pole"))
     assert pole.split()[-6:] == ["100", "100", "100", "100", "too", "large"]
     assert sum("too large" in line for line in printed.splitlines()) == 1
-    assert "| pole |" in (output / "report.md").read_text()
+    page = (output / "report.md").read_text()
+    assert "| pole |" in page and "over whole labels; of the prediction" in page and "--statistics" in page.splitlines()[0]
     assert cv2.imread(str(output / "report.png")).std() > 0
     with pytest.raises(InputError, match="not an empty folder"):
         report_command.main(arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))

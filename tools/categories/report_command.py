@@ -1,6 +1,7 @@
 """The command line of tools/constraint_report.py."""
 import argparse
 import os
+import sys
 
 import numpy as np
 from tqdm import tqdm
@@ -54,9 +55,18 @@ def main(arguments=None):
     tables = [report_table(summary, statistics, "%s: %s" % (name, where)) for name, summary in zip(args.names, summaries)]
     print("\n".join(render(table, "text") for table in tables))
     if args.output:
-        write_text(os.path.join(args.output, "report.md"), "\n".join(render(table, "markdown") for table in tables))
+        write_text(os.path.join(args.output, "report.md"), "\n".join(
+            [heading(sys.argv[1:] if arguments is None else arguments, args.statistics, statistics)] + [render(table, "markdown") for table in tables]
+            + ["![The same as bars](report.png)\n"]))
         draw_report(os.path.join(args.output, "report.png"), dict(zip(args.names, summaries)), statistics, where)
         print("written to %s" % args.output)
+
+
+def heading(arguments, path, statistics):
+    """Which command wrote the page, and what the source's sizes were counted over."""
+    seen = "windows of %d x %d pixels of the labels" % statistics.window if statistics.window else "whole labels"
+    return "Written by `python tools/constraint_report.py %s`. Sizes of the source, from %s: over %s; of the prediction: over whole " \
+           "images.\n" % (" ".join(arguments), path, seen)
 
 
 def predict_shares(predictor, dataset, frames, scale):
