@@ -79,6 +79,14 @@ def test_comparison_has_a_row_a_class_a_column_a_model_and_says_what_is_absent()
     assert table.notes[0] == "A: nan for pole: in neither truth nor prediction, left out of the means."
 
 
+def test_the_shares_of_the_truth_stand_beside_models_that_saw_the_same_truth():
+    one = record("A")
+    table = comparison([one, record("B")])
+    assert table.header[-1] == "share of the truth"
+    assert sum(row[-1] for row in table.rows[:8]) == pytest.approx(100) and table.rows[-1][-1] == ""
+    assert table.rows[2][-1] == pytest.approx(100 * one["support"][2] / 3200)
+
+
 def test_cityscapes_tables_show_the_three_means_side_by_side():
     rows = [row[0] for row in comparison([record(space=CITYSCAPES)]).rows]
     assert rows[19:] == ["mIoU-19", "mIoU-16", "mIoU-13", "pixel accuracy"]

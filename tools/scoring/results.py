@@ -61,7 +61,10 @@ def _checked(record):
 
 
 def comparison(records, title=""):
-    """Table with a row a class, a column a model, and the means below (percent)."""
+    """Table with a row a class, a column a model, and the means below (percent).
+
+    Where all were scored on the same pixels, a last column says how many of them each class has.
+    """
     classes = records[0]["classes"]
     if any(record["classes"] != classes for record in records):
         raise InputError("results over different classes cannot stand in one table: %s"
@@ -71,7 +74,13 @@ def comparison(records, title=""):
     rules = [len(rows)]
     rows += [[mean] + [_percent(r["means"][mean]) for r in records] for mean in records[0]["means"]]
     rows.append(["pixel accuracy"] + [_percent(r["pixel_accuracy"]) for r in records])
-    return Table(["IoU %"] + [r["name"] for r in records], rows, title, rules, absent_notes(records))
+    header = ["IoU %"] + [r["name"] for r in records]
+    support = records[0]["support"]
+    if all(record["support"] == support for record in records):
+        header.append("share of the truth")
+        shares = [100.0 * count / max(sum(support), 1) for count in support]
+        rows = [row + [share] for row, share in zip(rows, shares)] + [row + [""] for row in rows[len(shares):]]
+    return Table(header, rows, title, rules, absent_notes(records))
 
 
 def absent_notes(records):
