@@ -84,7 +84,7 @@ def test_the_shares_of_the_truth_stand_beside_models_that_saw_the_same_truth():
     table = comparison([one, record("B")])
     assert table.header[-1] == "share of the truth"
     assert sum(row[-1] for row in table.rows[:8]) == pytest.approx(100) and table.rows[-1][-1] == ""
-    assert table.rows[2][-1] == pytest.approx(100 * one["support"][2] / 3200)
+    assert table.rows[2][-1] == pytest.approx(100 * one["support"][2] / 1600)
 
 
 def test_cityscapes_tables_show_the_three_means_side_by_side():
