@@ -82,6 +82,7 @@ def verify(data, frames, folder, meta, workers=None, progress=lambda items, what
             raise InputError("%s: entry %d differs from %s" % (folder, index, frames[index].name), _AGAIN % folder)
 
 
+_MAKE_ROOM = "make room and run the same command again: it goes on where it stopped"
 _AGAIN = "the data set or the LMDB changed; remove %s and pack it again"
 
 
@@ -110,17 +111,21 @@ def _begin_or_go_on(folder, meta):
         return
     if os.path.isdir(folder) and os.listdir(folder):
         raise InputError("%s is not empty and not an LMDB packing" % folder, "name another folder")
-    os.makedirs(folder, exist_ok=True)
     _write_meta(folder, meta)
 
 
 def _write_meta(folder, meta):
+    """Writes meta.json whole or not at all; the folder is made when missing."""
     path = os.path.join(folder, packed.META)
-    with open(path + ".part", "w", encoding="utf-8") as file:
-        file.write(meta.to_json())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".part", path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(path + ".part", "w", encoding="utf-8") as file:
+            file.write(meta.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(path + ".part", path)
+    except OSError as error:
+        raise InputError("%s: cannot be written (%s)" % (path, error.strerror), _MAKE_ROOM) from None
 
 
 def _open(place):
@@ -149,8 +154,7 @@ def _write(environments, batch, places):
             except lmdb.MapFullError:
                 environment.set_mapsize(2 * environment.info()["map_size"])
             except lmdb.Error as error:
-                raise InputError("%s: cannot be written (%s)" % (places[part], error),
-                                 "make room and run the same command again: it goes on where it stopped") from None
+                raise InputError("%s: cannot be written (%s)" % (places[part], error), _MAKE_ROOM) from None
 
 
 def _png(pixels):

@@ -12,7 +12,7 @@ from data.errors import InputError
 from data.label_spaces import CITYSCAPES, TOY
 from data.registry import open_dataset
 from tools.scoring import figure_command, predict_command, score_command
-from tools.scoring.files import write_aside
+from tools.runtime.files import write_aside
 from tools.scoring.pictures import Painter, colour, legend_strip, overlay, write_grid
 
 caffe = pytest.importorskip("caffe")

@@ -65,6 +65,13 @@ def test_folder_with_a_solver_of_the_users_own_is_not_written_over(tmp_path):
     assert (tmp_path / "mine" / "solver.prototxt").read_text() == "mine"
 
 
+def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
+    solver = write_run(tmp_path, STILL, max_iter=1)
+    for output in ("/proc/none/out", solver):
+        with pytest.raises(InputError, match="--output %s cannot be written" % output):
+            train(solver, output)
+
+
 def test_damaged_record_is_an_error_on_resume(tmp_path):
     solver = write_run(tmp_path, max_iter=2)
     train(solver, tmp_path / "out")

@@ -26,7 +26,7 @@ from data.errors import InputError
 from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
 from tools.command import run_command
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 from tools.categories.problems import STREET_KINDS, street_problem
 
@@ -140,7 +140,7 @@ def main():
                   + compare_threads(options.height, options.width, options.repeats))
     print(render(table, "text"), end="")
     if form:
-        write_text(options.output, render(table, form))
+        write_whole(options.output, render(table, form))
 
 
 if __name__ == "__main__":

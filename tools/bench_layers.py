@@ -21,7 +21,7 @@ from data.errors import InputError
 from tools.benchmarks.layer_times import add_size, check_size, layer_seconds, measure, step_seconds
 from tools.benchmarks.ratios import paired_ratio, shown
 from tools.command import run_command
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 
 
@@ -46,7 +46,7 @@ def main():
         (arguments.stage,) + size + (arguments.images, arguments.repeats))
     print(render(table, "text"), end="")
     if form:
-        write_text(arguments.output, render(table, form))
+        write_whole(arguments.output, render(table, form))
 
 
 def share_table(stage, times, python_layers):

@@ -17,6 +17,7 @@ from models.experiments import GTA
 from tools.command import run_command
 from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
+from tools.runtime.outputs import require_file
 from tools.scaling import measure, plan
 
 #: (GPUs in all, machines)
@@ -28,6 +29,7 @@ def main():
     if options.worker:
         measure.worker(options.net, options.steps)
         return
+    require_file(options.output, "--output")
     load = os.getloadavg()[0]
     lines, ring = measured(options, load)
     machine = plan.Machine(options.tflops * 1e12, options.bus * 1e9, options.memory * 1e9 if options.memory else ring,

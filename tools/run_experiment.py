@@ -42,6 +42,8 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     experiment = EXPERIMENTS[options.experiment]
+    base = os.path.abspath(options.report or os.path.join(ROOT, "runs", experiment.name))
+    report.files(base)
     cores = usable_cores()
     jobs = options.jobs or (cores if experiment.shape.fc < 100 else 1)
     if jobs < 1 or min(options.seeds) < 1:
@@ -60,8 +62,7 @@ def main():
     require_unchanged(tasks)
     scheduler.run(tasks, jobs, max(1, cores // jobs), os.path.join(ROOT, "runs", "logs"))
     stages = plan.ordered_stages(experiment, options.stages)
-    report.write(experiment, stages, options.seeds, data_root,
-                 os.path.abspath(options.report or os.path.join(ROOT, "runs", experiment.name)))
+    report.write(experiment, stages, options.seeds, data_root, base)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from data.errors import InputError  # noqa: E402
 from tools.command import run_command  # noqa: E402
 from tools.runtime import mpi  # noqa: E402
 from tools.runtime.files import write_whole  # noqa: E402
+from tools.runtime.outputs import require_file  # noqa: E402
 from tools.runtime.hang_watch import HangWatch  # noqa: E402
 from tools.runtime.probe import versions  # noqa: E402
 from tools.runtime.test_report import TestReport  # noqa: E402
@@ -34,6 +35,7 @@ def main():
         if len(arguments) == 1:
             raise InputError("--report names no file", fix="tools/run_tests.py --report FILE.md")
         path, arguments = os.path.abspath(arguments[1]), arguments[2:]
+    require_file(path, "--report")
     os.chdir(_init_paths.ROOT)
     try:
         mpi.set_up("%d.%d" % sys.version_info[:2])

@@ -21,7 +21,8 @@ from models.generated import ROOT
 from tools.command import run_command
 from tools.experiment import plan, scheduler, tuning
 from tools.runtime.cpu import usable_cores
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
+from tools.runtime.outputs import require_file
 from tools.scoring.tables import render
 
 STAGES = ("ga", "ca", "ga_ca", "control")
@@ -42,6 +43,7 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
+    require_file(options.output, "--output")
     if min(options.seeds) < 1 or options.jobs < 1:
         raise InputError("--seeds and --jobs: expected whole numbers of at least 1, found %s and %s"
                          % (options.seeds, options.jobs))
@@ -59,7 +61,7 @@ def main():
     print(render(table, "text"), end="")
     if options.output:
         command = "python " + " ".join(["tools/tune_adaptation.py"] + sys.argv[1:])
-        write_text(options.output, "Written by `%s`: target mIoU in percent, last iterates.\n\n%s"
+        write_whole(options.output, "Written by `%s`: target mIoU in percent, last iterates.\n\n%s"
                     % (command, render(table, "markdown")))
 
 

@@ -10,7 +10,7 @@ from tools.benchmarks import gpu_step, layer_times, torch_env
 from tools.benchmarks.ratios import milliseconds, paired_ratio, shown
 from tools.benchmarks.training_command import add_torch, find_torch, processor, running_engine
 from tools.runtime import gpu, source_builds
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
 from tools.scoring.score_command import device
 from tools.scoring.tables import Table, format_of, render
 
@@ -59,7 +59,7 @@ def main(arguments=None):
                     notes=LAYER_NOTES)]
     print("\n".join(render(table, "text") for table in tables), end="")
     if form:
-        write_text(options.output, "\n".join(render(table, form) for table in tables))
+        write_whole(options.output, "\n".join(render(table, form) for table in tables))
 
 
 def takers(options, number):

@@ -13,7 +13,7 @@ from tools.benchmarks.ratios import milliseconds, paired_ratio, shown
 from tools.benchmarks.torch_env import CPU, NoTorch, TorchSteps, torch_python
 from tools.runtime import cpu
 from tools.runtime.checkup import ask
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 
 #: Upper bounds of the ratios.
@@ -68,7 +68,7 @@ def main(arguments=None):
     table = Table(["a training step", "measured", "at most"], rows, title(options), notes=notes(options, reason))
     print(render(table, "text"), end="")
     if form:
-        write_text(options.output, render(table, form))
+        write_whole(options.output, render(table, form))
 
 
 def running_engine():

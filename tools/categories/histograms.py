@@ -5,7 +5,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 import numpy as np  # noqa: E402
 
-from tools.scoring.files import write_aside  # noqa: E402
+from tools.runtime.files import write_aside  # noqa: E402
 
 COLUMNS = 4
 BINS = 30

@@ -5,6 +5,7 @@ import numpy as np
 
 from data.statistics import ALPHA_QUANTILE, GAMMA_QUANTILE, summarise_shares
 from layers.category_targets import category_rule
+from tools.runtime.files import write_aside
 from tools.scoring.tables import Table
 
 SMALLEST = 1e-4  # percent: smaller shares are drawn as this on the picture's logarithmic axis
@@ -66,7 +67,6 @@ def draw_report(path, summaries, statistics, where):
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from tools.scoring.files import write_aside
 
     classes = len(statistics.classes)
     rows = np.arange(classes)

@@ -13,7 +13,8 @@ from data.statistics import read_statistics
 from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, predicted_shares
 from tools.categories.report import draw_report, report_table, summarise_prediction
-from tools.scoring.files import require_empty, write_text
+from tools.runtime.files import write_whole
+from tools.scoring.files import require_empty
 from tools.scoring.score_command import add_comparison_arguments, checked_titles, make_predictor
 from tools.scoring.tables import render
 
@@ -55,7 +56,7 @@ def main(arguments=None):
     tables = [report_table(summary, statistics, "%s: %s" % (name, where)) for name, summary in zip(args.names, summaries)]
     print("\n".join(render(table, "text") for table in tables))
     if args.output:
-        write_text(os.path.join(args.output, "report.md"), "\n".join(
+        write_whole(os.path.join(args.output, "report.md"), "\n".join(
             [heading(sys.argv[1:] if arguments is None else arguments, args.statistics, statistics)] + [render(table, "markdown") for table in tables]
             + ["![The same as bars](report.png)\n"]))
         draw_report(os.path.join(args.output, "report.png"), dict(zip(args.names, summaries)), statistics, where)

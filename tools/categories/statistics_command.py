@@ -14,7 +14,8 @@ from data.registry import open_dataset
 from data.statistics import class_fractions, summarise, to_json
 from data.transforms import even_windows
 from tools.datasets.options import add_data_arguments, add_workers_argument
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
+from tools.runtime.outputs import require_file
 
 TURNS = 5  # of the benchmark; its medians are printed
 
@@ -43,6 +44,7 @@ def main(arguments=None):
     for flag, path in (("--output", args.output), ("--show", args.show)):
         if path and os.path.exists(path):
             raise InputError("%s %s exists" % (flag, path), "remove it or name another")
+        require_file(path, flag)
     dataset = open_dataset(args.dataset, args.data_root, args.label_space)
     frames = dataset.frames(args.split)
     if args.benchmark:
@@ -52,7 +54,7 @@ def main(arguments=None):
     fractions = count_fractions(dataset, frames, args.workers, args.window)
     statistics = summarise(fractions, dataset.name, args.split, dataset.space, args.window)
     if args.output:
-        write_text(args.output, to_json(statistics))
+        write_whole(args.output, to_json(statistics))
         print("%s: %d images, %d counted, %d of %d classes occur" % (
             args.output, len(frames), statistics.images, np.count_nonzero(statistics.counts), len(statistics.classes)))
     if args.show:

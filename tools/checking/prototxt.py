@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from data.errors import InputError
+from tools.runtime.files import write_whole
 
 #: The longest prototxt that is read.  ResNet-152 takes 100 kB; this is not a text file of a net.
 MAX_BYTES = 2 * 1024 * 1024
@@ -112,11 +113,4 @@ def _explain(detail, descriptor):
 
 def write_prototxt(message, path):
     """Writes the message as canonical text, whole or not at all: what Caffe is given to read."""
-    aside = "%s.tmp%d" % (path, os.getpid())
-    try:
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(text_format.MessageToString(message))
-        os.replace(aside, path)
-    finally:
-        if os.path.exists(aside):
-            os.unlink(aside)
+    write_whole(path, text_format.MessageToString(message))

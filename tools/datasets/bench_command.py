@@ -13,7 +13,7 @@ from data.packed import close_all
 from data.parallel import each_result
 from data.registry import open_dataset
 from tools.datasets.options import add_data_arguments, add_workers_argument, count
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 
 
@@ -51,9 +51,9 @@ def main(arguments=None):
         "%d cores, load average of the machine meanwhile %.1f." % (
             " ".join(sys.argv[1:] if arguments is None else arguments), len(pairs[0][1]), args.workers,
             "es" * (args.workers > 1), args.turns, len(os.sched_getaffinity(0)), os.getloadavg()[0]))
-    if args.output:
-        write_text(args.output, render(table, form))
     print(render(table, "text"), end="")
+    if args.output:
+        write_whole(args.output, render(table, form))
 
 
 def measure(pairs, files, function, cold, turns, workers):

@@ -12,7 +12,8 @@ from data.errors import InputError
 from data.registry import open_dataset
 from data.skipping import SKIP_FILE, read_skipped
 from tools.datasets.options import add_dataset_arguments, add_workers_argument
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
+from tools.runtime.outputs import require_file
 
 SHOWN = 10  # problems of a kind in the text report; --json has all
 
@@ -34,6 +35,7 @@ def main(arguments=None):
     args = parse(arguments)
     if args.json and os.path.exists(args.json):
         raise InputError("--json %s exists" % args.json, "remove it or name another")
+    require_file(args.json, "--json")
     data = open_dataset(args.dataset, args.data_root, args.label_space)
     # Listed before the first is walked: a split that is not there is told at once.
     totals = [(split, len(data.frames(split))) for split in args.split or data.record.splits]
@@ -46,7 +48,7 @@ def main(arguments=None):
     for name, where in forgotten:
         print("%s: %s: %s" % (_FORGOTTEN, where, name))
     if args.json:
-        write_text(args.json, json.dumps(dict(
+        write_whole(args.json, json.dumps(dict(
             dataset=args.dataset, label_space=data.space.name, splits=[as_json(report) for report in reports],
             skip_file_unknown=[name for name, _ in forgotten]), indent=1) + "\n")
     wrong = sum(len(report.problems) for report in reports) + len(forgotten)

@@ -7,6 +7,7 @@ from tqdm import tqdm
 from data.packing import pack
 from data.registry import open_dataset
 from tools.datasets.options import add_data_arguments, add_workers_argument
+from tools.runtime.outputs import require_folder
 
 
 def parse(arguments=None):
@@ -20,6 +21,7 @@ def parse(arguments=None):
 
 def main(arguments=None):
     args = parse(arguments)
+    require_folder(args.output, "--output")
     data = open_dataset(args.dataset, args.data_root, args.label_space)
     meta = pack(data, args.dataset, args.split, args.output, not args.images_only, args.workers,
                 lambda items, what, total: tqdm(items, what, total, unit="image", disable=None, leave=False))

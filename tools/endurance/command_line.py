@@ -5,7 +5,7 @@ import tempfile
 
 from tools.endurance.kills import survive_kills
 from tools.endurance.memory import draw_curve, figures, watch_run
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 
 STAGES = ("source", "ga", "ga_ca")
@@ -31,7 +31,7 @@ def main(arguments=None):
         table = args.measure(args, folder)
     print(render(table, "text"), end="")
     if form:
-        write_text(args.output, render(table, form))
+        write_whole(args.output, render(table, form))
 
 
 def _kills(args, folder):

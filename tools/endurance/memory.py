@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
+from tools.runtime.files import write_aside
 from tools.training.log import read_log
 
 #: iteration: last one in the log; training, workers: resident MB of the training process and of the data
@@ -101,7 +102,8 @@ def draw_curve(samples, path):
     axis.legend()
     axis.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    with write_aside(path) as aside:
+        figure.savefig(aside, dpi=100)
     pyplot.close(figure)
 
 

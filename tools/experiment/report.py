@@ -6,10 +6,12 @@ import sys
 
 import numpy as np
 
+from data.errors import InputError
 from models.generated import ROOT
 from solvers.build import schedules
 from tools.experiment.plan import last_weights, prediction_of, result_file, run_folder, tool
 from tools.runtime.files import write_whole
+from tools.runtime.outputs import require_file
 from tools.scoring.results import read_results
 from tools.scoring.tables import Table, render
 
@@ -123,21 +125,32 @@ def draw(experiment, stages, seed, data_root, path):
     frames = ["--most-changed", "4"] if len(shown) > 1 else ["--frames", "0"]
     argv = tool("figure.py", *prediction_of(experiment, *experiment.tests[-1]), *frames, "--weights", *weights,
                 "--names", *[TITLES[stage] for stage in shown], "--output", path)
-    subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT, check=True)
+    try:
+        subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT, check=True)
+    except subprocess.CalledProcessError as problem:
+        raise InputError("the picture %s could not be drawn, for the reason above (exit code %d)" % (path, problem.returncode),
+                         "after the repair run the same command again: what is done stays done") from None
+
+
+def files(base):
+    """Paths of the tables and of the picture; raises InputError when they cannot be written."""
+    paths = base + ".md", base + ".png"
+    for path in paths:
+        require_file(path, "--report")
+    return paths
 
 
 def write(experiment, stages, seeds, data_root, base):
-    """Writes base.md and base.png (`base`: an absolute path), and prints the tables."""
-    command = "python " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
-    text = markdown(experiment, stages, seeds, command) + (
-        "\n![Frames of the last test set: image, predictions, truth](%s.png)\n" % os.path.basename(base))
-    os.makedirs(os.path.dirname(base), exist_ok=True)
-    write_whole(base + ".md", text)
-    draw(experiment, stages, seeds[0], data_root, base + ".png")
+    """Prints the tables, and writes them and the picture to files(base) (`base`: an absolute path)."""
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         print(render(class_table("%s, %s" % (dataset, split), classes, stages, ious), "text"))
     if experiment.note:
         print(experiment.note)
-    shown = os.path.relpath(base)
-    print("tables: %s.md   picture: %s.png" % (shown, shown))
+    tables, picture = files(base)
+    command = "python " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
+    text = markdown(experiment, stages, seeds, command) + (
+        "\n![Frames of the last test set: image, predictions, truth](%s)\n" % os.path.basename(picture))
+    write_whole(tables, text)
+    draw(experiment, stages, seeds[0], data_root, picture)
+    print("tables: %s   picture: %s" % (os.path.relpath(tables), os.path.relpath(picture)))

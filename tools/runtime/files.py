@@ -1,7 +1,10 @@
-"""Small file helpers of the set-up: hashes, whole writes, progress on the terminal."""
+"""Small file helpers: hashes, whole writes, progress on the terminal."""
+import contextlib
 import hashlib
 import os
 import sys
+
+from data.errors import InputError
 
 
 def sha256(path):
@@ -13,14 +16,35 @@ def sha256(path):
     return digest.hexdigest()
 
 
+@contextlib.contextmanager
+def write_aside(path):
+    """Gives the name of a file beside `path` to write to; it replaces `path` when the block succeeds.
+
+    The folder is made when missing; the ending stays, because encoders go by it.  Raises
+    InputError when it cannot be written.
+    """
+    path = os.fspath(path)
+    folder, base = os.path.split(path)
+    stem, ending = os.path.splitext(base)
+    aside = os.path.join(folder, ".%s.%d.part%s" % (stem, os.getpid(), ending))
+    try:
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        yield aside
+        os.replace(aside, path)
+    except OSError as problem:
+        raise InputError("cannot write %s: %s" % (path, problem.strerror or problem)) from None
+    finally:
+        if os.path.exists(aside):
+            os.remove(aside)
+
+
 def write_whole(path, text):
-    """Writes `text` to `path` so that a reader sees the old file or the new one, never half of it."""
-    aside = "%s.%d.tmp" % (path, os.getpid())
-    with open(aside, "w", encoding="utf-8") as file:
+    """Writes `text` (UTF-8) so that a reader sees the old file or the new one, never half of it; raises as write_aside()."""
+    with write_aside(path) as aside, open(aside, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(aside, path)
 
 
 class Counter:

@@ -17,6 +17,7 @@ from data.errors import InputError
 from tools.runtime import debian, packages, places, wheels
 from tools.runtime.files import Counter, write_whole
 from tools.runtime.mirror import SCHEMES, machine_mirrors
+from tools.runtime.outputs import make_folder
 
 #: Downloads and unpacked packages together, at the worst moment.
 NEEDED_BYTES = 1.3e9
@@ -165,7 +166,7 @@ def _check_machine(parent):
         raise InputError("the private runtime is for Linux on x86_64, this is %s on %s"
                          % (sys.platform, platform.machine()),
                          fix="conda env create -f environment.yml, then run the commands in that environment")
-    os.makedirs(parent, exist_ok=True)
+    make_folder(parent, "CAFFE_PREFIX")
     free = shutil.disk_usage(parent).free
     if free < NEEDED_BYTES:
         raise InputError("%s has %.1f GB free, the set-up needs %.1f GB (0.8 GB when it is done)"

@@ -9,8 +9,8 @@ import time
 
 import cv2
 
+from tools.runtime.files import write_whole
 from tools.scoring.evaluate import score_folder
-from tools.scoring.files import write_text
 from tools.scoring.official import official_package, official_scores
 from tools.scoring.prediction_folder import PredictionFolder
 from tools.scoring.sample_labels import write_sample
@@ -40,7 +40,7 @@ def main(arguments=None):
                   "Written by python tools/bench_scoring.py --images %d --repeats %d" % (args.images, args.repeats))
     print(render(table, "text"), end="")
     if form:
-        write_text(args.output, render(table, form))
+        write_whole(args.output, render(table, form))
 
 
 def compare(ours, theirs, images):

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.registry import open_dataset
 from tools.datasets.options import count
+from tools.runtime.outputs import require_file
 from tools.scoring.evaluate import check_classes
 from tools.scoring.pictures import colour, write_grid
 from tools.scoring.score_command import add_comparison_arguments, checked_titles, make_predictor
@@ -38,6 +39,7 @@ def parse(arguments=None):
 def main(arguments=None):
     """Predicts the chosen frames with every model and writes the grid."""
     args = parse(arguments)
+    require_file(args.output, "--output")
     dataset = open_dataset(args.dataset, args.data_root, args.label_space)
     frames = dataset.frames(args.split)
     if args.frames is not None:

@@ -1,39 +1,11 @@
-"""Writing output files so that nobody ever sees half of one."""
-import contextlib
+"""Pictures as output files, and folders for them."""
 import os
 
 import cv2
 
 from data.errors import InputError
-
-
-@contextlib.contextmanager
-def write_aside(path):
-    """Gives the name of a file beside `path` to write to; it replaces `path` when the block succeeds.
-
-    The folder is made when missing; the ending stays, because encoders go by it.  Raises
-    InputError when it cannot be written.
-    """
-    path = os.fspath(path)
-    folder, base = os.path.split(path)
-    stem, ending = os.path.splitext(base)
-    aside = os.path.join(folder, ".%s.%d.part%s" % (stem, os.getpid(), ending))
-    try:
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        yield aside
-        os.replace(aside, path)
-    except OSError as problem:
-        raise InputError("cannot write %s: %s" % (path, problem.strerror or problem))
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
-
-
-def write_text(path, text):
-    """Writes a text file (UTF-8) whole or not at all."""
-    with write_aside(path) as aside, open(aside, "w", encoding="utf-8") as stream:
-        stream.write(text)
+from tools.runtime.files import write_aside
+from tools.runtime.outputs import require_folder
 
 
 def write_image(path, image):
@@ -47,6 +19,7 @@ def write_image(path, image):
 
 
 def require_empty(folder, flag):
-    """Raises InputError, naming `flag`, when the folder holds something already: two runs must not mix in it."""
-    if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
-        raise InputError("%s %s exists and is not an empty folder" % (flag, folder), "remove it or name another")
+    """Raises InputError, naming `flag`, when the folder cannot be written to or holds something: two runs must not mix in it."""
+    require_folder(folder, flag)
+    if os.path.isdir(folder) and os.listdir(folder):
+        raise InputError("%s %s is not an empty folder" % (flag, folder), "remove it or name another")

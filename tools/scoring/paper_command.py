@@ -8,7 +8,7 @@ from data.errors import InputError
 from models.experiments import EXPERIMENTS
 from models.generated import ROOT
 from tools.experiment.plan import result_file
-from tools.scoring.files import write_text
+from tools.runtime.files import write_whole
 from tools.scoring.paper import average_record, paper_tables, shift_table
 from tools.scoring.results import read_results
 from tools.scoring.tables import FORMATS, format_of, render
@@ -44,9 +44,9 @@ def main(arguments=None):
         tables[-1].notes.append("Written by python tools/paper_table.py " + shlex.join(
             sys.argv[1:] if arguments is None else arguments))
     text = "\n".join(render(table, form) for table in tables)
-    if args.output:
-        write_text(args.output, text)
     print(text, end="")
+    if args.output:
+        write_whole(args.output, text)
     if not any(found.values()):
         print("No result of ours was found. Make one: python tools/run_experiment.py %s" % next(iter(found)),
               file=sys.stderr)

@@ -3,6 +3,7 @@ import cv2
 import numpy as np
 
 from data.label_spaces import IGNORED
+from tools.runtime.files import write_aside
 
 #: Colour (RGB) of pixels without a class.
 NO_CLASS = (0, 0, 0)
@@ -97,7 +98,6 @@ def write_grid(path, titles, rows, space, panel_inches=3.2):
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from tools.scoring.files import write_aside
 
     heights = [panel_inches * panels[0].shape[0] / panels[0].shape[1] for _, panels in rows]
     name_inches, title_inches, gap = 0.5, 0.3, 0.06

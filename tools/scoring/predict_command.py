@@ -8,6 +8,7 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.label_spaces import SPACES, label_space
 from data.reading import read_image
+from tools.runtime.outputs import require_folder
 from tools.scoring.files import write_image
 from tools.scoring.pictures import Painter
 from tools.scoring.score_command import add_net_arguments, make_predictor
@@ -44,6 +45,7 @@ def _share(text):
 def main(arguments=None):
     """Lists the work, checks it, and writes one result for each input."""
     args = parse(arguments)
+    require_folder(args.output, "--output")
     jobs = plan(args.inputs, args.output, args.kind)
     for source, target in jobs:
         if os.path.exists(target) and not args.overwrite:

@@ -7,8 +7,10 @@ import os
 from data.errors import InputError
 from data.registry import open_dataset
 from tools.datasets.options import add_data_arguments
+from tools.runtime.files import write_whole
+from tools.runtime.outputs import require_file
 from tools.scoring.evaluate import check_classes, evaluate, score_folder
-from tools.scoring.files import require_empty, write_text
+from tools.scoring.files import require_empty
 from tools.scoring.prediction_folder import ColourFolder, PredictionFolder
 from tools.scoring.results import comparison, result_record
 from tools.scoring.tables import FORMATS, format_of, render
@@ -122,6 +124,10 @@ def main(arguments=None):
     """Scores, prints the table and writes the files that were asked for."""
     args = parse(arguments)
     form = format_of(args.output, args.format) if args.output else args.format or "text"
+    require_file(args.json, "--json")
+    for name in args.names:
+        for flag, folder, _ in _kept(args, name):
+            require_empty(folder, flag)
     dataset = open_dataset(args.dataset, args.data_root, args.label_space)
     frames = dataset.frames(args.split)
     for frame in frames:
@@ -135,22 +141,22 @@ def main(arguments=None):
         origin = dict(weights=source, model=args.model, resize=args.resize) if args.weights else dict(predictions=source)
         records.append(result_record(name, confusion, args.dataset, args.split, dataset.space, **origin))
     text = render(comparison(records, "%s %s, %d images" % (args.dataset, args.split, len(frames))), form)
+    print(text, end="")     # first: when a file cannot be written, what was computed is not lost
     if args.json:
-        write_text(args.json, json.dumps(dict(results=records), indent=1, sort_keys=True) + "\n")
+        write_whole(args.json, json.dumps(dict(results=records), indent=1, sort_keys=True) + "\n")
     if args.output:
-        write_text(args.output, text)
-    print(text, end="")
+        write_whole(args.output, text)
+
+
+def _kept(args, name):
+    """[(flag, folder, maker of a store from folder and data set)] of what is kept of a model's predictions."""
+    labels = functools.partial(PredictionFolder, ids=args.ids)
+    return [(flag, folder if len(args.weights) == 1 else os.path.join(folder, name), store) for flag, folder, store in (
+        ("--save-predictions", args.save_predictions, labels), ("--save-colours", args.save_colours, ColourFolder)) if folder]
 
 
 def _score_net(args, name, weights, dataset, frames):
-    stores = []
-    labels = functools.partial(PredictionFolder, ids=args.ids)
-    for flag, folder, store in (("--save-predictions", args.save_predictions, labels),
-                                ("--save-colours", args.save_colours, ColourFolder)):
-        if folder:
-            folder = folder if len(args.weights) == 1 else os.path.join(folder, name)
-            require_empty(folder, flag)
-            stores.append(store(folder, dataset))
+    stores = [store(folder, dataset) for _, folder, store in _kept(args, name)]
 
     def keep(frame, prediction):
         for store in stores:

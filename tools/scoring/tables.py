@@ -4,6 +4,7 @@ import io
 import math
 
 from data.errors import InputError
+from tools.runtime.outputs import require_file
 
 FORMATS = ("text", "markdown", "csv", "latex")
 #: Rendering that an output file's ending asks for.
@@ -40,7 +41,11 @@ def render(table, form):
 
 
 def format_of(path, form=None):
-    """The format for an output file: `form` if given, else what the ending of `path` says."""
+    """The format for the file of --output: `form` if given, else what the ending of `path` says.
+
+    Raises InputError for an ending that says none, and when no file can be written there: commands ask before they compute.
+    """
+    require_file(path, "--output")
     if form:
         return form
     for ending, name in ENDINGS.items():

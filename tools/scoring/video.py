@@ -5,7 +5,7 @@ import cv2
 from tqdm import tqdm
 
 from data.errors import InputError
-from tools.scoring.files import write_aside
+from tools.runtime.files import write_aside
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 

@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 
 from data.errors import InputError
+from tools.runtime.files import write_aside
 from tools.source_build import debian_parts, wheel_parts
 from tools.source_build.configure import c_library
 
@@ -90,12 +91,9 @@ def _one(pattern):
 
 def archive(folder, path):
     """Writes the build as a .tar.gz without NVIDIA's libraries and without compiled Python files."""
-    aside = path + ".aside"
-
     def wanted(member):
         inside = member.name.split("/", 1)[-1]
         return None if inside.startswith("cuda/") or "__pycache__" in inside else member
 
-    with tarfile.open(aside, "w:gz", compresslevel=6) as file:
+    with write_aside(path) as aside, tarfile.open(aside, "w:gz", compresslevel=6) as file:
         file.add(folder, os.path.basename(os.path.normpath(folder)), filter=wanted)
-    os.replace(aside, path)

@@ -9,6 +9,7 @@ from tools.checking.memory import check_memory
 from tools.checking.net import running_layers
 from tools.checking.rehearsal import rehearse_solver
 from tools.checking.solver import load_nets, load_solver
+from tools.runtime.outputs import make_folder
 from tools.runtime.places import ROOT
 from tools.training import (manifest, options as command_options, parallel, record as records, run_folder,
                             weights)
@@ -58,7 +59,7 @@ def main(arguments=None):
     choose_device(resolved.param, group)
     check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes, shown(options.solver),
                  device_memory())
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:
             run_folder.refuse_overwriting(folder)
