@@ -123,7 +123,7 @@ def test_log_drops_what_a_kill_cut_off_and_what_will_come_again(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"kind": "train", "iteration": 1, "values": {}}\n{"kind": "snapshot", "iteration": 2}\n'
                     '{"kind": "train", "iteration": 2, "values": {}}\n{"kind": "tra')
-    Log(str(path), 2).close()
+    Log(str(path), 2)
     assert [(entry["kind"], entry["iteration"]) for entry in read_log(str(path))] == [("train", 1), ("snapshot", 2)]
 
 

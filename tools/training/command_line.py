@@ -125,7 +125,6 @@ def watched_training(engine, resolved, snapshots, watches):
         plot(at_once=True)
     finally:
         progress.close()
-        log.close()
     return stopped
 
 

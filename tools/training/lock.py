@@ -4,6 +4,7 @@ import os
 import socket
 
 from data.errors import InputError
+from tools.training.files import writing
 
 
 class FolderLock:
@@ -18,7 +19,8 @@ class FolderLock:
         self._file = None
 
     def __enter__(self):
-        self._file = open(self._path, "a+", encoding="utf-8")
+        with writing(self._path):
+            self._file = open(self._path, "a+", encoding="utf-8")
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -28,9 +30,10 @@ class FolderLock:
             raise InputError(
                 "another run is writing into %s: %s" % (os.path.dirname(self._path), owner),
                 "Wait for it, stop it, or name another folder with --output.") from None
-        self._file.truncate(0)
-        self._file.write("process %d on %s\n" % (os.getpid(), socket.gethostname()))
-        self._file.flush()
+        with writing(self._path):
+            self._file.truncate(0)
+            self._file.write("process %d on %s\n" % (os.getpid(), socket.gethostname()))
+            self._file.flush()
         return self
 
     def __exit__(self, *_):

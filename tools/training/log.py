@@ -2,11 +2,11 @@
 import json
 import os
 
-from tools.training.files import replace_file
+from tools.training.files import replace_file, writing
 
 
 class Log:
-    """Appends lines to log.jsonl; every line is whole on disk before write() returns.
+    """Appends lines to log.jsonl; every line is in the file before write() returns.
 
     A line has "kind" ("train", "test", "snapshot", "note") and "iteration"; the others
     depend on the kind.
@@ -18,14 +18,13 @@ class Log:
         kept = [entry for entry in read_log(path) if entry["iteration"] < from_iteration
                 or (entry["iteration"] == from_iteration and entry["kind"] == "snapshot")]
         replace_file(path, "".join(_line(entry) for entry in kept).encode())
-        self._file = open(path, "a", encoding="utf-8")
+        self._path = path
 
     def write(self, kind, iteration, **values):
-        self._file.write(_line(dict(kind=kind, iteration=iteration, **values)))
-        self._file.flush()
-
-    def close(self):
-        self._file.close()
+        """Appends a line; InputError when the disk does not take it."""
+        # opened for each line: a file left open after a full disk would fail once more on closing
+        with writing(self._path), open(self._path, "a", encoding="utf-8") as file:
+            file.write(_line(dict(kind=kind, iteration=iteration, **values)))
 
 
 def read_log(path):

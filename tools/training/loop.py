@@ -3,6 +3,7 @@ import collections
 import math
 import time
 
+from data.errors import InputError
 from tools.training import guards, schedule
 from tools.training.testing import run_tests
 
@@ -27,17 +28,26 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         log.write("snapshot", saved, file=entry["model"]["name"])
         on_snapshot()
 
+    def write_line(kind, iteration, **values):
+        try:
+            log.write(kind, iteration, **values)
+        except InputError:
+            # what refused the line, a limit on a file's size or a quota, may let a snapshot pass
+            if engine.iteration > saved:
+                save()
+            raise
+
     def display(iteration):
         nonlocal started, since
         elapsed = time.monotonic() - started
-        log.write("train", iteration, values=finite(mean(window)),
-                  learning_rate=schedule.learning_rate(param, iteration),
-                  iterations_per_second=(iteration - since) / elapsed if iteration > since else None)
+        write_line("train", iteration, values=finite(mean(window)),
+                   learning_rate=schedule.learning_rate(param, iteration),
+                   iterations_per_second=(iteration - since) / elapsed if iteration > since else None)
         started, since = time.monotonic(), iteration
 
     def test():
         for number, values in enumerate(run_tests(engine, signals)):
-            log.write("test", engine.iteration, net=number, values=finite(values))
+            write_line("test", engine.iteration, net=number, values=finite(values))
             progress.say("iteration %d, test net %d: %s" % (engine.iteration, number, ", ".join(
                 "%s %.4g" % item for item in values.items())))
 
@@ -63,7 +73,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         progress.advance()
         progress.show(mean(window))
         for warning in filter(None, [watch.see(iteration, values) for watch in watches]):
-            log.write("note", iteration, text=warning)
+            write_line("note", iteration, text=warning)
             progress.say("warning: " + warning)
         if schedule.snapshots_at(param, engine.iteration) or signals.snapshot:
             signals.snapshot = False

@@ -22,7 +22,7 @@ from tools.checking.glog import fatal_message
 from tools.checking.shapes import shapes_of
 from tools.checking.weights import compare, require_match
 from tools.training import manifest
-from tools.training.files import sync_file, sync_folder
+from tools.training.files import sync_file, sync_folder, writing
 from tools.training.solver import shown
 from tools.training.wire import append_string
 
@@ -46,7 +46,8 @@ class Snapshots:
         self.partial = os.path.join(folder, "partial")
         self._keep = keep
         shutil.rmtree(self.partial, ignore_errors=True)
-        os.makedirs(self.partial)
+        with writing(self.partial):
+            os.makedirs(self.partial)
 
     def close(self):
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -67,11 +68,12 @@ class Snapshots:
             sync_folder(self.folder)
             return self._list({"iteration": engine.iteration, "model": model, "state": state})
         except (OSError, InputError) as problem:
+            why = problem.what if isinstance(problem, InputError) else problem.strerror or problem
             for name in os.listdir(self.partial):
                 os.unlink(os.path.join(self.partial, name))
             raise InputError(
                 "the snapshot of iteration %d cannot be written to %s: %s"
-                % (engine.iteration, shown(self.folder), getattr(problem, "strerror", None) or problem),
+                % (engine.iteration, shown(self.folder), why),
                 "The earlier snapshots are intact. Make room, then go on with --resume.") from None
 
     def restore(self, engine, entry):
