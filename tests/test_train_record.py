@@ -11,6 +11,7 @@ from tiny_training import STILL, TOY, entries, net_text, train, write_run  # noq
 from tools.training.log import Log, read_log  # noqa: E402
 from tools.training.options import parse  # noqa: E402
 from tools.training.plot import plot_log  # noqa: E402
+from tools.training.snapshots import Snapshots  # noqa: E402
 
 
 def read(path):
@@ -57,12 +58,42 @@ def test_folder_with_snapshots_is_not_written_over(tmp_path):
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "lock"}
 
 
-def test_folder_with_a_solver_of_the_users_own_is_not_written_over(tmp_path):
-    solver = write_run(tmp_path / "mine")
-    (tmp_path / "mine" / "solver.prototxt").write_text("mine")
-    with pytest.raises(InputError, match="solver.prototxt that no run wrote"):
-        train(solver, tmp_path / "mine")
-    assert (tmp_path / "mine" / "solver.prototxt").read_text() == "mine"
+@pytest.fixture(scope="module")
+def names_of_a_run(tmp_path_factory):
+    """(solver, names of all that a run writes)."""
+    folder = tmp_path_factory.mktemp("names")
+    solver, seen, save = write_run(folder, max_iter=2), set(), Snapshots.save
+    with pytest.MonkeyPatch.context() as patch:     # while it runs there is `partial` too
+        patch.setattr(Snapshots, "save", lambda self, engine: seen.update(os.listdir(self.folder)) or save(self, engine))
+        train(solver, folder / "out")
+    return solver, seen | set(os.listdir(str(folder / "out")))
+
+
+def test_no_file_of_the_users_own_is_written_over(names_of_a_run, tmp_path):
+    solver, names = names_of_a_run
+    assert {"lock", "partial", "record.json", "plot.png", "log.jsonl", "tiny_iter_2.caffemodel"} <= names
+    for name in sorted(names):
+        (tmp_path / name).write_text("mine")
+        for resume in ((), ("--resume",)):
+            with pytest.raises(InputError, match=name):
+                train(solver, tmp_path, *resume)
+        assert (tmp_path / name).read_text() == "mine"
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+
+def test_other_files_of_the_users_stay_beside_the_run(tmp_path):
+    solver = write_run(tmp_path, STILL, max_iter=1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert train(solver, tmp_path / "out") == 0
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_was_killed_before_its_first_snapshot_may_start_again(tmp_path):
+    solver = write_run(tmp_path, STILL, max_iter=1, snapshot_after_train="false")
+    train(solver, tmp_path / "out")
+    assert train(solver, tmp_path / "out") == 0
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):

@@ -10,6 +10,7 @@ from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
 from tools.runtime.files import sha256
 from tools.training.manifest import read_manifest
+from tools.training.run_folder import PARTIAL
 
 #: A step is short against the start, so most kills that come at any time would hit the start.
 LONGEST_TRAINING = 4.0
@@ -79,7 +80,7 @@ def _newest(output):
 
 
 def _writing(output):
-    return bool(glob.glob(os.path.join(output, "partial", "*_iter_*")))
+    return bool(glob.glob(os.path.join(output, PARTIAL, "*_iter_*")))
 
 
 def _wait(process, condition):

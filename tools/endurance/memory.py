@@ -10,6 +10,7 @@ from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
 from tools.runtime.files import write_aside
 from tools.training.log import read_log
+from tools.training.run_folder import LOG
 
 #: iteration: last one in the log; training, workers: resident MB of the training process and of the data
 #: workers; files: open files; processes: it and its children, those that write a snapshot or draw included.
@@ -108,7 +109,7 @@ def draw_curve(samples, path):
 
 
 def _iteration(output):
-    train = [entry["iteration"] for entry in read_log(os.path.join(output, "log.jsonl")) if entry["kind"] == "train"]
+    train = [entry["iteration"] for entry in read_log(os.path.join(output, LOG)) if entry["kind"] == "train"]
     return train[-1] if train else None
 
 

@@ -62,7 +62,7 @@ def main(arguments=None):
     make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:
-            run_folder.refuse_overwriting(folder)
+            run_folder.refuse_overwriting(resolved)
             record = records.new_record(options, resolved, data,
                                         records.describe_weights(reports, commands), group.size)
         else:
@@ -108,7 +108,7 @@ def run(options, resolved, shapes, record, entry, reports, group):
 
 def watched_training(engine, resolved, snapshots, watches):
     """The loop with its log, progress, plot and signals; what train() returns."""
-    log_path = os.path.join(resolved.output, "log.jsonl")
+    log_path = os.path.join(resolved.output, run_folder.LOG)
     log = Log(log_path, engine.iteration)
     progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
     drawn = time.monotonic()
@@ -116,7 +116,7 @@ def watched_training(engine, resolved, snapshots, watches):
     def plot(at_once=False):
         nonlocal drawn
         if at_once or time.monotonic() - drawn > PLOT_EVERY:
-            plot_apart(log_path, os.path.join(resolved.output, "plot.png"), resolved.name)
+            plot_apart(log_path, os.path.join(resolved.output, run_folder.PLOT), resolved.name)
             drawn = time.monotonic()
 
     try:

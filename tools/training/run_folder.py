@@ -2,15 +2,17 @@
 import difflib
 import json
 import os
+import re
 
 from google.protobuf import text_format
 
 from data.errors import InputError
-from tools.training import manifest
+from tools.training import manifest, record as records
 from tools.training.files import replace_file
 from tools.training.solver import absolute, shown
 
-SOLVER = "solver.prototxt"
+#: Names in the folder, beside those of the record, the nets and the manifest.
+SOLVER, LOG, PLOT, PARTIAL = "solver.prototxt", "log.jsonl", "plot.png", "partial"
 #: Solver fields that do not change what is computed, only how long and what is written.
 FREE_FIELDS = ("max_iter", "display", "average_loss", "snapshot", "snapshot_after_train",
                "snapshot_prefix", "test_iter", "test_interval", "test_initialization",
@@ -38,16 +40,22 @@ def recall_options(options, record):
         options.weights = [absolute(path) for path in recorded["weights"]]
 
 
-def refuse_overwriting(folder):
-    """InputError when the folder holds snapshots, or files that are not a run's."""
+def refuse_overwriting(resolved):
+    """InputError when the folder holds snapshots, or a file of a name that the run would write and no run's record."""
+    folder = resolved.output
     if manifest.read_manifest(folder):
         raise InputError("%s holds the snapshots of an earlier run" % shown(folder),
                          "Go on with it: --resume. Keep it: --output ANOTHER_FOLDER. "
                          "Or delete the folder.")
-    if os.path.exists(os.path.join(folder, SOLVER)) and not os.path.exists(
-            os.path.join(folder, "record.json")):
-        raise InputError("%s holds a solver.prototxt that no run wrote" % shown(folder),
-                         "Name another folder with --output.")
+    if records.read_record(folder) is not None:
+        return
+    names = {LOG, PLOT, PARTIAL, manifest.NAME, *prototxts(resolved)}
+    snapshot = re.compile(re.escape(resolved.prefix) + r"_iter_[0-9]+\.(caffemodel|solverstate)")
+    foreign = [name for name in sorted(os.listdir(folder)) if name in names or snapshot.fullmatch(name)]
+    if foreign:
+        raise InputError("%s holds %s and no %s: no run of tools/train.py wrote that, and a run would write over it"
+                         % (shown(folder), ", ".join(foreign), records.NAME),
+                         "Name another folder with --output, or move what is there away.")
 
 
 def refuse_difference(resolved, data, record, processes):

@@ -23,6 +23,7 @@ from tools.checking.shapes import shapes_of
 from tools.checking.weights import compare, require_match
 from tools.training import manifest
 from tools.training.files import sync_file, sync_folder, writing
+from tools.training.run_folder import PARTIAL
 from tools.training.solver import shown
 from tools.training.wire import append_string
 
@@ -43,7 +44,7 @@ class Snapshots:
 
     def __init__(self, folder, keep=0):
         self.folder = folder
-        self.partial = os.path.join(folder, "partial")
+        self.partial = os.path.join(folder, PARTIAL)
         self._keep = keep
         shutil.rmtree(self.partial, ignore_errors=True)
         with writing(self.partial):
