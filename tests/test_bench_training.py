@@ -183,8 +183,12 @@ def test_a_smaller_check_says_that_it_is_one(arguments, smaller):
 def test_sizes_that_the_net_cannot_take_are_refused():
     with pytest.raises(InputError, match="multiples of 8"):
         training_command.parse(["--size", "20", "16"])
-    with pytest.raises(InputError, match="at least 1"):
-        training_command.parse(["--repeats", "0"])
+
+
+def test_a_data_root_without_the_frames_is_named_before_anything_is_measured(tmp_path):
+    for root in (tmp_path, tmp_path / "none"):
+        with pytest.raises(InputError, match="--data-root %s: .*%s" % (root, root)):
+            training_command.main(["--data-root", str(root)])
 
 
 def test_a_lock_is_made_of_what_pip_would_install(tmp_path, monkeypatch):

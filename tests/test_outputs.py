@@ -40,7 +40,7 @@ COMMANDS = [
     ("tools.make_vgg_weights", ["--sdist", "none.tar.gz", "--output", "{}"], "--output"),
     ("tools.run_experiment", ["gta", "--report", "{}"], "--report"),
     ("tools.tune_adaptation", ["toy", "--stage", "ga", "--seeds", "1", "--output", "{}.md"], "--output"),
-    ("tools.bench_scaling", ["--net", "none.prototxt", "--output", "{}.md"], "--output"),
+    ("tools.bench_scaling", ["--output", "{}.md"], "--output"),
     ("tools.build_caffe", ["--mirror", "none", "--work", "{}"], "--work"),
     ("tools.build_caffe", ["--mirror", "none", "--output", "{}"], "--output"),
     ("tools.build_caffe", ["--mirror", "none", "--report", "{}.md"], "--report"),

@@ -25,6 +25,7 @@ from scipy.optimize import minimize
 from data.errors import InputError
 from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
+from tools.argument_types import count
 from tools.command import run_command
 from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
@@ -124,10 +125,10 @@ def compare_threads(height, width, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--height", type=int, default=64)
-    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--height", type=count, default=64)
+    parser.add_argument("--width", type=count, default=128)
     parser.add_argument("--problems", metavar="FOLDER", help="take the problems from the .npz files of a folder")
-    parser.add_argument("--repeats", type=int, default=7, help="turns a problem; medians are printed")
+    parser.add_argument("--repeats", type=count, default=7, help="turns a problem; medians are printed")
     parser.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
     options = parser.parse_args()
     form = options.output and format_of(options.output)

@@ -17,7 +17,7 @@ import argparse
 
 import numpy as np
 
-from data.errors import InputError
+from tools.argument_types import count
 from tools.benchmarks.layer_times import add_size, check_size, layer_seconds, measure, step_seconds
 from tools.benchmarks.ratios import paired_ratio, shown
 from tools.command import run_command
@@ -29,15 +29,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stage", choices=("ga", "ca", "ga_ca"), default="ga", help="the adapted net (default: ga)")
     add_size(parser)
-    parser.add_argument("--images", type=int, default=1, help="images of each domain in the batch (default: 1)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed steps of each net (default: 3)")
+    parser.add_argument("--images", type=count, default=1, help="images of each domain in the batch (default: 1)")
+    parser.add_argument("--repeats", type=count, default=3, help="timed steps of each net (default: 3)")
     parser.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
     arguments = parser.parse_args()
     size = tuple(arguments.size)
     check_size(size)
-    if arguments.images < 1 or arguments.repeats < 1:
-        raise InputError("--images and --repeats must be at least 1")
-
     form = arguments.output and format_of(arguments.output)
 
     times, python_layers = measure(arguments.stage, size, arguments.images, arguments.repeats)

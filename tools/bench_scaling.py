@@ -13,12 +13,18 @@ enter_runtime()
 import argparse
 import os
 
+import caffe
+
 from models.experiments import GTA
+from tools.argument_types import count, positive
+from tools.checking.net import check_net, load_net
+from tools.checking.solver import find_file
 from tools.command import run_command
 from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 from tools.scaling import measure, plan
+from tools.training.solver import shown
 
 #: (GPUs in all, machines)
 PLANS = ((1, 1), (2, 1), (8, 1), (16, 2), (32, 4))
@@ -30,6 +36,7 @@ def main():
         measure.worker(options.net, options.steps)
         return
     require_file(options.output, "--output")
+    check_net(load_net(options.net), caffe.TRAIN, shown(options.net))
     load = os.getloadavg()[0]
     lines, ring = measured(options, load)
     machine = plan.Machine(options.tflops * 1e12, options.bus * 1e9, options.memory * 1e9 if options.memory else ring,
@@ -44,7 +51,7 @@ def main():
 def measured(options, load):
     """(Lines of the table of measured times, bytes a second of the ring of two processes with the full-width net's gradients)."""
     lines = ["## Measured: %s, one thread a process, %d cores, load average %.1f at the start"
-             % (options.net, usable_cores(), load), "",
+             % (shown(options.net), usable_cores(), load), "",
              "| processes | step, median | fastest | exchange in the step | its share | exchange without waiting | bytes |",
              "|---|---|---|---|---|---|---|"]
     steps = []
@@ -85,18 +92,21 @@ def calculated(machine, window, share, source):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", default="models/toy/ga_ca.prototxt", metavar="FILE", help="train net to measure")
-    parser.add_argument("--steps", type=int, default=10, metavar="N")
+    parser.add_argument("--steps", type=count, default=10, metavar="N")
     parser.add_argument("--output", metavar="FILE.md")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     plans = parser.add_argument_group("assumptions of the plan")
-    plans.add_argument("--tflops", type=float, default=20, help="sustained float32 TFLOP/s of a GPU (default: 20)")
-    plans.add_argument("--bus", type=float, default=20, help="GB/s between GPU and host (default: 20)")
-    plans.add_argument("--memory", type=float, help="GB/s of a ring inside a machine (default: what was measured)")
-    plans.add_argument("--network", type=float, default=10, help="GB/s between machines (default: 10)")
-    plans.add_argument("--window", type=int, nargs=2, default=(256, 256), metavar=("H", "W"), help="label pixels of a crop")
-    plans.add_argument("--share", type=float, default=0.9, help="scaling efficiency to reach (default: 0.9)")
+    plans.add_argument("--tflops", type=positive, default=20, help="sustained float32 TFLOP/s of a GPU (default: 20)")
+    plans.add_argument("--bus", type=positive, default=20, help="GB/s between GPU and host (default: 20)")
+    plans.add_argument("--memory", type=positive, help="GB/s of a ring inside a machine (default: what was measured)")
+    plans.add_argument("--network", type=positive, default=10, help="GB/s between machines (default: 10)")
+    plans.add_argument("--window", type=count, nargs=2, default=(256, 256), metavar=("H", "W"), help="label pixels of a crop")
+    plans.add_argument("--share", type=positive, default=0.9, help="scaling efficiency to reach, below 1 (default: 0.9)")
     options = parser.parse_args()
     options.window = tuple(options.window)
+    if options.share >= 1:
+        parser.error("--share: expected a number below 1, found %g" % options.share)
+    options.net = os.path.abspath(find_file(options.net, "tools/bench_scaling.py", "--net"))
     return options
 
 

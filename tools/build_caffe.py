@@ -10,6 +10,7 @@ import os
 import _init_paths  # noqa: F401
 
 from data.errors import InputError
+from tools.argument_types import count
 from tools.command import run_command
 from tools.runtime import source_builds
 from tools.runtime.cpu import usable_cores
@@ -56,7 +57,7 @@ def parse():
     parser.add_argument("--variant", choices=VARIANTS, default="cpu", help="default: cpu")
     parser.add_argument("--arch", type=architectures, default=(80, 90, 120), metavar="N,N",
                         help="GPU architectures of a CUDA build (default: 80,90,120)")
-    parser.add_argument("--jobs", type=int, default=usable_cores(), metavar="N", help="compilers at once")
+    parser.add_argument("--jobs", type=count, default=usable_cores(), metavar="N", help="compilers at once")
     parser.add_argument("--mirror", metavar="URL", help="Debian mirror (default: the one in this machine's apt sources)")
     parser.add_argument("--output", metavar="FOLDER", help="default: .caffe-build/<variant>-py<version>")
     parser.add_argument("--work", metavar="FOLDER", default=os.path.join(source_builds.HOME, "work"),

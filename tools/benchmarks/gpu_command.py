@@ -6,6 +6,7 @@ import statistics
 
 from data.errors import InputError
 from models.experiments import GTA
+from tools.argument_types import count
 from tools.benchmarks import gpu_step, layer_times, torch_env
 from tools.benchmarks.ratios import milliseconds, paired_ratio, shown
 from tools.benchmarks.training_command import add_torch, find_torch, processor, running_engine
@@ -26,14 +27,12 @@ def parse(arguments=None):
     layer_times.add_size(parser)
     parser.add_argument("--padded", action="store_true",
                         help="convolutions padded, the input is --size itself (default: 186 pixels more on each side)")
-    parser.add_argument("--width", type=int, default=GTA.shape.fc, help="channels of fc6 and fc7 (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=10, help="timed steps (default: %(default)s)")
+    parser.add_argument("--width", type=count, default=GTA.shape.fc, help="channels of fc6 and fc7 (default: %(default)s)")
+    parser.add_argument("--repeats", type=count, default=10, help="timed steps (default: %(default)s)")
     add_torch(parser)
     parser.add_argument("--output", help="write the tables to this file as well (.txt or .md)")
     options = parser.parse_args(arguments)
     layer_times.check_size(options.size)
-    if options.width < 1 or options.repeats < 1:
-        raise InputError("--width %d --repeats %d: both must be at least 1" % (options.width, options.repeats))
     return options
 
 

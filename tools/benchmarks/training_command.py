@@ -7,7 +7,9 @@ import tempfile
 from contextlib import ExitStack
 
 from data.errors import InputError
+from data.registry import open_dataset
 from models.experiments import GTA
+from tools.argument_types import count
 from tools.benchmarks import layer_times, training_step
 from tools.benchmarks.ratios import milliseconds, paired_ratio, shown
 from tools.benchmarks.torch_env import CPU, NoTorch, TorchSteps, torch_python
@@ -26,17 +28,27 @@ FULL_SIZE = 256, 256
 def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="python tools/bench_training.py", description="Speed of a training step, as ratios.")
     layer_times.add_size(parser)
-    parser.add_argument("--width", type=int, default=GTA.shape.fc, help="channels of fc6 and fc7 (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of each comparison (default: %(default)s)")
+    parser.add_argument("--width", type=count, default=GTA.shape.fc, help="channels of fc6 and fc7 (default: %(default)s)")
+    parser.add_argument("--repeats", type=count, default=5, help="turns of each comparison (default: %(default)s)")
     parser.add_argument("--data-root", metavar="FOLDER",
                         help="folder that holds gta5_half, whose frames are then read (default: toy frames, drawn)")
     add_torch(parser)
     parser.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
     options = parser.parse_args(arguments)
     layer_times.check_size(options.size)
-    if options.width < 1 or options.repeats < 1:
-        raise InputError("--width %d --repeats %d: both must be at least 1" % (options.width, options.repeats))
+    if options.data_root:
+        require_frames(options.data_root)
     return options
+
+
+def require_frames(data_root):
+    """InputError, naming --data-root, unless the frames that the benchmark reads are there."""
+    names = training_step.GTA5_HALF[0]
+    try:
+        data = open_dataset(names["dataset"], data_root)
+        data.check(data.frames(names["split"])[0])
+    except InputError as problem:
+        raise InputError("--data-root %s: %s" % (data_root, problem.what), problem.fix) from None
 
 
 def add_torch(parser):

@@ -13,6 +13,7 @@ from data.reading import read_ids
 from data.registry import open_dataset
 from data.statistics import class_fractions, summarise, to_json
 from data.transforms import even_windows
+from tools.argument_types import count
 from tools.datasets.options import add_data_arguments, add_workers_argument
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
@@ -24,7 +25,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(
         prog="label_stats.py", description="Counts how much of an image each class fills in the labels of a source.")
     add_data_arguments(parser)
-    parser.add_argument("--window", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"),
+    parser.add_argument("--window", nargs=2, type=count, metavar=("HEIGHT", "WIDTH"),
                         help="count windows of this size, in pixels of the label: what a net trained on crops sees "
                              "(default: whole labels)")
     parser.add_argument("--output", metavar="FILE.json", help="statistics file to write")
@@ -34,8 +35,6 @@ def parse(arguments=None):
     args = parser.parse_args(arguments)
     if not (args.output or args.show or args.benchmark):
         parser.error("nothing to do: give --output, --show or --benchmark")
-    if args.window and min(args.window) < 1:
-        parser.error("--window: expected at least 1, found %d %d" % tuple(args.window))
     return args
 
 
@@ -69,8 +68,8 @@ def count_fractions(dataset, frames, workers=None, window=None):
 
     window: (height, width) in pixels of the label, or None for whole labels.
     """
-    count = functools.partial(count_windows, dataset, window=window) if window else dataset.count_label
-    counts = each_result(count, frames, workers)
+    function = functools.partial(count_windows, dataset, window=window) if window else dataset.count_label
+    counts = each_result(function, frames, workers)
     rows = [class_fractions(row) for image in tqdm(counts, "counting", len(frames), unit="image", disable=None, leave=False)
             for row in np.atleast_2d(image)]
     return np.array(rows).reshape(-1, len(dataset.space.classes))

@@ -1,7 +1,6 @@
 """The options with which commands choose a data set, and how many processes read it."""
-import argparse
-
 from data.registry import names
+from tools.argument_types import count
 
 
 def add_dataset_arguments(parser):
@@ -21,11 +20,3 @@ def add_workers_argument(parser, default=None):
     """Adds --workers: a count, None for one a core."""
     parser.add_argument("--workers", type=count, default=default, metavar="N",
                         help="processes (default: %s)" % (default or "one a core"))
-
-
-def count(text):
-    """argparse type: a whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected at least 1, found %s" % text)
-    return value

@@ -3,8 +3,9 @@ import argparse
 import os
 import tempfile
 
+from tools.argument_types import count
 from tools.endurance.kills import survive_kills
-from tools.endurance.memory import draw_curve, figures, watch_run
+from tools.endurance.memory import SETTLED, draw_curve, figures, watch_run
 from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 
@@ -17,15 +18,17 @@ def main(arguments=None):
                                      description="Kills survived, and memory over many iterations.")
     commands = parser.add_subparsers(dest="measurement", required=True)
     kills = commands.add_parser("kills", help="SIGKILL at random moments; are the final bytes those of a quiet run?")
-    kills.add_argument("--kills", type=int, default=20, help="of each stage")
+    kills.add_argument("--kills", type=count, default=20, help="of each stage")
     kills.add_argument("--seed", type=int, default=1, help="of the moments")
     kills.set_defaults(measure=_kills)
     memory = commands.add_parser("memory", help="memory, open files and processes of one toy GA + CA run")
-    memory.add_argument("--iterations", type=int, default=2000)
+    memory.add_argument("--iterations", type=count, default=2000, help="at least %d" % SETTLED)
     memory.set_defaults(measure=_memory)
     for command in (kills, memory):
         command.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
     args = parser.parse_args(arguments)
+    if args.measurement == "memory" and args.iterations < SETTLED:
+        memory.error("--iterations: expected at least %d, after which memory is compared, found %d" % (SETTLED, args.iterations))
     form = args.output and format_of(args.output)
     with tempfile.TemporaryDirectory() as folder:
         table = args.measure(args, folder)

@@ -9,6 +9,7 @@ import time
 from data.errors import InputError
 from models.cost import parameters
 from models.experiments import GTA
+from tools.checking.glog import fatal_message
 from tools.runtime import mpi
 from tools.runtime.places import ROOT
 
@@ -29,7 +30,8 @@ def launch(processes, net, steps):
     for line in done.stdout.splitlines():
         if line.startswith(RESULT):
             return json.loads(line[len(RESULT):])
-    raise InputError("%d processes have measured nothing: %s" % (processes, (done.stderr.strip().splitlines() or ["no message"])[-1]))
+    raise InputError("%d processes have measured nothing: %s" % (
+        processes, fatal_message(done.stderr) or (done.stderr.strip().splitlines() or ["no message"])[-1]))
 
 
 def worker(net, steps):

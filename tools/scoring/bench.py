@@ -9,6 +9,7 @@ import time
 
 import cv2
 
+from tools.argument_types import count
 from tools.runtime.files import write_whole
 from tools.scoring.evaluate import score_folder
 from tools.scoring.official import official_package, official_scores
@@ -20,8 +21,8 @@ from tools.scoring.tables import Table, format_of, render
 def main(arguments=None):
     """Runs both evaluations in turn, checks that they agree, prints and optionally writes the figures."""
     parser = argparse.ArgumentParser(prog="tools/bench_scoring.py", description="Scoring speed against cityscapesscripts.")
-    parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--images", type=count, default=24)
+    parser.add_argument("--repeats", type=count, default=5)
     parser.add_argument("--output", help="write the figures to this file as well (.txt, .md, .csv or .tex)")
     args = parser.parse_args(arguments)
     form = args.output and format_of(args.output)

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.registry import open_dataset
-from tools.datasets.options import count
+from tools.argument_types import count
 from tools.runtime.outputs import require_file
 from tools.scoring.evaluate import check_classes
 from tools.scoring.pictures import colour, write_grid

@@ -7,6 +7,7 @@ import sys
 from data.errors import InputError
 from models.experiments import EXPERIMENTS
 from models.generated import ROOT
+from tools.argument_types import seed
 from tools.experiment.plan import result_file
 from tools.runtime.files import write_whole
 from tools.scoring.paper import average_record, paper_tables, shift_table
@@ -23,7 +24,7 @@ def parse(arguments=None):
     parser.add_argument("--result", action="append", default=[], metavar="EXPERIMENT:STAGE=FILE",
                         help="JSON of tools/test.py to use, such as gta:ga_ca=scores.json; may be repeated "
                              "(default: what tools/run_experiment.py left in runs/)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the runs (default 1)")
+    parser.add_argument("--seed", type=seed, default=1, help="seed of the runs (default 1)")
     parser.add_argument("--format", choices=FORMATS)
     parser.add_argument("--note", help="a sentence on our results, to stand above the first table")
     parser.add_argument("--output", help="write to this file (.txt, .md, .csv or .tex) as well")

@@ -6,6 +6,7 @@ import os
 
 from data.errors import InputError
 from data.registry import open_dataset
+from tools.argument_types import positive
 from tools.datasets.options import add_data_arguments
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
@@ -45,14 +46,6 @@ def make_predictor(args, weights):
     from tools.scoring.predictor import Predictor
     return Predictor(args.model, weights, args.device, args.mean,
                      args.memory and args.memory * 2 ** 30)
-
-
-def positive(text):
-    """argparse type: a finite number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("expected a number above 0, found %s" % text)
-    return value
 
 
 def _level(text):

@@ -4,7 +4,7 @@ import os
 import re
 
 from data.errors import InputError
-from tools.training.seeding import LARGEST_SEED
+from tools.argument_types import count, seed
 
 #: What --device may say.
 DEVICE = re.compile(r"cpu|gpu(:[0-9]{1,4})?")
@@ -24,9 +24,9 @@ def parse(arguments=None):
     parser.add_argument("--weights", action="append", metavar="FILE[,FILE]",
                         help="initial weights (.caffemodel) instead of the solver's; a later "
                              "file wins where two have the same layer")
-    parser.add_argument("--seed", type=_seed, metavar="N",
+    parser.add_argument("--seed", type=seed, metavar="N",
                         help="seed of everything random; default: the solver's random_seed, or 1")
-    parser.add_argument("--max-iter", type=_count, metavar="N",
+    parser.add_argument("--max-iter", type=count, metavar="N",
                         help="iterations in all, instead of the solver's max_iter")
     parser.add_argument("--data-root", metavar="FOLDER",
                         help="folder that holds the data sets' folders (default: the "
@@ -38,7 +38,7 @@ def parse(arguments=None):
     parser.add_argument("--resume", action="store_true",
                         help="go on from the newest complete snapshot; starts at the beginning "
                              "when there is none yet")
-    parser.add_argument("--keep-snapshots", type=_count, metavar="N",
+    parser.add_argument("--keep-snapshots", type=count, metavar="N",
                         help="keep the newest N snapshots only (default: all)")
     options = parser.parse_args(arguments)
     options.solver = os.path.abspath(options.solver)
@@ -58,20 +58,6 @@ def use_data_root(options):
     """Hands --data-root to the data sets, in this process and those it starts."""
     if options.data_root is not None:
         os.environ["DATA_ROOT"] = options.data_root
-
-
-def _seed(text):
-    value = int(text)
-    if not 0 <= value <= LARGEST_SEED:
-        raise argparse.ArgumentTypeError("%s is not between 0 and %d" % (text, LARGEST_SEED))
-    return value
-
-
-def _count(text):
-    value = int(text)
-    if not 1 <= value <= 2 ** 31 - 1:
-        raise argparse.ArgumentTypeError("%s is not between 1 and %d" % (text, 2 ** 31 - 1))
-    return value
 
 
 def _device(text):

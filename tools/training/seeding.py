@@ -1,9 +1,6 @@
 """Random numbers as a function of (seed, iteration)."""
 import numpy as np
 
-#: Largest seed: Caffe keeps random_seed as int64, the data layers' JSON any whole number.
-LARGEST_SEED = 2 ** 31 - 1
-
 
 def step_seed(seed, iteration):
     """The 32-bit seed of Caffe's generator for one iteration.
