@@ -1,4 +1,5 @@
 """Running a whole experiment: the plan, the scheduler and the tables, without training anything."""
+import importlib
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from models.experiments import EXPERIMENTS, STAGES
 from models.generated import ROOT
 from models.shapes import FULL, SLIM
 from data_files import write_seasons
+from tools.command import INPUT_ERROR
 from tools.experiment import data_sets, plan, report, scheduler
 from tools.experiment.plan import Task
 from tools.experiment.unchanged import require_unchanged
@@ -136,6 +138,22 @@ def test_tasks_get_their_share_of_the_cores(in_folder):
     code = "import os; open('threads.done', 'w').write(os.environ['OPENBLAS_NUM_THREADS'])"
     scheduler.run([python_task("threads", code)], 2, 3, str(in_folder / "logs"))
     assert (in_folder / "threads.done").read_text() == "3"
+
+
+@pytest.mark.parametrize("command, arguments", [
+    ("tools.run_experiment", ["toy", "--plan"]), ("tools.tune_adaptation", ["toy", "--stage", "ga"])])
+def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the_plan(command, arguments, monkeypatch, capsys):
+    main = importlib.import_module(command).main
+    monkeypatch.setattr(sys, "argv", [command] + arguments + ["--seeds", "107", "7", "107"])
+    with pytest.raises(InputError, match="--seeds 107 7 107: 107 given twice.*\n.*--seeds 107 7$"):
+        main()
+    for flag, value in (("--seeds", "99999999999"), ("--seeds", "0"), ("--jobs", "0")):
+        monkeypatch.setattr(sys, "argv", [command] + arguments + ["--seeds", "101", flag, value])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        assert stop.value.code == INPUT_ERROR and "%s: expected a whole number from 1 to" % flag in printed.err
+        assert printed.out == ""
 
 
 def test_spread_is_mean_and_sample_deviation():

@@ -14,9 +14,9 @@ from tools.runtime.enter import enter_runtime
 
 enter_runtime(set_up=True)
 
-from data.errors import InputError
 from models.experiments import EXPERIMENTS, STAGES
 from models.generated import ROOT
+from tools.argument_types import count
 from tools.command import run_command
 from tools.experiment import data_sets, plan, report, scheduler
 from tools.experiment.unchanged import require_unchanged
@@ -29,9 +29,9 @@ def parse_arguments():
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES),
                         help="default: all; the stages that these start from run too")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="default: 1")
+    parser.add_argument("--seeds", nargs="+", type=count, default=[1], help="default: 1")
     parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
-    parser.add_argument("--jobs", type=int, help="commands at a time; default: what fits, at most "
+    parser.add_argument("--jobs", type=count, help="commands at a time; default: what fits, at most "
                                                  "one a core for the toy, 1 for the others")
     parser.add_argument("--report", help="path without ending of the tables and the picture; "
                                          "default: runs/EXPERIMENT")
@@ -46,9 +46,7 @@ def main():
     report.files(base)
     cores = usable_cores()
     jobs = options.jobs or (cores if experiment.shape.fc < 100 else 1)
-    if jobs < 1 or min(options.seeds) < 1:
-        raise InputError("--jobs and --seeds: expected whole numbers of at least 1, found %s and %s"
-                         % (jobs, options.seeds))
+    plan.refuse_twice(options.seeds)
     # The commands run in the repository's folder: paths are told them whole.
     data_root = options.data_root and os.path.abspath(options.data_root)
     tasks = plan.tasks(experiment, options.stages, options.seeds, data_root)

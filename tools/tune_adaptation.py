@@ -18,6 +18,7 @@ enter_runtime(set_up=True)
 from data.errors import InputError
 from models.experiments import EXPERIMENTS
 from models.generated import ROOT
+from tools.argument_types import count
 from tools.command import run_command
 from tools.experiment import plan, scheduler, tuning
 from tools.runtime.cpu import usable_cores
@@ -35,8 +36,8 @@ def parse_arguments():
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--vary", action="append", default=[], metavar="FIELD=VALUE,VALUE",
                         help="a field of models/experiments.py or of a schedule in solvers/build.py; repeatable")
-    parser.add_argument("--seeds", nargs="+", type=int, required=True)
-    parser.add_argument("--jobs", type=int, default=usable_cores(), help="commands at a time; default: one a core")
+    parser.add_argument("--seeds", nargs="+", type=count, required=True)
+    parser.add_argument("--jobs", type=count, default=usable_cores(), help="commands at a time; default: one a core")
     parser.add_argument("--output", help="Markdown file of the table; default: none, only printed")
     return parser.parse_args()
 
@@ -44,9 +45,7 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     require_file(options.output, "--output")
-    if min(options.seeds) < 1 or options.jobs < 1:
-        raise InputError("--seeds and --jobs: expected whole numbers of at least 1, found %s and %s"
-                         % (options.seeds, options.jobs))
+    plan.refuse_twice(options.seeds)
     if set(options.seeds) & set(REPORTED_SEEDS):
         raise InputError("--seeds %s: the seeds %d to %d are reported; a setting is not chosen by them"
                          % (options.seeds, REPORTED_SEEDS[0], REPORTED_SEEDS[-1]), "take seeds from 101 on")

@@ -3,6 +3,7 @@ import os
 import sys
 from collections import namedtuple
 
+from data.errors import InputError
 from models.cost import snapshot_bytes, training_bytes
 from models.experiments import STAGES
 from models.generated import ROOT
@@ -15,11 +16,18 @@ Task = namedtuple("Task", "name argv needs result about")
 # The stages that read target images.
 ADAPTED = ("ga", "ca", "ga_ca")
 
-
 # Snapshots that a run keeps: the last, and the one before it for the case that the last is damaged.
 KEPT = 2
 # Numbers a parameter that the solver remembers.
 HISTORIES = {SGD: 1, ADAM: 2}
+
+
+def refuse_twice(seeds):
+    """InputError when a seed is given twice: two commands would write into one folder."""
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise InputError("--seeds %s: %s given twice; expected each seed once" % (
+            " ".join(map(str, seeds)), ", ".join(map(str, twice))), "--seeds " + " ".join(map(str, dict.fromkeys(seeds))))
 
 
 def run_folder(experiment, stage, seed):
