@@ -39,6 +39,15 @@ def read_names(path):
     return entries
 
 
+def refuse_repeats(named, fix):
+    """Raises InputError, with `fix`, if two of [(frame's name, where it is listed)] have one name: predictions go by it."""
+    first = {}
+    for name, where in named:
+        if name in first:
+            raise InputError("%s and %s: two frames with the name %s" % (first[name], where, name), fix)
+        first[name] = where
+
+
 def slice_split(text):
     """("train", slice(None, 54)) of "train[:54]". Only NAME, NAME[a:b], NAME[a:] and NAME[:b] with plain numbers."""
     name, bracket, rest = text.partition("[")

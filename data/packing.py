@@ -8,6 +8,7 @@ import numpy as np
 
 from data import packed, reading
 from data.errors import InputError
+from data.lists import refuse_repeats
 from data.parallel import each_result
 from data.record import unlabelled
 
@@ -23,6 +24,7 @@ def pack(data, name, split, folder, labelled=True, workers=None, progress=lambda
     the originals at the end. Raises InputError for a folder that holds something else, and for bad frames.
     """
     frames = data.frames(split)
+    refuse_repeats(((frame.name, str(frame)) for frame in frames), "list each frame once")
     labelled = labelled and (frames[0].label is not None or data.record.read_pair is not None)
     if not labelled:
         frames = unlabelled(frames)

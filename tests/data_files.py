@@ -56,8 +56,8 @@ def write_folder_set(root, count=6, height=12, width=16, classes=3):
     for number, name in enumerate(names):
         label = np.random.RandomState(100 + number).randint(0, classes, (height, width)).astype(np.uint8)
         label[0, 0] = 255
-        pairs["%d.png" % number] = random_image(number, height, width), label
-        write_image(os.path.join(root, name), pairs["%d.png" % number][0])
+        pairs["images/%d" % number] = random_image(number, height, width), label
+        write_image(os.path.join(root, name), pairs["images/%d" % number][0])
         write_image(os.path.join(root, name.replace("images", "labels")), label)
     write_lines(os.path.join(root, "train_images.txt"), names)
     write_lines(os.path.join(root, "train_labels.txt"), [name.replace("images", "labels") for name in names])

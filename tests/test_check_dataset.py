@@ -126,9 +126,9 @@ def test_a_skip_file_that_takes_all_or_cannot_be_read_is_refused(gta5):
 def test_a_misspelt_name_in_the_skip_file_is_wrong(tmp_path, capsys):
     write_folder_set(str(tmp_path / "folder"))
     write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/1.png"])
-    write_lines(str(tmp_path / "folder" / "skip.txt"), ["0.png", "O.png"])
+    write_lines(str(tmp_path / "folder" / "skip.txt"), ["images/0", "images/O"])
     code = check_command.main(["--dataset", "folder", "--data-root", str(tmp_path), "--workers", "1"])
-    assert code == 1 and "skip.txt:2: O.png" in capsys.readouterr().out
+    assert code == 1 and "skip.txt:2: images/O" in capsys.readouterr().out
 
 
 def test_a_frame_listed_twice_is_found(gta5):

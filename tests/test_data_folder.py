@@ -65,6 +65,34 @@ def test_bad_means_and_unequal_lists_are_refused(tmp_path):
             open_dataset("folder", str(tmp_path))
 
 
+def test_images_of_one_file_name_in_two_folders_are_two_frames(tmp_path):
+    write_folder_set(str(tmp_path / "folder"))
+    write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/val/0.png", "images/test/0.png", "images/v1.0/0"])
+    assert [frame.name for frame in open_dataset("folder", str(tmp_path)).frames("val")] == [
+        "images/val/0", "images/test/0", "images/v1.0/0"]
+
+
+def test_a_frames_name_is_seen_from_the_data_sets_folder_and_leads_to_nowhere_else(tmp_path):
+    write_folder_set(str(tmp_path / "folder"))
+    inside, beside = str(tmp_path / "folder" / "images" / "0.png"), str(tmp_path / "other" / "0.png")
+    write_lines(str(tmp_path / "folder" / "val_images.txt"), [inside, "../shared/0.png", beside])
+    write_lines(str(tmp_path / "folder" / "lists" / "val_images.txt"), ["../images/0.png"])
+    data = open_dataset("folder", str(tmp_path))
+    assert [frame.name for frame in data.frames("val")] == ["images/0", "shared/0", "other/0"]
+    assert [frame.name for frame in data.frames("lists/val")] == ["images/0"]
+
+
+@pytest.mark.parametrize("again", ("images/0.png", "./images/../images/0.png", "images/0.jpg", "../images/0.png"))
+@pytest.mark.parametrize("labelled", (True, False))
+def test_two_lines_with_one_name_are_refused_with_both_lines(tmp_path, again, labelled):
+    write_folder_set(str(tmp_path / "folder"))
+    write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/0.png", "images/1.png", again])
+    if labelled:
+        write_lines(str(tmp_path / "folder" / "val_labels.txt"), ["labels/0.png", "labels/1.png", "labels/0.png"])
+    with pytest.raises(InputError, match=r"val_images.txt:1 and .*val_images.txt:3: two frames with the name images/0\n"):
+        open_dataset("folder", str(tmp_path)).frames("val")
+
+
 def test_a_value_outside_the_table_names_file_line_and_value(tmp_path):
     write_folder_set(str(tmp_path / "folder"))
     write_image(str(tmp_path / "folder" / "labels" / "3.png"), np.full((12, 16), 9, np.uint8))

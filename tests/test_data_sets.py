@@ -117,6 +117,13 @@ def test_any_folder_of_frames(tmp_path):
         data.read_label(data.frames("all")[0])
 
 
+def test_two_pictures_of_a_folder_that_differ_only_in_their_ending_are_refused(tmp_path):
+    write_image(str(tmp_path / "frames" / "b" / "2.jpg"), random_image(1))
+    write_image(str(tmp_path / "frames" / "b" / "2.png"), random_image(1))
+    with pytest.raises(InputError, match=r"b/2.jpg and .*b/2.png: two frames with the name b/2\n"):
+        open_dataset("frames", str(tmp_path)).frames("all")
+
+
 def test_pairs_of_different_sizes_are_refused_before_and_while_reading(tmp_path):
     data = gta5(str(tmp_path))
     write_palette(str(tmp_path / "gta5" / "labels" / "00002.png"), IDS[:, :-1])

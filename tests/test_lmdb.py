@@ -80,6 +80,20 @@ def test_the_drawn_toy(tmp_path):
     assert_same(opened(pack(str(tmp_path), dataset="toy", split="source_val[:3]")), open_dataset("toy"), "source_val[:3]")
 
 
+def test_a_frame_that_is_listed_twice_is_not_packed(gta5):
+    write_lines(gta5 + "/gta5/mine.txt", ["00003", "00001", "00003"])
+    with pytest.raises(InputError, match="mine.txt:1: 00003 and .*mine.txt:3: 00003: two frames with the name 00003"):
+        pack(gta5)
+    assert not os.path.exists(gta5 + "/packed")
+
+
+def test_two_entries_with_one_name_are_refused(gta5):
+    folder = pack(gta5)
+    change(folder, names=["00003", "00001", "00002", "00005", "00001"])
+    with pytest.raises(InputError, match=r"meta.json: names\[1\] and .*meta.json: names\[4\]: two frames with the name 00001"):
+        opened(folder).frames("all")
+
+
 def test_entries_are_what_caffe_reads(gta5):
     folder = pack(gta5)
     for part, channels in (("images", 3), ("labels", 1)):
@@ -260,7 +274,7 @@ def test_damaged_databases_are_refused_by_name(gta5):
         put(folder, value)
         with pytest.raises(InputError, match="images/00000000: .*" + message):
             opened(folder).read_image(frame)
-    change(folder, names=["a"] * 9)
+    change(folder, names=list("abcdefghi"))
     with pytest.raises(InputError, match="00000008: no such entry"):
         opened(folder).read_image(opened(folder).frames("all")[8])
     packed.close_all()

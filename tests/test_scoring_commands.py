@@ -11,6 +11,7 @@ import pytest
 from data.errors import InputError
 from data.label_spaces import CITYSCAPES, TOY
 from data.registry import open_dataset
+from data.toy_export import export_toy
 from tools.scoring import figure_command, predict_command, score_command
 from tools.runtime.files import write_aside
 from tools.scoring.pictures import Painter, colour, legend_strip, overlay, write_grid
@@ -52,6 +53,23 @@ def test_saved_predictions_score_like_the_net_that_made_them(net, tmp_path, caps
     assert sum(map(sum, one["confusion"])) > 0
     assert one["weights"] == net[1] and one["classes"] == list(TOY.classes)
     assert "mIoU-8" in capsys.readouterr().out
+
+
+def test_frames_of_one_file_name_in_two_folders_keep_their_own_predictions(net, tmp_path):
+    mine, maps, colours, first, second = (str(tmp_path / name) for name in ("mine", "maps", "colours", "a.json", "b.json"))
+    export_toy(mine, ["source_val[:1]", "target_val[:1]"])
+    for kind in ("images", "labels"):
+        with open("%s/both_%s.txt" % (mine, kind), "w") as file:
+            file.writelines("%s/%s/0000.png\n" % (kind, split) for split in ("source_val", "target_val"))
+    chosen = ["--dataset", "folder:path=" + mine, "--split", "both"]
+    score_command.main(["--model", net[0], "--weights", net[1], "--save-predictions", maps, "--save-colours", colours,
+                        "--json", first] + chosen)
+    score_command.main(["--predictions", maps, "--json", second] + chosen)
+    one, two = [json.load(open(path))["results"][0]["confusion"] for path in (first, second)]
+    assert one == two and sum(map(sum, one)) > 0
+    for folder in (tmp_path / "maps", tmp_path / "colours"):
+        assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png")) == [
+            "images/source_val/0000.png", "images/target_val/0000.png"]
 
 
 def test_several_weights_make_one_table_in_the_format_of_the_output_file(net, tmp_path, capsys):

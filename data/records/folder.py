@@ -5,7 +5,7 @@ import numpy as np
 
 from data.errors import InputError
 from data.label_spaces import IGNORED, LabelSpace
-from data.lists import read_list
+from data.lists import read_list, refuse_repeats
 from data.record import Frame, Record
 
 _COLUMNS = "IDS NAME RED GREEN BLUE, as in `7,8 road 128 64 128`, or IDS ignored"
@@ -14,14 +14,17 @@ _COLUMNS = "IDS NAME RED GREEN BLUE, as in `7,8 road 128 64 128`, or IDS ignored
 def list_frames(folder, split, options):
     """Line n of SPLIT_images.txt with line n of SPLIT_labels.txt, where that list exists."""
     images = _paths(os.path.join(folder, split + "_images.txt"))
+    names = [_name(image, folder) for image, _ in images]
+    refuse_repeats(zip(names, (line for _, line in images)),
+                   "list an image once; rename one of two that differ only in their ending or in .. before it")
     labels_file = os.path.join(folder, split + "_labels.txt")
     if not os.path.exists(labels_file):
-        return [Frame(os.path.basename(image), image, None, line) for image, line in images]
+        return [Frame(name, image, None, line) for name, (image, line) in zip(names, images)]
     labels = _paths(labels_file)
     if len(labels) != len(images):
         raise InputError("%s lists %d labels for the %d images of %s_images.txt; line n belongs to line n"
                          % (labels_file, len(labels), len(images), split))
-    return [Frame(os.path.basename(image), image, label, line) for (image, line), (label, _) in zip(images, labels)]
+    return [Frame(name, image, label, line) for name, (image, line), (label, _) in zip(names, images, labels)]
 
 
 def open_space(folder, options):
@@ -78,6 +81,15 @@ def _mean(folder):
 def _paths(list_file):
     """[(path, where)]; relative paths start at the list file's folder."""
     return [(os.path.join(os.path.dirname(list_file), text), where) for text, where in read_list(list_file)]
+
+
+def _name(image, folder):
+    """A frame's name, images/val/0000: its image's path from the data set's folder, without ending.
+
+    Predictions are kept under it, so that it never leads out of their folder: ../ is left out.
+    """
+    parts = os.path.relpath(image, folder).split(os.sep)
+    return os.path.splitext("/".join(part for part in parts if part != os.pardir))[0]
 
 
 RECORDS = (

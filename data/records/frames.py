@@ -4,6 +4,7 @@ import os
 from data.errors import InputError
 from data.label_spaces import SPACES
 from data.listing import files_of
+from data.lists import refuse_repeats
 from data.record import Frame, Record
 
 
@@ -11,7 +12,9 @@ def list_frames(folder, split, options):
     """All pictures below the option `path` (relative to the data root, or absolute); the split is "all"."""
     if split != "all":
         raise InputError('frames has the split "all" alone, found %r' % split)
-    return [Frame(os.path.splitext(name)[0], os.path.join(folder, name)) for name in files_of(folder, below=True)]
+    frames = [Frame(os.path.splitext(name)[0], os.path.join(folder, name)) for name in files_of(folder, below=True)]
+    refuse_repeats(((frame.name, frame.image) for frame in frames), "rename or remove one of them")
+    return frames
 
 
 RECORDS = (
