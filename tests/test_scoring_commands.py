@@ -12,6 +12,7 @@ from data.errors import InputError
 from data.label_spaces import CITYSCAPES, TOY
 from data.registry import open_dataset
 from data.toy_export import export_toy
+from data_files import write_lines
 from tools.scoring import figure_command, predict_command, score_command
 from tools.runtime.files import write_aside
 from tools.scoring.pictures import Painter, colour, legend_strip, overlay, write_grid
@@ -203,6 +204,28 @@ def test_images_folders_and_videos_are_labelled(net, pictures, tmp_path, capsys)
     assert cv2.imread(str(out / "a.png")).shape[1] == 64 and cv2.imread(str(out / "a.png")).shape[0] > 45
     video = cv2.VideoCapture(str(out / "v.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5 and video.get(cv2.CAP_PROP_FPS) == 10
+
+
+@pytest.mark.parametrize("place", ("mine", "mine/classes.txt"))
+def test_a_users_own_classes_give_the_colours(net, pictures, tmp_path, place):
+    write_lines(str(tmp_path / "mine" / "classes.txt"), ["%d,%d thing %d %d 1 2" % (number, 100 + number, number, 200 + number)
+                                                         for number in range(8)] + ["255 ignored"])
+    for space, out, kind in ((tmp_path / place, "own", "colour"), ("toy", "labels", "labels")):
+        predict(net, [pictures / "a.png"], tmp_path / out, "--kind", kind, "--no-legend", "--label-space", str(space))
+    own, labels = (cv2.imread(str(tmp_path / out / "a.png"), cv2.IMREAD_UNCHANGED) for out in ("own", "labels"))
+    assert (own == np.dstack([labels * 0 + 2, labels * 0 + 1, labels + 200])).all() and len(np.unique(labels)) > 1
+
+
+@pytest.mark.parametrize("lines, place, said", [
+    (["0 road 1 2 3"], "gone", "--label-space .*gone: expected one of camvid, cityscapes, .*classes.txt\n.*data/README.md"),
+    ([], "mine", "classes.txt: empty"), (["0 road"], "mine/classes.txt", "classes.txt:1: '0 road'; expected"),
+    (["0 road 1 2 3"], ".", "classes.txt: no such"),
+    (["0 road 1 2 3"], "mine", "gives 8 classes, but label space .*mine has 1\n.*--label-space")])
+def test_classes_that_are_not_there_damaged_or_of_another_net_are_refused(net, pictures, tmp_path, lines, place, said):
+    write_lines(str(tmp_path / "mine" / "classes.txt"), lines)
+    with pytest.raises(InputError, match=said):
+        predict(net, [pictures / "a.png"], tmp_path / "out", "--label-space", str(tmp_path / place))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_video_in_a_folder_is_not_left_out_in_silence(pictures, tmp_path, capsys):

@@ -8,6 +8,8 @@ from data.label_spaces import IGNORED, LabelSpace
 from data.lists import read_list, refuse_repeats
 from data.record import Frame, Record
 
+CLASSES_FILE = "classes.txt"
+
 _COLUMNS = "IDS NAME RED GREEN BLUE, as in `7,8 road 128 64 128`, or IDS ignored"
 
 
@@ -29,7 +31,11 @@ def list_frames(folder, split, options):
 
 def open_space(folder, options):
     """(LabelSpace, table, mean) from classes.txt and, where it is there, mean.txt (three numbers: blue green red)."""
-    path = os.path.join(folder, "classes.txt")
+    return read_classes(os.path.join(folder, CLASSES_FILE)) + (_mean(folder),)
+
+
+def read_classes(path):
+    """(LabelSpace, table from stored ids to train ids) of a class table. Raises InputError naming the file and the line."""
     names, colours, table = [], [], {}
     for text, where in read_list(path):
         ids, train = _class_line(text, where, len(names))
@@ -42,7 +48,7 @@ def open_space(folder, options):
     if not 1 <= len(names) <= 250 or len(set(names)) < len(names):
         raise InputError("%s: %d classes with %d names; 1 to 250 different ones are expected"
                          % (path, len(names), len(set(names))))
-    return LabelSpace("folder", tuple(names), np.array(colours, np.uint8)), table, _mean(folder)
+    return LabelSpace("folder", tuple(names), np.array(colours, np.uint8)), table
 
 
 def _class_line(text, where, number):

@@ -6,8 +6,9 @@ import sys
 from tqdm import tqdm
 
 from data.errors import InputError
-from data.label_spaces import SPACES, label_space
+from data.label_spaces import SPACES
 from data.reading import read_image
+from data.records.folder import CLASSES_FILE, read_classes
 from tools.runtime.outputs import require_folder
 from tools.scoring.files import write_image
 from tools.scoring.pictures import Painter
@@ -24,7 +25,9 @@ def parse(arguments=None):
     parser.add_argument("inputs", nargs="+", help="PNG or JPEG images, folders of them (searched throughout), video files")
     parser.add_argument("--model", required=True, help="deploy prototxt")
     parser.add_argument("--weights", required=True, help="caffemodel")
-    parser.add_argument("--label-space", required=True, choices=sorted(SPACES), help="names and colours of the classes")
+    parser.add_argument("--label-space", required=True, metavar="NAME|PATH",
+                        help="names and colours of the classes: one of %s, or your own, a `folder` data set or its %s"
+                             % (", ".join(sorted(SPACES)), CLASSES_FILE))
     parser.add_argument("--output", required=True, metavar="FOLDER", help="where the results go, under the inputs' names")
     parser.add_argument("--kind", choices=("overlay", "colour", "labels"), default="overlay",
                         help="colours over the image (default), colours alone, or train ids as grey PNG")
@@ -50,11 +53,11 @@ def main(arguments=None):
     for source, target in jobs:
         if os.path.exists(target) and not args.overwrite:
             raise InputError("%s exists already" % target, "name another --output, or give --overwrite")
-    space = label_space(args.label_space)
+    space = space_of(args.label_space)
     predictor = make_predictor(args, args.weights)
     if predictor.classes != len(space.classes):
         raise InputError("%s gives %d classes, but label space %s has %d"
-                         % (args.model, predictor.classes, space.name, len(space.classes)), "choose another --label-space")
+                         % (args.model, predictor.classes, args.label_space, len(space.classes)), "choose another --label-space")
     painter = Painter(space, args.kind, args.opacity, legend=not args.no_legend)
     for source, target in tqdm(jobs, unit="file", disable=None, leave=False):
         if is_video(source):
@@ -63,6 +66,16 @@ def main(arguments=None):
             image = read_image(source)
             write_image(target, painter(image, predictor.predict(image, scale=args.resize)))
     print("%d written to %s" % (len(jobs), args.output))
+
+
+def space_of(text):
+    """The LabelSpace of a built-in name, or of a class table: its path, or that of the `folder` data set around it."""
+    if text in SPACES:
+        return SPACES[text]
+    if not os.path.exists(text):
+        raise InputError("--label-space %s: expected one of %s, or the path of a folder data set or of its %s"
+                         % (text, ", ".join(sorted(SPACES)), CLASSES_FILE), "data/README.md has the format of a class table")
+    return read_classes(os.path.join(text, CLASSES_FILE) if os.path.isdir(text) else text)[0]
 
 
 def plan(inputs, output, kind):
