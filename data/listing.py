@@ -3,6 +3,7 @@ import os
 
 from data.errors import InputError
 from data.lists import read_names
+from data.skipping import SKIP_FILE
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
@@ -17,6 +18,14 @@ def split_names(folder, split, image_folder, ending):
         raise InputError("%s: no such list file" % list_file,
                          'write one name a line, without %s, or use the split "all"' % ending)
     return read_names(list_file)
+
+
+def listed_splits(ending):
+    """A Record's other_splits where each file NAME + `ending` in the data set's folder lists a split."""
+    def other_splits(folder, options):
+        return [(name[:-len(ending)], options) for name in sorted(os.listdir(folder))
+                if name.endswith(ending) and name != SKIP_FILE]
+    return other_splits
 
 
 def files_of(folder, endings=IMAGE_ENDINGS, below=False):

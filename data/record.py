@@ -53,6 +53,7 @@ class Record:
     list_frames:  (folder, split name, options) -> list of Frame.
     splits:       names of the usual splits, for messages.
     options:      {option: default} of a data set that has variants.
+    other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the usual splits of these options.
     published:    {split name: how many frames its authors say it has}, where they do.
     read_bytes:   path -> bytes, for a data set whose encoded images are not files. Their pairs have one size already.
     read_image, read_pair: frame -> image, (image, label), for a data set that is drawn instead of read from files.
@@ -66,6 +67,7 @@ class Record:
     list_frames: Callable
     splits: tuple = ()
     options: dict = field(default_factory=dict)
+    other_splits: Callable = lambda folder, options: []
     published: dict = field(default_factory=dict)
     read_bytes: Optional[Callable] = None
     read_image: Optional[Callable] = None

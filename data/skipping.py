@@ -3,6 +3,7 @@ import functools
 import os
 import sys
 
+from data.errors import InputError
 from data.lists import read_list
 
 SKIP_FILE = "skip.txt"
@@ -22,6 +23,22 @@ def without_skipped(frames, folder, split):
         _say("%s takes %d of %d frames out of %s" % (
             os.path.join(folder, SKIP_FILE), len(frames) - len(kept), len(frames), split))
     return kept
+
+
+def names_without_frame(data, splits):
+    """[(name, "path:line")] of a DataSet's skip.txt that are in none of `splits` and in no other split that is there."""
+    unknown = read_skipped(data.folder)
+    looked_at = [(split, data.options) for split in (*splits, *data.record.splits)]
+    for split, options in looked_at + data.record.other_splits(data.folder, data.options):
+        if not unknown:
+            break
+        try:
+            frames = data.record.list_frames(data.folder, split, options)
+        except InputError:  # not there: the usual splits need not be
+            continue
+        for frame in frames:
+            unknown.pop(frame.name, None)
+    return list(unknown.items())
 
 
 @functools.lru_cache(maxsize=None)

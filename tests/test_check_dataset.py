@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import InputError
 from data.registry import open_dataset
-from data_files import random_image, write_folder_set, write_image, write_lines, write_palette, write_synthia
+from data_files import random_image, write_folder_set, write_image, write_lines, write_palette, write_seasons, write_synthia
 from tools.categories import statistics_command
 from tools.datasets import bench_command, check_command, lmdb_command
 
@@ -97,7 +97,7 @@ def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, publi
 
 def test_skipped_pairs_are_left_out_counted_and_said(gta5, capsys):
     write_palette(gta5 + "/gta5/labels/00002.png", np.full((11, 16), ROAD, np.uint8))
-    write_lines(gta5 + "/gta5/skip.txt", ["00002", "15188"])
+    write_lines(gta5 + "/gta5/skip.txt", ["00002"])
     code, report = run(gta5)
     assert code == 0 and (report["listed"], report["skipped"], report["opened"]) == (4, 1, 3)
     found = capsys.readouterr()
@@ -123,12 +123,46 @@ def test_a_skip_file_that_takes_all_or_cannot_be_read_is_refused(gta5):
         open_dataset("gta5", gta5).frames("mine")
 
 
-def test_a_misspelt_name_in_the_skip_file_is_wrong(tmp_path, capsys):
+def unknown_to_skip(root, skipped, dataset, *split):
+    """The names of skip.txt that check_dataset calls unknown, in its report and its text."""
+    path = os.path.join(root, "report.json")
+    write_lines("%s/%s/skip.txt" % (root, dataset.partition(":")[0]), skipped)
+    code = check_command.main(["--dataset", dataset, "--data-root", root, "--workers", "1", "--images-only", "--json", path]
+                              + (["--split", *split] if split else []))
+    with open(path) as file:
+        report = json.load(file)
+    os.remove(path)
+    wrong = sum(len(part["problems"]) for part in report["splits"]) + len(report["skip_file_unknown"])
+    assert code == (1 if wrong else 0)
+    return report["skip_file_unknown"]
+
+
+@pytest.mark.parametrize("split", ((), ("train",), ("val",), ("mine", "val"), ("train[1:3]",)))
+def test_a_misspelt_name_in_the_skip_file_is_wrong_whichever_splits_are_checked(tmp_path, capsys, split):
     write_folder_set(str(tmp_path / "folder"))
     write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/1.png"])
-    write_lines(str(tmp_path / "folder" / "skip.txt"), ["images/0", "images/O"])
-    code = check_command.main(["--dataset", "folder", "--data-root", str(tmp_path), "--workers", "1"])
-    assert code == 1 and "skip.txt:2: images/O" in capsys.readouterr().out
+    write_lines(str(tmp_path / "folder" / "mine_images.txt"), ["labels/2.png", "labels/3.png"])
+    assert unknown_to_skip(str(tmp_path), ["images/0", "images/O", "labels/2", "skip"], "folder", *split) == ["images/O", "skip"]
+    out = capsys.readouterr().out
+    assert "skip.txt:2: images/O\n" in out and "skip.txt:4: skip\n" in out and out.endswith("2 problems\n")
+
+
+def test_splits_that_are_not_there_know_no_name(gta5):
+    write_lines(gta5 + "/gta5/other.txt", ["15188"])  # no image of that number: only the list knows it
+    write_lines(gta5 + "/gta5/broken.txt", ["a", "", "b"])
+    assert unknown_to_skip(gta5, ["00002", "15188", "15189"], "gta5", "mine") == ["15189"]
+
+
+def test_a_name_of_another_season_or_folder_of_images_is_known(tmp_path):
+    root = str(tmp_path)
+    write_seasons(root, "summer", "fall", height=12, width=16)
+    names = ["SYNTHIA-SEQS-01-%s/000001" % season for season in ("SUMMER", "FALL", "WINTER")]
+    assert unknown_to_skip(root, names, "synthia_seqs:season=summer", "train") == names[2:]
+    for split in ("val", "train_extra"):
+        for number in range(2):
+            write_image("%s/cityscapes/leftImg8bit/%s/ulm/%s_%d_leftImg8bit.png" % (root, split, split, number), random_image(1))
+    write_lines(root + "/cityscapes/leftImg8bit/notes.txt", ["beside the folders"])
+    assert unknown_to_skip(root, ["val_0", "train_extra_1", "val_7"], "cityscapes", "val/ulm[:1]") == ["val_7"]
 
 
 def test_a_frame_listed_twice_is_found(gta5):

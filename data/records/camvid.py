@@ -5,6 +5,7 @@ only the images are there: they are targets.
 """
 import os
 
+from data.listing import listed_splits
 from data.lists import read_names
 from data.record import Frame, Record
 from data.tables import complete
@@ -23,4 +24,4 @@ RECORDS = (
            mean=(119.39, 117.79, 115.56),  # measured over the 153 images of day_train
            splits=("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test"),
            tables={"camvid": complete({number: number for number in range(11)}, range(VOID + 1))},
-           list_frames=list_frames),)
+           list_frames=list_frames, other_splits=listed_splits(".txt")),)

@@ -26,8 +26,13 @@ def list_frames(folder, split, options):
     return frames
 
 
+def other_splits(folder, options):
+    """Every folder of images, such as the coarsely labelled train_extra."""
+    return [(name, options) for name in sorted(os.listdir(os.path.join(folder, "leftImg8bit")))]
+
+
 RECORDS = (
     Record(name="cityscapes", folder="cityscapes", splits=("train", "val", "test"), tables={"cityscapes": CITYSCAPES_IDS},
            published={"train": 2975, "val": 500, "test": 1525},
            mean=(72.39, 82.91, 73.16),  # Yu and Koltun's
-           list_frames=list_frames),)
+           list_frames=list_frames, other_splits=other_splits),)

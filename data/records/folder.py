@@ -5,6 +5,7 @@ import numpy as np
 
 from data.errors import InputError
 from data.label_spaces import IGNORED, LabelSpace
+from data.listing import listed_splits
 from data.lists import read_list, refuse_repeats
 from data.record import Frame, Record
 
@@ -100,4 +101,5 @@ def _name(image, folder):
 
 RECORDS = (
     Record(name="folder", folder="folder", mean=(103.53, 116.28, 123.675),  # ImageNet's, which the initial weights expect
-           tables={}, splits=("train", "val"), options={"path": "folder"}, list_frames=list_frames, open_space=open_space),)
+           tables={}, splits=("train", "val"), options={"path": "folder"},
+           list_frames=list_frames, other_splits=listed_splits("_images.txt"), open_space=open_space),)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from data.errors import InputError
 from data.label_spaces import IGNORED
-from data.listing import split_names
+from data.listing import listed_splits, split_names
 from data.record import Frame, Record
 from data.tables import CITYSCAPES_IDS, CITYSCAPES_IDS_TO_CAMVID
 
@@ -46,7 +46,7 @@ for _table in _TABLES.values():
 GTA5 = Record(name="gta5", folder="gta5", splits=("train", "val", "test", "all"), tables=_TABLES,
               published={"train": 12403, "val": 6382, "test": 6181, "all": 24966},
               mean=(118.50, 128.23, 132.64),  # measured over the 60 frames of gta5_half
-              list_frames=list_frames)
+              list_frames=list_frames, other_splits=listed_splits(".txt"))
 
 # The same format at half size, a small set for experiments.
 GTA5_HALF = replace(GTA5, name="gta5_half", folder="gta5_half", splits=("train", "all"),

@@ -5,7 +5,7 @@ RGB/0000000.png, GT/LABELS/0000000.png (16-bit colour PNG, id in the red channel
 """
 import os
 
-from data.listing import split_names
+from data.listing import listed_splits, split_names
 from data.record import Frame, Record
 from data.tables import complete
 
@@ -26,4 +26,4 @@ RECORDS = (
     Record(name="synthia_rand", folder="synthia_rand", splits=("train", "all"), tables={"cityscapes": _TABLE},
            published={"all": 9400},
            mean=(72.39, 82.91, 73.16),  # of Cityscapes, the target it was drawn for
-           list_frames=list_frames),)
+           list_frames=list_frames, other_splits=listed_splits(".txt")),)

@@ -41,6 +41,11 @@ def list_frames(folder, split, options):
     return frames
 
 
+def other_splits(folder, options):
+    """The other seasons: all have one folder and one skip.txt, and a frame's name says which it is of."""
+    return [("all", dict(options, season=season)) for season in _CHOICES["season"]]
+
+
 def _part(names, split):
     cut = len(names) * 4 // 5
     return {"train": names[:cut], "test": names[cut:], "all": names}[split]
@@ -56,4 +61,5 @@ def _folders(folder):
 RECORDS = (
     Record(name="synthia_seqs", folder="synthia_seqs", splits=("train", "test", "all"), tables={"synthia_seqs": _TABLE},
            mean=(72.39, 82.91, 73.16),  # of Cityscapes; both domains of Table 2 are equally far from it
-           options={"season": "summer", "view": "Omni_F", "camera": "Stereo_Left"}, list_frames=list_frames),)
+           options={"season": "summer", "view": "Omni_F", "camera": "Stereo_Left"}, list_frames=list_frames,
+           other_splits=other_splits),)

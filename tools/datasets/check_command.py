@@ -9,15 +9,16 @@ from tqdm import tqdm
 
 from data.checking import UNREADABLE, check_split
 from data.errors import InputError
+from data.lists import slice_split
 from data.registry import open_dataset
-from data.skipping import SKIP_FILE, read_skipped
+from data.skipping import SKIP_FILE, names_without_frame
 from tools.datasets.options import add_dataset_arguments, add_workers_argument
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 
 SHOWN = 10  # problems of a kind in the text report; --json has all
 
-_FORGOTTEN = "skip.txt names no frame"
+_FORGOTTEN = "skip.txt names no frame of any split that is there"
 
 
 def parse(arguments=None):
@@ -44,7 +45,7 @@ def main(arguments=None):
         reports.append(check_split(data, split, not args.images_only, args.workers, lambda found: tqdm(
             found, split, total, unit="image", disable=None, leave=False)))
         print("\n".join(lines(reports[-1])), flush=True)
-    forgotten = _forgotten(data, args.split)
+    forgotten = names_without_frame(data, [slice_split(split)[0] for split, _ in totals])  # misspelt, it skips nothing
     for name, where in forgotten:
         print("%s: %s: %s" % (_FORGOTTEN, where, name))
     if args.json:
@@ -90,15 +91,3 @@ def as_json(report):
                 labelled=report.labelled, classes=classes if report.labelled else None,
                 sizes=[dict(height=height, width=width, images=count) for (height, width), count in report.sizes.most_common()],
                 problems=[dict(kind=kind, frame=name, message=message) for kind, name, message in report.problems])
-
-
-def _forgotten(data, chosen):
-    """[(name, where)] of the skip file that no split has: a misspelt name would skip nothing.
-
-    Looked for only when all usual splits were walked; a name may belong to another split.
-    """
-    skipped = read_skipped(data.folder)
-    if chosen or not skipped:
-        return []
-    known = {frame.name for split in data.record.splits for frame in data.listed(split)}
-    return [(name, where) for name, where in skipped.items() if name not in known]
