@@ -18,7 +18,7 @@ class SplitReport:
     """Findings about one split.
 
     listed: frames of the split before skip.txt; skipped: those it takes out; opened: frames looked at; published: the
-    authors' number, or None.
+    number that Record.published has, or None.
     problems: list of (kind, frame name or "", message). pixels: (C,) int64, of each class; images: (C,) int64, that contain
     it; sizes: {(H, W): images}. labelled: whether labels were opened.
     """
@@ -57,7 +57,7 @@ def check_split(data, split, labelled=True, workers=None, progress=iter):
                          data.record.published.get(name), labelled, data.space.classes)
     report.pixels, report.images = (np.zeros(len(data.space.classes), np.int64) for _ in range(2))
     if report.published not in (None, report.listed):
-        report.problems.append((COUNT, "", "%s has %d frames; its authors say %d" % (name, report.listed, report.published)))
+        report.problems.append((COUNT, "", "%s has %d frames; published are %d" % (name, report.listed, report.published)))
     for twice, times in collections.Counter(frame.name for frame in before).items():
         if times > 1:
             report.problems.append((TWICE, twice, "%s is listed %d times" % (twice, times)))

@@ -54,7 +54,7 @@ class Record:
     splits:       names of the usual splits, for messages.
     options:      {option: default} of a data set that has variants.
     other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the usual splits of these options.
-    published:    {split name: how many frames its authors say it has}, where they do.
+    published:    {split name: how many frames it is published with}, where that is known.
     read_bytes:   path -> bytes, for a data set whose encoded images are not files. Their pairs have one size already.
     read_image, read_pair: frame -> image, (image, label), for a data set that is drawn instead of read from files.
     open_space:   (folder, options) -> (LabelSpace, table, mean), for a data set that brings its own class table.

@@ -78,10 +78,15 @@ def test_a_damaged_image_and_its_unknown_ids_are_both_told(gta5):
 @pytest.mark.parametrize("dataset, split, published", [
     ("gta5", "all", 24966), ("gta5", "train", 12403), ("gta5", "val", 6382), ("gta5", "test", 6181), ("cityscapes", "train", 2975),
     ("cityscapes", "val", 500), ("cityscapes", "test", 1525), ("synthia_rand", "all", 9400),
+    ("synthia_rand", "train", 9400), ("camvid", "day_train", 153), ("camvid", "day_val", 43), ("camvid", "dusk_train", 62),
+    ("camvid", "dusk_val", 21), ("camvid", "dusk_test", 62),
     ("bdds", "train", 7000), ("bdds", "val", 1000), ("bdds", "test", 2000)])
 def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, published):
     write_lines("%s/gta5/%s.txt" % (gta5, split), ["00001", "00002"])
+    write_lines("%s/camvid/%s.txt" % (gta5, split), ["0", "1"])
     for number in range(2):
+        write_image("%s/camvid/images/%d.png" % (gta5, number), random_image(number))
+        write_image("%s/camvid/labels/%d.png" % (gta5, number), np.full((12, 16), 3, np.uint8))
         write_image("%s/synthia_rand/RGB/%07d.png" % (gta5, number), random_image(number))
         write_synthia("%s/synthia_rand/GT/LABELS/%07d.png" % (gta5, number), np.full((12, 16), 3, np.uint16))
         stem = "%s/cityscapes/%%s/%s/ulm/ulm_00000%d_000019" % (gta5, split, number)

@@ -23,5 +23,7 @@ RECORDS = (
     Record(name="camvid", folder="camvid",
            mean=(119.39, 117.79, 115.56),  # measured over the 153 images of day_train
            splits=("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test"),
+           # of the lists by day and dusk; the splits of SegNet's tutorial are others
+           published={"day_train": 153, "day_val": 43, "dusk_train": 62, "dusk_val": 21, "dusk_test": 62},
            tables={"camvid": complete({number: number for number in range(11)}, range(VOID + 1))},
            list_frames=list_frames, other_splits=listed_splits(".txt")),)
