@@ -62,11 +62,6 @@ def cut_label(label, window, crop):
     return cut[:, ::-1] if mirror else cut
 
 
-def add_margin(image, margin):
-    """The whole image with a reflected margin, (H + 2 margin, W + 2 margin, 3) uint8, as a deploy net takes it."""
-    return cut_image(image, (0, 0, False), image.shape[:2], margin)
-
-
 def to_blob(image, mean):
     """(3, h, w) float32: channels first, BGR, minus the mean (3 numbers, BGR)."""
     return np.subtract(image.transpose(2, 0, 1), np.asarray(mean, np.float32)[:, None, None], dtype=np.float32)

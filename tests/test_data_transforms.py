@@ -69,8 +69,8 @@ def test_reflection_of_a_single_row_or_column():
     assert transforms.reflected(np.arange(-3, 5), 2).tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
 
 
-def test_add_margin_is_numpys_reflection():
-    assert (transforms.add_margin(IMAGE, 5) == np.pad(IMAGE, ((5, 5), (5, 5), (0, 0)), mode="reflect")).all()
+def test_the_margin_of_a_whole_image_is_numpys_reflection():
+    assert (transforms.cut_image(IMAGE, (0, 0, False), IMAGE.shape[:2], 5) == np.pad(IMAGE, ((5, 5), (5, 5), (0, 0)), mode="reflect")).all()
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.37, 1.0, 2.0])

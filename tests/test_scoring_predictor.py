@@ -12,6 +12,7 @@ caffe = pytest.importorskip("caffe")
 from models.adaptation import deploy_net  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
 from tools.scoring.predictor import Predictor  # noqa: E402
+from tools.scoring.tiling import choose_tile, tile_bytes  # noqa: E402
 from tools.scoring.upsample import label_map  # noqa: E402
 
 MEAN = (10.0, 20.0, 30.0)
@@ -135,9 +136,14 @@ def test_several_sizes_in_turn_do_not_leak_into_each_other(nets):
 
 def test_memory_of_the_largest_pass_stays_in_the_budget_however_large_the_image(nets):
     predictor = Predictor(*nets[186], budget=200 << 20)
-    assert predictor.bytes_for((1024, 2048)) <= 200 << 20
-    assert predictor.bytes_for((8192, 16384)) <= 200 << 20
-    assert predictor.bytes_for((64, 64)) < predictor.bytes_for((1024, 2048))
+
+    def largest_pass(*sides):
+        units = tuple(side // predictor.geometry.stride for side in sides)
+        return tile_bytes(predictor.geometry, units, choose_tile(predictor.geometry, units, predictor.budget))
+
+    assert largest_pass(1024, 2048) <= 200 << 20
+    assert largest_pass(8192, 16384) <= 200 << 20
+    assert largest_pass(64, 64) < largest_pass(1024, 2048)
 
 
 def test_label_map_holds_few_full_size_planes_not_all_classes():

@@ -12,7 +12,8 @@ from layers import box_newton
 from layers.box_newton import kkt_residual, newton_point
 from layers.size_constraints import attainable_bounds, solve
 from layers.size_dual import SizeDual
-from tools.categories.problems import STREET_KINDS, hostile_problem, street_problem
+from hostile_problems import hostile_problem
+from tools.categories.problems import STREET_KINDS, street_problem
 
 REFERENCE = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "reference", "constrained_mil")
 REFERENCE_PROBLEMS = ("extreme", "lower_bounds_over_one", "noise", "noise_large", "saturated", "shift", "smooth",

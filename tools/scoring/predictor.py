@@ -5,7 +5,7 @@ from data.errors import InputError
 from data.transforms import cut_image, resize, to_blob
 from tools.checking.device import device_memory
 from tools.scoring.deploy import load_deploy
-from tools.scoring.tiling import choose_tile, spans, tile_bytes
+from tools.scoring.tiling import choose_tile, spans
 from tools.scoring.upsample import label_map
 
 #: Share of the memory of the machine, or of the GPU in use, that one forward pass may hold, unless told otherwise.  Larger
@@ -68,11 +68,6 @@ class Predictor:
             return stitched
         # a padded context module sees the whole map at once, as it would without tiles
         return _forward(self._head, self.geometry.tiled, stitched, self.geometry.scores).copy()
-
-    def bytes_for(self, image_size):
-        """Bytes of the largest forward pass for an image of (rows, columns)."""
-        units = tuple(-(-side // self.geometry.stride) for side in image_size)
-        return tile_bytes(self.geometry, units, choose_tile(self.geometry, units, self.budget))
 
 
 def _forward(net, data, values, wanted):
