@@ -36,12 +36,12 @@ def _toy():
 
 
 def _small():
-    source = Schedule(1e-3, POLY, 0.9, 5e-4, 1, 1000, 10, 250,
+    source = Schedule(1e-3, POLY, 0.9, 5e-4, 1, 2000, 10, 500,
                       "models/vgg_conv.caffemodel", SGD,
                       ("1e-3 and momentum 0.9 instead of Yu and Koltun's 1e-4 and 0.99 (the same",
                        "step in the long run): one image a batch and few iterations."))
     adapt = source._replace(
-        base_lr=2e-4, max_iter=200, snapshot=100, start="source",
+        base_lr=2e-4, max_iter=600, snapshot=300, start="source",
         why=("A fifth of the source stage's rate, falling to nothing as in the toy.",))
     # GA + CA from the source stage too: every row has had the same number of iterations.
     return dict(source=source, control=adapt, ga=adapt, ca=adapt, ga_ca=adapt)
