@@ -1,5 +1,4 @@
 """Tables over stages and seeds, and one picture, from the results that tools/test.py left."""
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 from tools.scoring.results import read_results
 from tools.scoring.tables import Table, render
+from tools.training.log import read_log
 
 TITLES = dict(source="source only", control="control", ga="GA", ca="CA", ga_ca="GA + CA")
 ABOUT = dict(
@@ -46,11 +46,8 @@ def seconds_an_iteration(experiment, stage, seeds):
     """Median over the log lines of all seeds, which also tests and other commands may have slowed; nan without any."""
     found = []
     for seed in seeds:
-        path = os.path.join(ROOT, run_folder(experiment, stage, seed), "log.jsonl")
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                entries = [json.loads(line) for line in file]
-            found += [1 / entry["iterations_per_second"] for entry in entries if entry.get("iterations_per_second")]
+        log = read_log(os.path.join(ROOT, run_folder(experiment, stage, seed), "log.jsonl"))
+        found += [1 / entry["iterations_per_second"] for entry in log if entry.get("iterations_per_second")]
     return float(np.median(found)) if found else float("nan")
 
 
