@@ -1,6 +1,6 @@
 """The toy data set: street scenes drawn on the fly in two domains. A toy, to try methods on in minutes; it says nothing
-about real streets. Frame i of a split is a function of (domain, split, i) alone. OpenCV 4.8 to 4.10 draw the bytes that the committed
-results were made with; in other versions some pixels at the edges of things differ."""
+about real streets. Frame i of a split is a function of (domain, split, i) alone. OpenCV 4.8 to 4.10 draw the bytes that
+the committed results were made with; in other versions some pixels at the edges of things differ."""
 import numpy as np
 
 from data.errors import InputError

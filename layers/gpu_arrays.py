@@ -37,6 +37,10 @@ class GpuArrays:
         self._library, self._handle = library, ctypes.c_void_p()
         _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self._handle)))
 
+    def synchronize(self):
+        """Waits until the GPU has done all that was asked of it."""
+        _check("cudaDeviceSynchronize", self._library.cudaDeviceSynchronize())
+
     def free_memory(self):
         """Bytes of the GPU in use that nobody has taken."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()

@@ -3,6 +3,9 @@ import pytest
 
 pytest.importorskip("caffe")
 
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
 from data.errors import InputError
 from layers import gpu_arrays
 from tools.checking import device
@@ -26,6 +29,11 @@ def test_the_trial_computes_and_looks_at_the_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "TRIAL", device.TRIAL.replace("value: 1", "value: 2"))
     with pytest.raises(InputError, match="36 forward and 36 backward; expected 18"):
         device.trial_passes(str(tmp_path))
+
+
+def test_the_trial_runs_a_kernel_of_caffes_own_in_every_build():
+    net = text_format.Parse(device.TRIAL, caffe_pb2.NetParameter())
+    assert any(layer.relu_param.engine == caffe_pb2.ReLUParameter.CAFFE for layer in net.layer)
 
 
 def test_a_second_gpu_that_is_not_there_is_refused_without_a_trial(monkeypatch):

@@ -79,6 +79,14 @@ def test_a_function_that_fails_is_named(blobs, monkeypatch):
         gpu_arrays.current().copy(blobs[0], blobs[1])
 
 
+def test_waiting_for_the_gpu_asks_cuda_and_says_when_that_fails(blobs, monkeypatch):
+    monkeypatch.setattr(Library, "cudaDeviceSynchronize", lambda self: self.status, raising=False)
+    gpu_arrays.current().synchronize()
+    monkeypatch.setattr(Library, "status", 7)
+    with pytest.raises(RuntimeError, match="cudaDeviceSynchronize.*7"):
+        gpu_arrays.current().synchronize()
+
+
 def test_caffes_own_libraries_come_with_it_and_the_cpu_needs_none():
     # the functions of CUDA would be found the same way
     assert ctypes.CDLL(caffe._caffe.__file__).cblas_sgemm

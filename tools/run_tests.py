@@ -20,8 +20,8 @@ from data.errors import InputError  # noqa: E402
 from tools.command import run_command  # noqa: E402
 from tools.runtime import mpi  # noqa: E402
 from tools.runtime.files import write_whole  # noqa: E402
-from tools.runtime.outputs import require_file  # noqa: E402
 from tools.runtime.hang_watch import HangWatch  # noqa: E402
+from tools.runtime.outputs import require_file  # noqa: E402
 from tools.runtime.probe import versions  # noqa: E402
 from tools.runtime.test_report import TestReport  # noqa: E402
 

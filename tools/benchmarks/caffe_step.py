@@ -6,7 +6,6 @@ SPEC is JSON, made in gpu_step.caffe_contender. Prints {"version", "parameters",
 standard input the step's {"seconds", "gradients", "memory"}, or for the line "layers" {name: [seconds, bytes taken forwards,
 bytes taken backwards]} of the Python layers and the seconds of all layers under "all".
 """
-import ctypes
 import json
 import resource
 import sys
@@ -16,6 +15,7 @@ import time
 import caffe
 
 from caffe.proto import caffe_pb2
+from layers import gpu_arrays
 from models.build import nets
 from models.shapes import Shape
 from tools.benchmarks.layer_times import experiment, step_times
@@ -30,19 +30,18 @@ class Device:
 
     def __init__(self, gpu):
         use_device(gpu, "--device gpu:%s" % gpu)
-        # with Caffe come its own libraries: CUDA's among them
-        self._cuda = None if gpu is None else ctypes.CDLL(caffe._caffe.__file__)
+        self._arrays = gpu_arrays.current()
         self.free = None if gpu is None else device_memory()
 
     def now(self):
         """The time in seconds, all work done."""
-        if self._cuda:
-            self._cuda.cudaDeviceSynchronize()
+        if self._arrays:
+            self._arrays.synchronize()
         return time.perf_counter()
 
     def memory(self):
         """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's peak."""
-        if self._cuda:
+        if self._arrays:
             return self.free - device_memory()
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -87,7 +87,8 @@ def found_builds(number):
     return found
 
 
-STEPS = ["engine", "images", "a step", "images a second", "step / PyTorch's", "images a second / PyTorch's", "memory", "in Python layers"]
+STEPS = ["engine", "images", "a step", "images a second", "step / PyTorch's", "images a second / PyTorch's", "memory",
+         "in Python layers"]
 LAYERS = ["engine", "images", "layer", "forward and backward", "share of the step", "taken forward", "taken backward"]
 LAYER_NOTES = ["Taken: the blobs that the layer's Python code looks at or fills. On a GPU they come to the host and may go back, "
                "so at most twice that is moved; blobs that it does not take stay where they are."]

@@ -103,7 +103,10 @@ def largest_batch(contender, repeats, free):
     if one is not None and two is not None:
         more = max(two.memory - one.memory, 1)
         found = largest(attempt, max(2, 1 + int((free - one.memory) // more)))
-    return found, "%d + %d images: %s" % (2 * (min(refusals),) + (refusals[min(refusals)],)) if refusals else None
+    if not refusals:
+        return found, None
+    images = min(refusals)
+    return found, "%d + %d images: %s" % (images, images, refusals[images])
 
 
 def largest(attempt, guess):

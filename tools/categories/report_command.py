@@ -56,9 +56,9 @@ def main(arguments=None):
     tables = [report_table(summary, statistics, "%s: %s" % (name, where)) for name, summary in zip(args.names, summaries)]
     print("\n".join(render(table, "text") for table in tables))
     if args.output:
+        head = heading(sys.argv[1:] if arguments is None else arguments, args.statistics, statistics)
         write_whole(os.path.join(args.output, "report.md"), "\n".join(
-            [heading(sys.argv[1:] if arguments is None else arguments, args.statistics, statistics)] + [render(table, "markdown") for table in tables]
-            + ["![The same as bars](report.png)\n"]))
+            [head] + [render(table, "markdown") for table in tables] + ["![The same as bars](report.png)\n"]))
         draw_report(os.path.join(args.output, "report.png"), dict(zip(args.names, summaries)), statistics, where)
         print("written to %s" % args.output)
 

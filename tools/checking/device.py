@@ -1,22 +1,22 @@
 """Putting Caffe on the CPU or on a GPU; it ends the process where there is no such GPU."""
-import os
-
 import caffe
 
 from data.errors import InputError
 from layers import gpu_arrays
 from tools.checking.memory import machine_memory
 from tools.checking.rehearsal import rehearse
+from tools.runtime.known_net import passes_of_ones
 
 _in_use = []              # GPUs that this process has set, in order: CUDA allows no trial in a fork after the first
 
-#: One unit of a dilated convolution that adds up nine ones for each of two channels.
+#: One unit of a dilated convolution that adds up nine ones for each of two channels. The convolution may be cuDNN's,
+#: whose kernels are for every card; the other layer is Caffe's own in every build.
 TRIAL = """
 force_backward: true
-layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
-layer { name: "y" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 1 kernel_size: 3 dilation: 2
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
+layer { name: "y" type: "Convolution" bottom: "data" top: "y" convolution_param { num_output: 1 kernel_size: 3 dilation: 2
         weight_filler { type: "constant" value: 1 } } }
-layer { name: "z" type: "ReLU" bottom: "y" top: "z" }
+layer { name: "z" type: "ReLU" bottom: "y" top: "z" relu_param { engine: CAFFE } }
 """
 
 
@@ -65,14 +65,7 @@ def _try(gpu, folder):
 
 def trial_passes(folder):
     """Forward and backward through TRIAL where Caffe computes. Raises InputError unless the numbers are right."""
-    path = os.path.join(folder, "trial.prototxt")
-    with open(path, "w") as file:
-        file.write(TRIAL)
-    net = caffe.Net(path, caffe.TRAIN)
-    net.blobs["x"].data[...] = 1
-    net.forward()
-    net.blobs["z"].diff[...] = 1
-    net.backward()
-    found = float(net.blobs["z"].data.sum()), float(net.blobs["x"].diff.sum())
+    net = passes_of_ones(TRIAL, "z", folder)
+    found = float(net.blobs["z"].data.sum()), float(net.blobs["data"].diff.sum())
     if found != (18.0, 18.0):
         raise InputError("a convolution there gives %g forward and %g backward; expected 18 and 18" % found)

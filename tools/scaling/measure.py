@@ -15,9 +15,7 @@ from tools.runtime.places import ROOT
 
 SOLVER = 'train_net: "%s"\nbase_lr: 0.0001\nlr_policy: "fixed"\nmomentum: 0.9\nrandom_seed: 1\nsnapshot_after_train: false\n'
 RESULT = "scaling result: "
-
-
-#: Exchanges of the full-width net's gradients that are timed: each takes a good second.
+#: Exchanges of the full-width net's gradients that are timed.
 LARGE_EXCHANGES = 5
 
 
@@ -54,14 +52,15 @@ def worker(net, steps):
         solver.step(1)
         times.append(time.monotonic() - started)
         exchanges.append(group.seconds - before)
-    size = sum(values.nbytes for values in parallel.blobs_once(solver.net, "diff"))
-    bare = fastest_exchange(group, list(parallel.blobs_once(solver.net, "diff")), steps)
-    large = np.ones(parameters(GTA.shape, GTA.classes), np.float32)
-    seconds = fastest_exchange(group, [large], LARGE_EXCHANGES) if group.size > 1 else 0.0
+    gradients = list(parallel.blobs_once(solver.net, "diff"))
+    found = {"processes": group.size, "step": float(np.median(times)), "fastest": min(times),
+             "exchange": float(np.median(exchanges)), "bytes": sum(values.nbytes for values in gradients),
+             "bare_exchange": fastest_exchange(group, gradients, steps)}
+    if group.size > 1:
+        large = np.ones(parameters(GTA.shape, GTA.classes), np.float32)
+        found.update(large_bytes=large.nbytes, large_exchange=fastest_exchange(group, [large], LARGE_EXCHANGES))
     if group.leads:
-        print(RESULT + json.dumps({"processes": group.size, "step": float(np.median(times)),
-                                   "exchange": float(np.median(exchanges)), "fastest": min(times), "bytes": size,
-                                   "bare_exchange": bare, "large_bytes": large.nbytes, "large_exchange": seconds}), flush=True)
+        print(RESULT + json.dumps(found), flush=True)
 
 
 def fastest_exchange(group, arrays, times):
