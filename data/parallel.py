@@ -1,7 +1,8 @@
 """A function over many items on all cores, for the tools that walk a whole data set.
 
-Python's own ProcessPoolExecutor is not used: in Python 3.9 a shutdown after cancelled work can wait for ever
-(github.com/python/cpython/issues/94777), and it forks workers while a thread of its own runs.
+Python's own ProcessPoolExecutor and multiprocessing.Pool are not used: in Python 3.9 the shutdown of either can wait for
+ever after work that failed or was cancelled (github.com/python/cpython/issues/94777 is one such case), and both fork
+workers while threads of their own run.
 """
 import collections
 import os
@@ -68,7 +69,7 @@ def _in_order(count, pipes):
                     free.append(pipe)
         except (EOFError, ConnectionError):
             raise InputError("a worker process died, perhaps killed for want of memory",
-                             "use fewer of them: --workers") from None
+                             "free memory, or use fewer of them where the command has --workers") from None
         answer = answers.pop(number)
         if answer.error is not None:
             raise answer.error from WorkerTraceback(answer.trace)

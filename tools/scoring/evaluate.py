@@ -1,14 +1,12 @@
 """Runs a predictor, or reads predictions that are there already, over a labelled split."""
-import contextlib
 import functools
-import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 from tqdm import tqdm
 
 from data.errors import InputError
+from data.parallel import each_result
 from tools.scoring.confusion import Confusion
 
 #: Frames a worker scores before it reports: small enough for smooth progress.
@@ -57,58 +55,19 @@ def score_folder(predictions, dataset, frames, workers=None):
         raise InputError("%d of %d predictions are missing in %s, the first is %s"
                          % (len(missing), len(frames), predictions.folder, predictions.path(missing[0])))
     total = Confusion(len(dataset.space.classes))
-    workers = min(workers or len(os.sched_getaffinity(0)), -(-len(frames) // CHUNK))
     chunks = [frames[i:i + CHUNK] for i in range(0, len(frames), CHUNK)]
-    job = _FolderJob(predictions, dataset)
-    with _progress(frames, "scoring") as progress, _pool(workers, job) as each:
-        for part in each(chunks):
-            if isinstance(part, InputError):
-                raise part
+    with _progress(frames, "scoring") as progress:
+        for part in each_result(functools.partial(_score_chunk, predictions, dataset), chunks, workers, chunk=1):
             total.merge(part)
             progress.update(part.images)
     return total
 
 
-class _FolderJob:
-    """Scores one chunk of frames.  Workers inherit it by forking: data sets need not be picklable."""
-
-    in_this_process = None
-
-    def __init__(self, predictions, dataset):
-        self.predictions, self.dataset = predictions, dataset
-
-    def __call__(self, frames):
-        part = Confusion(len(self.dataset.space.classes))
-        try:
-            for frame in frames:
-                part.add(self.dataset.read_label(frame), self.predictions.read(frame), str(frame))
-        except InputError as problem:
-            return problem
-        return part
-
-
-def _begin(job):
-    _FolderJob.in_this_process = job
-
-
-def _run(frames):
-    return _FolderJob.in_this_process(frames)
-
-
-@contextlib.contextmanager
-def _pool(workers, job):
-    """Gives a function chunks -> results of `job` in any order, over forked processes when more than one is asked for."""
-    if workers <= 1:
-        yield functools.partial(map, job)
-        return
-    # in the parent: OpenCV's threads do not survive a fork, and a child that touches them hangs
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with multiprocessing.get_context("fork").Pool(workers, initializer=_begin, initargs=(job,)) as pool:
-            yield functools.partial(pool.imap_unordered, _run)
-    finally:
-        cv2.setNumThreads(threads)
+def _score_chunk(predictions, dataset, frames):
+    part = Confusion(len(dataset.space.classes))
+    for frame in frames:
+        part.add(dataset.read_label(frame), predictions.read(frame), str(frame))
+    return part
 
 
 def _progress(frames, title):
