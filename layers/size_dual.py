@@ -29,8 +29,7 @@ class SizeDual:
         blocks = -(-self._pixels // block)
         padded = (classes, blocks * block)  # the last block's rest has scores 0 and is kept out of every sum
         self.offset = scores.max(axis=0).astype(float)
-        self._scores = np.zeros(padded)
-        np.subtract(scores, self.offset, out=self._scores[:, :self._pixels])
+        self._scores = scores
         self._table, self._shares = np.empty(padded), np.empty(padded)
         self._base, self._partition, self._inverse = np.empty(padded[1]), np.empty(padded[1]), np.zeros(padded[1])
         self._grams = np.empty((blocks, classes, classes))
@@ -39,12 +38,13 @@ class SizeDual:
         self._partition_blocks = self._partition.reshape(blocks, block)
         self._inverse_blocks = self._inverse.reshape(blocks, block, 1)
         self._temperature = 1.0
-        self._build(np.zeros(classes))
-        self.logsumexp = np.log(self._table[:, :self._pixels].sum(axis=0)) + self.offset
+        self._origin = None
+        self.evaluate(np.zeros(classes))
+        self.logsumexp = self._partition[:self._pixels] + self.offset
 
     def range(self):
         """The largest difference between two scores of one pixel."""
-        return float(-self._scores.min())
+        return float((self.offset - self._scores.min(axis=0)).max())
 
     def set_temperature(self, temperature):
         """Evaluate at scores / temperature from now on."""
@@ -53,6 +53,8 @@ class SizeDual:
 
     def evaluate(self, mu):
         """``(value, mass)`` at mu (K,): a number and (K,) shares of the pixels that sum to 1."""
+        if self._origin is not None and np.array_equal(mu, self._evaluated[0]):
+            return self._evaluated[1:]
         if self._origin is None or np.ptp(mu - self._origin) > REBUILD_RANGE:
             self._build(mu)
         # Only differences within mu - origin matter to the shares: centred, they cannot overflow.
@@ -64,7 +66,8 @@ class SizeDual:
         np.divide(1.0, partition, out=self._inverse[:self._pixels])
         mass = self._weights * np.matmul(self._table_blocks, self._inverse_blocks).sum(axis=0)[:, 0] / self._pixels
         np.log(partition, out=partition)
-        return float(partition.mean()) + self._base_mean + centre, mass
+        self._evaluated = mu.copy(), float(partition.mean()) + self._base_mean + centre, mass
+        return self._evaluated[1:]
 
     def hessian(self):
         """Second derivatives (K, K) at the last mu evaluated.
@@ -90,7 +93,9 @@ class SizeDual:
         return self._shares[:, :self._pixels]
 
     def _build(self, origin):
-        np.multiply(self._scores, 1.0 / self._temperature, out=self._table)
+        np.subtract(self._scores, self.offset, out=self._table[:, :self._pixels])
+        self._table[:, self._pixels:] = 0.0
+        self._table *= 1.0 / self._temperature
         self._table += origin[:, None]
         self._table.max(axis=0, out=self._base)
         self._table -= self._base
