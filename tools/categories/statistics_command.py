@@ -2,6 +2,7 @@
 import argparse
 import functools
 import os
+import sys
 import time
 
 import numpy as np
@@ -47,6 +48,7 @@ def main(arguments=None):
     dataset = open_dataset(args.dataset, args.data_root, args.label_space)
     frames = dataset.frames(args.split)
     if args.benchmark:
+        print("Printed by `python tools/label_stats.py %s`.\n" % " ".join(sys.argv[1:] if arguments is None else arguments))
         print(benchmark(dataset, frames, args.workers, args.window))
     if not (args.output or args.show):
         return
@@ -97,8 +99,9 @@ def benchmark(dataset, frames, workers=None, window=None):
         counting = time.perf_counter() - middle
         ratios.append(counting / (middle - start))
         rates.append(len(frames) / counting)
-    return "%d labels, median of %d turns: %.0f images/s, %.2f times the time of reading the PNGs alone" % (
-        len(frames), TURNS, np.median(rates), np.median(ratios))
+    return ("%d labels, median of %d turns: %.0f images/s, %.2f times the time of reading the PNGs alone "
+            "(%d cores, load average of the machine %.1f)" % (
+                len(frames), TURNS, np.median(rates), np.median(ratios), len(os.sched_getaffinity(0)), os.getloadavg()[0]))
 
 
 def _only_read(frame):
