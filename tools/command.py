@@ -1,4 +1,5 @@
 """The frame of every command: errors become one clear line and an exit code."""
+import errno
 import os
 import sys
 
@@ -18,7 +19,8 @@ def run_command(main):
 def exit_code(main):
     """Runs main() and returns what it returns, None as 0.
 
-    InputError is printed as "error: ..." and gives 2, KeyboardInterrupt gives 130.
+    InputError is printed as "error: ..." and gives 2, and so does an OSError that nobody turned into one: a full disk, a
+    folder that may not be written. KeyboardInterrupt gives 130.
     The environment variable FCN_TRACEBACK=1 shows the traceback instead.
     """
     try:
@@ -38,4 +40,19 @@ def exit_code(main):
         # the reader (head, less) has left: nobody to tell, and nothing more to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as problem:
+        if os.environ.get("FCN_TRACEBACK") == "1":
+            raise
+        sys.stderr.write("error: %s\n" % _told(problem))
+        code = INPUT_ERROR
     return code or 0
+
+
+def _told(problem):
+    """An OSError as an InputError."""
+    what = problem.strerror or str(problem)
+    if problem.filename is not None:
+        what = "%s: %s" % (problem.filename, what)
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(what, "free some; temporary files go to the folder that TMPDIR names")
+    return InputError(what, "FCN_TRACEBACK=1 shows where this happened")
