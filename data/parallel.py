@@ -29,7 +29,8 @@ def each_result(function, items, workers=None, chunk=CHUNK):
 
     workers: how many (default: one a core this process may use; 1 computes here); chunk: items a worker takes at a
     time. Only a few chunks are under way at a time, so memory does not grow with the number of items. An exception in
-    `function` is raised here; a worker that dies raises InputError. Workers end with this process.
+    `function` is raised here; a worker that dies raises InputError. Workers end with this process. In a fork of a process
+    that used OpenCV's threads, setNumThreads below may hang: such a process calls cv2.setNumThreads(1) before it forks.
     """
     workers = workers or len(os.sched_getaffinity(0))
     if workers == 1:

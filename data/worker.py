@@ -122,6 +122,7 @@ def fork_worker(serve):
     """(pid, pipe) of a new process that calls serve(its end of the pipe) and then ends.
 
     It ends with this process and leaves this process's signals alone. When it is gone, pipe.recv() raises EOFError.
+    InputError when the system allows no further process.
     """
     mine, theirs = Pipe()
     parent = os.getpid()
@@ -129,7 +130,14 @@ def fork_worker(serve):
     follow_parent = threading.current_thread() is threading.main_thread()
     # Signals that come before the child has said what it ignores wait until then.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_SIGNALS)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        mine.close()
+        theirs.close()
+        raise InputError("no new process for a worker: the limit on processes or the memory is reached",
+                         "use fewer workers, or raise the limit (ulimit -u)") from None
     if pid == 0:
         try:
             _leave_with(parent, follow_parent)

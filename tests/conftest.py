@@ -1,8 +1,10 @@
 """What all tests share: the import path, and the folders outside the tests."""
 import os
 import sys
+import threading
 
 import pytest
+from tqdm import tqdm
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -10,6 +12,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # test can import a command as tools.x; it leaves tools/ off the path again
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import _init_paths  # noqa: E402,F401
+
+# tqdm's own lock is a semaphore that the tests' forks share with pytest: one that is killed while it holds the lock would
+# stop them all. Its monitor is a thread, and the tests fork.
+tqdm.set_lock(threading.RLock())
+tqdm.monitor_interval = 0
+# What a user has set for a session of their own changes what commands print, or how a pytest within a test runs.
+for variable in ("FCN_TRACEBACK", "PYTEST_ADDOPTS", "PYTHONWARNINGS"):
+    os.environ.pop(variable, None)
 
 
 @pytest.fixture(scope="session")

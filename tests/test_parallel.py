@@ -1,4 +1,5 @@
 """A function over many items on all cores."""
+import errno
 import os
 import signal
 import time
@@ -66,6 +67,16 @@ def test_a_worker_that_dies_is_reported_and_leaves_nobody_behind():
     for pid in workers:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_limit_on_processes_is_told_and_leaves_the_signals_alone(monkeypatch):
+    def refuse():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    monkeypatch.setattr(os, "fork", refuse)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with pytest.raises(InputError, match="limit on processes"):
+        list(each_result(lambda item: item, ITEMS, 2))
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_an_abandoned_walk_ends_its_workers():

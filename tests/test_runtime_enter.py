@@ -51,7 +51,8 @@ def test_exit_codes_pass_through(outside_python, script, end, code):
 def test_signals_reach_the_command_and_standard_input_too(outside_python, script):
     path = script("import signal\n"
                   "signal.signal(signal.SIGUSR1, lambda *_: (print('got it', sys.stdin.read()), os._exit(5)))\n"
-                  "print('ready', flush=True)\nsignal.pause()")
+                  "print('ready', flush=True)\n"
+                  "import time\nwhile True: time.sleep(0.05)")  # pause() could miss a signal that comes just before it
     with subprocess.Popen([outside_python, "-u", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           universal_newlines=True, env=dict(os.environ, PYTHONUNBUFFERED="1")) as process:
         assert process.stdout.readline() == "ready\n"

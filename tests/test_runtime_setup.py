@@ -22,6 +22,7 @@ def archive(tmp_path):
     for name, file in contents.items():
         root = tmp_path / "build" / name
         (root / "DEBIAN").mkdir(parents=True)
+        (root / "DEBIAN").chmod(0o755)      # dpkg-deb takes no other, whatever the umask
         (root / "DEBIAN" / "control").write_text(
             "Package: %s\nVersion: 1\nArchitecture: amd64\nMaintainer: t <t@t.test>\nDescription: t\n" % name)
         (root / file).parent.mkdir(parents=True)
@@ -66,6 +67,7 @@ def world(tmp_path, monkeypatch, archive):
     monkeypatch.setattr(wheels, "download", download)
     monkeypatch.setattr(wheels, "install", lambda folder, target: os.makedirs(target))
     monkeypatch.setattr(setup, "_probe", lambda tree: None)
+    monkeypatch.setattr(setup, "NEEDED_BYTES", 1e6)
     state.run = lambda **options: setup.set_up_runtime(mirror=Apt.mirror, say=state.said.append, **options)
     return state
 
@@ -164,6 +166,7 @@ def test_a_machine_without_mirrors_is_told_the_other_routes(monkeypatch):
 
 
 def test_a_full_disk_is_said_before_anything_is_fetched(world, monkeypatch):
+    monkeypatch.setattr(setup, "NEEDED_BYTES", 1.3e9)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=5e8))
     with pytest.raises(InputError, match="0.5 GB free.*needs 1.3 GB"):
         world.run()

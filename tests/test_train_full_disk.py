@@ -1,5 +1,6 @@
 """A disk that fills up, or a limit on a file's size, while a run writes its log, record, prototxts and lock."""
 import builtins
+import contextlib
 import errno
 import os
 import resource
@@ -14,18 +15,22 @@ from tools.training.log import Log
 LIMIT = 20 << 10
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files():
-    """No file may be larger than LIMIT, in this process and those it starts."""
+    """No file may be larger than LIMIT, in this process and those it starts: only as long as pytest prints nothing."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_log_without_room_ends_the_command_with_2(tmp_path, small_files):
+def test_a_log_without_room_ends_the_command_with_2(tmp_path):
     solver = write_run(tmp_path, STILL, max_iter=1000, snapshot=None, snapshot_after_train="false")
-    assert finish(start(solver, tmp_path / "out")) == 2
+    with small_files():
+        pid = start(solver, tmp_path / "out")
+    assert finish(pid) == 2
     said = (tmp_path / "out.txt").read_text()
     assert "File too large" in said and "--resume" in said and "Traceback" not in said
     assert len(entries(tmp_path / "out", "train")) > 50
@@ -82,8 +87,8 @@ def test_a_lock_and_a_folder_that_cannot_be_made_are_named(tmp_path, monkeypatch
         train(solver, tmp_path / "out")
 
 
-def test_a_line_that_does_not_fit_is_no_second_error_on_the_way_out(tmp_path, small_files):
+def test_a_line_that_does_not_fit_is_no_second_error_on_the_way_out(tmp_path):
     log = Log(str(tmp_path / "log.jsonl"), 0)
-    with pytest.raises(InputError, match="cannot write .*log.jsonl: File too large"):
+    with small_files(), pytest.raises(InputError, match="cannot write .*log.jsonl: File too large"):
         for iteration in range(1000):
             log.write("train", iteration, values={"loss": 1.0})

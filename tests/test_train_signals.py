@@ -58,8 +58,7 @@ def test_signal_is_noticed_within_a_layer_and_not_after_the_step(tmp_path):
     solver = write_run(tmp_path, STILL, iter_size=10 ** 8)       # one iteration lasts for hours
     pid = start(solver, tmp_path / "out")
     try:
-        wait_for(lambda: (tmp_path / "out" / "log.jsonl").exists(), pid)
-        time.sleep(0.5)
+        wait_for(lambda: catches(pid, signal.SIGTERM), pid)      # as only tools.training.signals does
         os.kill(pid, signal.SIGINT)
         wait_for(lambda: "finishing this iteration" in open(str(tmp_path / "out") + ".txt").read(), pid, 20)
         os.kill(pid, signal.SIGINT)
@@ -102,6 +101,13 @@ def test_children_end_with_a_killed_run(tmp_path):
     while any(map(is_running, workers)):
         assert time.monotonic() < deadline, "workers outlive their run"
         time.sleep(0.01)
+
+
+def catches(pid, number):
+    """Whether the process has a handler of its own for a signal."""
+    with open("/proc/%d/status" % pid) as file:
+        caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt:"))
+    return bool(caught >> (number - 1) & 1)
 
 
 def children_of(pid):

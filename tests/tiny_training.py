@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 
 from data.errors import InputError
+from tools.checking.child import die_with_parent
 from tools.training.command_line import main
 
 # Runs draw their plot in a forked child: imported here, pyplot need not be imported in each.
@@ -121,17 +122,19 @@ def train(solver, output, *options):
 
 
 def start(solver, output, *options):
-    """main() in a forked process with its output in <output>.txt; returns the process number.
+    """main() in a forked process that ends with this one, with its output in <output>.txt; returns the process number.
 
     Exit code 2 is an InputError, 3 another exception.
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     code = 3
     try:
+        die_with_parent(parent)
         file = os.open(str(output) + ".txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
