@@ -1,5 +1,7 @@
 """Runs mutations in child processes and counts how they end."""
 import collections
+import contextlib
+import fcntl
 import json
 import os
 import random
@@ -10,6 +12,7 @@ import tempfile
 from data.errors import InputError
 from data.parallel import each_result
 from tools.checking.child import run_in_child
+from tools.runtime.cpu import usable_cores
 
 #: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much longer.
 SLOWEST = 60
@@ -17,6 +20,8 @@ SLOWEST = 60
 MEMORY = 2 << 30
 #: Cases that share a child process.
 BATCH = 100
+#: Bytes that must be free in the memory's file system for the cases to go there.
+ROOM = 256 << 20
 LONGEST_MESSAGE = 10000
 
 SUCCESS, REFUSED = "success", "refused"
@@ -27,14 +32,14 @@ Case = collections.namedtuple("Case", "subject index end message")
 def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: None):
     """[Case] of `mutations` cases in all, spread evenly over the subjects, in their order.
 
-    workers: processes (default: one a core); tell(cases): these have ended.
+    workers: processes (default: one a usable core); tell(cases): these have ended.
     """
     parts = []
     for number, subject in enumerate(subjects):
         share = mutations // len(subjects) + (number < mutations % len(subjects))
         parts += [(subject, range(start, min(start + BATCH, share))) for start in range(0, share, BATCH)]
     cases = []
-    for done in each_result(lambda part: run_subject(*part, seed), parts, workers, chunk=1):
+    for done in each_result(lambda part: run_subject(*part, seed), parts, workers or usable_cores(), chunk=1):
         cases += done
         tell(done)
     return cases
@@ -42,22 +47,43 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: Non
 
 def run_subject(subject, indices, seed):
     """[Case] of the cases `indices` of one subject, in batches that share a child process."""
-    with tempfile.TemporaryDirectory(prefix="fuzzing-", dir=_fast_folder()) as folder:
-        place = os.path.join(folder, "above", "case")      # room for files that climb out
+    indices = list(indices)
+    with _own_place("%s %d" % (subject.name, indices[0])) as place:
         files = _make(subject, place)
         _use_unchanged(subject, files, place)
         cases = []
-        pending = list(indices)
-        while pending:
-            done = _run_batch(subject, files, place, pending, seed)
+        while indices:
+            done = _run_batch(subject, files, place, indices, seed)
             cases += done
-            del pending[:len(done)]
+            del indices[:len(done)]
         return cases
 
 
+@contextlib.contextmanager
+def _own_place(name):
+    """A folder with room above it for files that climb out.
+
+    Its path is in the files that are changed, and so in the changes: it is the same in each run, and runs that want it
+    wait for each other.
+    """
+    base = os.path.join(_fast_folder(), "fuzzing-%d" % os.getuid())
+    os.makedirs(base, mode=0o700, exist_ok=True)
+    if os.lstat(base).st_uid != os.getuid():
+        raise RuntimeError("%s belongs to another user" % base)
+    folder = os.path.join(base, name.replace(" ", "_"))
+    with open(folder + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(folder, ignore_errors=True)       # of a run that was killed
+        try:
+            yield os.path.join(folder, "above", "case")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _fast_folder():
-    """A folder in memory where there is one: the commands wait for the disk otherwise."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    """A folder in memory where there is one with room: the commands wait for the disk otherwise."""
+    memory = "/dev/shm"
+    return memory if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM else tempfile.gettempdir()
 
 
 def _make(subject, place):
@@ -183,8 +209,7 @@ def table(cases):
 
 def replay(subject, seed, index):
     """(end, message, names of the changed files) of one case run in this process: for a debugger."""
-    with tempfile.TemporaryDirectory(prefix="fuzzing-") as folder:
-        place = os.path.join(folder, "above", "case")
+    with _own_place("%s %d" % (subject.name, index // BATCH * BATCH)) as place:
         files = _make(subject, place)
         changed = subject.change(_draw(subject, seed, index), dict(files))
         end = run_case(subject, files, place, seed, index)
