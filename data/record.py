@@ -78,7 +78,7 @@ class Record:
 class DataSet:
     """An opened record: its folder, label space and options are chosen. data.registry.open_dataset makes one.
 
-    .name, .folder, .space (LabelSpace), .mean (3 floats, BGR), .record, .options
+    .name, .folder, .space (LabelSpace), .table ({stored id: train id or 255}), .mean (3 floats, BGR), .record, .options
     """
 
     def __init__(self, record: Record, folder: str, space: LabelSpace, table: dict, mean=None, options=None):
@@ -88,6 +88,7 @@ class DataSet:
         self.mean = tuple(float(value) for value in (record.mean if mean is None else mean))
         self.record = record
         self.options = dict(options or {})
+        self.table = table
         self._train_ids = _lookup(table)
 
     def frames(self, split):

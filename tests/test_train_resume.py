@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("caffe")
 
 from data.errors import InputError  # noqa: E402
+from data_files import write_folder_set  # noqa: E402
 from tiny_training import (TOY, entries, finish, model, net_text, start, train, wait_for,  # noqa: E402
                            write_run)
 from tools.training.manifest import read_manifest  # noqa: E402
@@ -119,6 +120,34 @@ def test_resume_with_another_data_list_is_refused_with_the_difference(tmp_path):
     with pytest.raises(InputError, match="data lists") as refusal:
         train(solver, tmp_path / "out", "--resume")
     assert digest in str(refusal.value)
+
+
+def test_resume_with_other_statistics_or_another_class_table_is_refused(tmp_path, repo_root):
+    table, statistics = tmp_path / "set" / "classes.txt", tmp_path / "statistics.json"
+    write_folder_set(str(tmp_path / "set"), count=2, height=32, width=48, classes=8)
+    shutil.copy(os.path.join(repo_root, "data", "statistics", "toy.json"), str(statistics))
+    net = TOY.replace('"dataset": "toy", "split": "source_train[:5]"',
+                      '"dataset": "folder", "split": "train", "options": {"path": "%s"}' % (tmp_path / "set")) + """
+layer { name: "mil" type: "Python" bottom: "target" top: "mil_loss" top: "present" top: "active" top: "relaxed"
+  loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0 python_param { module: "layers.constrained_mil_loss"
+  layer: "ConstrainedMILLoss" param_str: '{"statistics": "%s"}' } }""" % statistics
+    solver = write_run(tmp_path, net, max_iter=1)
+    train(solver, tmp_path / "out")
+    for path, before, after, name in ((table, "0 class0", "0,9 class0", "label_map"), (statistics, "{", "{ ", "mil.statistics")):
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after, 1))
+        with pytest.raises(InputError, match="data lists(.|\n)*" + name):
+            train(solver, tmp_path / "out", "--resume", "--max-iter", 2)
+        path.write_text(text)
+    assert train(solver, tmp_path / "out", "--resume", "--max-iter", 2) == 0
+
+
+def test_resume_without_a_record_says_what_is_left_to_do(tmp_path, whole):
+    shutil.copytree(str(whole[1]), str(tmp_path / "out"))
+    (tmp_path / "out" / "record.json").unlink()
+    with pytest.raises(InputError, match="no record.json.*\n.*--weights .*tiny_iter_8.caffemodel"):
+        train(whole[0], tmp_path / "out", "--resume")
 
 
 def test_resume_without_a_snapshot_starts_at_the_beginning(tmp_path, whole, capfd):

@@ -62,7 +62,7 @@ def main(arguments=None):
     make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:
-            run_folder.refuse_overwriting(resolved)
+            run_folder.refuse_overwriting(resolved, options.resume)
             record = records.new_record(options, resolved, data,
                                         records.describe_weights(reports, commands), group.size)
         else:

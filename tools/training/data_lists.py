@@ -1,16 +1,20 @@
-"""Which frames a run's data layers read: a hash, so that a changed list is noticed."""
+"""What a run's nets read beside their weights: hashes, so that a change is noticed."""
 import hashlib
+import json
+import os
 
 from data.registry import open_dataset
+from layers.constrained_mil_loss import inside_repository
 from tools.runtime.files import sha256
 from tools.training.solver import DATA_LAYER, python_keys, shown
 
 
 def data_lists(nets):
-    """{"layer.source": {"dataset", "split", "frames", "sha256"}} of every data layer of the nets.
+    """{"layer.source": {"dataset", "split", "frames", "sha256", "label_map"}} of every data layer of the nets.
 
-    The hash is over the frames' names in order: it follows the list and not the folder
-    the data lie in. A layer of Caffe that reads a list file has the file's hash.
+    The first hash is over the frames' names in order: it follows the list and not the folder
+    the data lie in; label_map, of a source, over its classes and the ids that stand for them. A layer of Caffe that
+    reads a list file, and one with label statistics ("layer.statistics"), has the file's hash.
     """
     found = {}
     for net in nets:
@@ -19,7 +23,11 @@ def data_lists(nets):
                 keys = python_keys(layer) or {}
                 for side in ("source", "target"):
                     if keys.get(side):
-                        found["%s.%s" % (layer.name, side)] = _frames(keys[side])
+                        found["%s.%s" % (layer.name, side)] = _frames(keys[side], side == "source")
+            elif layer.type == "Python" and layer.python_param.module == inside_repository.__module__:
+                path = (python_keys(layer) or {}).get("statistics")
+                if path and os.path.isfile(inside_repository(path)):        # the layer itself says what is wrong
+                    found["%s.statistics" % layer.name] = {"file": path, "sha256": sha256(inside_repository(path))}
             elif layer.type in ("ImageData", "HDF5Data", "WindowData"):
                 path = getattr(layer, {"ImageData": "image_data_param", "HDF5Data":
                                        "hdf5_data_param", "WindowData": "window_data_param"}
@@ -28,9 +36,15 @@ def data_lists(nets):
     return found
 
 
-def _frames(given):
+def _frames(given, labelled):
     data = open_dataset(given["dataset"], space=given.get("label_space"),
                         **given.get("options", {}))
     names = [frame.name for frame in data.frames(given["split"])]
-    return {"dataset": given["dataset"], "split": given["split"], "frames": len(names),
-            "sha256": hashlib.sha256("\n".join(names).encode()).hexdigest()}
+    found = {"dataset": given["dataset"], "split": given["split"], "frames": len(names), "sha256": _sha256("\n".join(names))}
+    if labelled:
+        found["label_map"] = _sha256(json.dumps([data.space.name, data.space.classes, data.table], sort_keys=True))
+    return found
+
+
+def _sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -40,10 +40,18 @@ def recall_options(options, record):
         options.weights = [absolute(path) for path in recorded["weights"]]
 
 
-def refuse_overwriting(resolved):
-    """InputError when the folder holds snapshots, or a file of a name that the run would write and no run's record."""
+def refuse_overwriting(resolved, resume):
+    """InputError when the folder holds snapshots, or a file of a name that the run would write and no run's record.
+
+    resume: whether --resume was given; it goes by the record, which is not there.
+    """
     folder = resolved.output
-    if manifest.read_manifest(folder):
+    snapshots = manifest.read_manifest(folder)
+    if snapshots and resume and records.read_record(folder) is None:
+        raise InputError("%s holds snapshots but no %s, which --resume goes by" % (shown(folder), records.NAME),
+                         "Restore that file, or start from the newest weights: --weights %s --output ANOTHER_FOLDER"
+                         % shown(os.path.join(folder, snapshots[-1]["model"]["name"])))
+    if snapshots:
         raise InputError("%s holds the snapshots of an earlier run" % shown(folder),
                          "Go on with it: --resume. Keep it: --output ANOTHER_FOLDER. "
                          "Or delete the folder.")
@@ -61,7 +69,7 @@ def refuse_overwriting(resolved):
 def refuse_difference(resolved, data, record, processes):
     """InputError with the difference when a resumed run would not be the recorded one.
 
-    Compares solver, nets, seed, number of processes and data lists; max_iter, display and snapshot may differ,
+    Compares solver, nets, seed, number of processes, data lists, label maps and statistics; max_iter, display and snapshot may differ,
     except max_iter under lr_policy "poly", which uses it.
     """
     differences = prototxt_differences(resolved)
