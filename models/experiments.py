@@ -97,21 +97,22 @@ def _season(source, target):
 CITYSCAPES_TRAIN = {"dataset": "cityscapes", "split": "train"}
 SEASONS = ("summer", "fall", "winter")
 
-# Table 1: game to real.
-GTA = _full("gta", {"dataset": "gta5", "split": "train"}, CITYSCAPES_TRAIN,
+# Table 1: game to real; of GTA5 "the whole dataset" (section 4.1).
+GTA = _full("gta", {"dataset": "gta5", "split": "all"}, CITYSCAPES_TRAIN,
             (("cityscapes", "val"),))
 SYNTHIA = _full("synthia", {"dataset": "synthia_rand", "split": "train"}, CITYSCAPES_TRAIN,
                 (("cityscapes", "val"),))
 # Table 3: the cities of `train` to those of `val`, whose images are the unlabelled target.
 CITYSCAPES = _full("cityscapes", CITYSCAPES_TRAIN, {"dataset": "cityscapes", "split": "val"},
                    (("cityscapes", "val"),))
-# Figure 4: Cityscapes to the dash-cams of San Francisco.
+# Figure 4: Cityscapes to dash-cams. The paper's target are some 60,000 frames of San Francisco without labels, which it does
+# not list; this one is the frames of `train`, from all cities. A folder of others: {"dataset": "frames", "split": "all", ...}.
 BDDS = _full("bdds", CITYSCAPES_TRAIN, {"dataset": "bdds", "split": "train"},
              (("bdds", "val"),))
 
 # The game to CamVid's 11 classes at full width.
 GTA_CAMVID_FULL = _full(
-    "gta_camvid_full", {"dataset": "gta5", "split": "train", "label_space": "camvid"},
+    "gta_camvid_full", {"dataset": "gta5", "split": "all", "label_space": "camvid"},
     {"dataset": "camvid", "split": "day_train"}, (("camvid", "day_val"),),
     label_space="camvid", classes=11)
 
