@@ -28,9 +28,9 @@ class DomainAdversarialLoss(caffe.Layer):
                        equations in layers/domain_confusion.py
         ramp_passes    0 (default): lambda is `weight` from the start; else it rises from 0 over about so many forward
                        passes in training, lambda_k = weight (2 / (1 + exp(-10 k / ramp_passes)) - 1) (Ganin 2015).
-                       One solver iteration is iter_size passes. Counting starts at 0 in every new process:
-                       after a resume, tools/train.py calls set_position(iteration * iter_size); stock `caffe train`
-                       starts the ramp again.
+                       One solver iteration is iter_size passes, of each of the processes that train together.
+                       tools/train.py tells every pass its number (set_position); stock `caffe train` counts from 0 in
+                       every new process, so that after a resume the ramp starts again.
     """
 
     def setup(self, bottom, top):

@@ -18,7 +18,7 @@ from models.generated import ROOT
 from models.shapes import FULL, SLIM
 from data_files import write_seasons
 from tools.command import INPUT_ERROR
-from tools.experiment import data_sets, plan, report, scheduler
+from tools.experiment import data_sets, plan, report, scheduler, tuning
 from tools.experiment.plan import Task
 from tools.experiment.unchanged import require_unchanged
 from tools.runtime.environment import runtime_environment
@@ -84,6 +84,22 @@ def test_adaptation_of_a_seed_starts_from_the_source_stage_of_that_seed():
     ga = next(task for task in plan.tasks(TOY, ["ga"], seeds=(3,)) if task.name == "ga seed 3")
     assert plan.last_weights(TOY, "source", 3) in ga.argv
     assert ga.argv[ga.argv.index("--seed") + 1] == "3"
+
+
+def test_statistics_are_counted_only_for_the_stages_that_read_them():
+    for stages, counted in ((["source"], False), (["control", "ga"], False), (["ca"], True), (["ga_ca"], True)):
+        assert ("statistics" in [task.name for task in plan.tasks(TOY, stages)]) == counted
+    made = tuning.variants(TOY, "ga_ca", [])
+    assert tuning.tasks(TOY, made, [101])[0].name == "statistics"
+
+
+def test_statistics_of_other_labels_are_not_taken_for_done(tmp_path):
+    for experiment in EXPERIMENTS.values():
+        require_unchanged([task for task in plan.tasks(experiment) if task.name == "statistics"])
+    for changed, words in ((TOY._replace(crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) now"),
+                           (TOY._replace(source=dict(TOY.source, split="source_train[:9]")), r"split: .* before, source_train\[:9\] now")):
+        with pytest.raises(InputError, match="(?s)toy_windows.json.*" + words):
+            require_unchanged(plan.tasks(changed, ["ca"]))
 
 
 def test_seed_1_uses_the_folders_that_the_solvers_name():
@@ -154,6 +170,20 @@ def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the
         printed = capsys.readouterr()
         assert stop.value.code == INPUT_ERROR and "%s: expected a whole number from 1 to" % flag in printed.err
         assert printed.out == ""
+
+
+@pytest.mark.parametrize("axes, words", [
+    (["max_iter=-5"], "'-5', expected a whole number above 0"), (["weight=nan"], "'nan', expected a number from 0 on"),
+    (["base_lr=0"], "'0', expected a number above 0"), (["slack=inf"], "'inf'"), (["max_iter=1.5"], "whole number"),
+    (["base_lr=1e-3,0.001"], "'ga base_lr=0.001' comes twice"), (["colour=1"], "expected FIELD=VALUE,VALUE")])
+def test_settings_that_cannot_be_tried_are_refused_before_anything_is_trained(axes, words):
+    with pytest.raises(InputError, match=words):
+        tuning.variants(TOY, "ga", [tuning.parse_axis(text) for text in axes])
+
+
+def test_a_stage_can_be_tried_as_it_is():
+    planned = tuning.tasks(TOY, tuning.variants(TOY, "ga", []), [101])
+    assert "ga, seed 101" in plan.describe(TOY, planned, 1)
 
 
 def test_spread_is_mean_and_sample_deviation():

@@ -12,6 +12,7 @@ enter_runtime()
 
 import argparse
 import os
+import sys
 
 import caffe
 
@@ -45,7 +46,8 @@ def main():
     text = "\n".join(lines + calculated(machine, options.window, options.share, source)) + "\n"
     print(text, end="")
     if options.output:
-        write_whole(options.output, "Printed by `python tools/bench_scaling.py`.\n\n" + text)
+        write_whole(options.output, "Printed by `%s`.\n\n%s" % (
+            " ".join(["python tools/bench_scaling.py"] + sys.argv[1:]), text))
 
 
 def measured(options, load):

@@ -10,11 +10,12 @@ from models.generated import ROOT
 from solvers.build import ADAM, SGD, initial_weights, schedules, solver_name
 
 # name: unique, "ga seed 2"; argv: the command; needs: names of tasks that come first;
-# result: the file whose presence says that the task is done; about: words for the plan.
-Task = namedtuple("Task", "name argv needs result about")
+# result: the file whose presence says that the task is done; about: words for the plan; stage: what it trains, or None.
+Task = namedtuple("Task", "name argv needs result about stage", defaults=(None,))
 
-# The stages that read target images.
+# The stages that read target images, and those that read the source's label statistics.
 ADAPTED = ("ga", "ca", "ga_ca")
+CONSTRAINED = ("ca", "ga_ca")
 
 # Snapshots that a run keeps: the last, and the one before it for the case that the last is damaged.
 KEPT = 2
@@ -69,18 +70,21 @@ def named(domain):
     return domain["dataset"] + (":" + options if options else "")
 
 
-def _preparation(experiment, data_root):
+def preparation(experiment, stages, data_root=None):
+    """The Tasks that come before the stages: initial weights, and label statistics where a stage reads them."""
     tasks = []
     if experiment.initial_weights:
         tasks.append(Task("initial weights", tool("make_vgg_weights.py"), (),
                           experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
+    if not set(stages) & set(CONSTRAINED):
+        return tasks
     source = experiment.source
     # What the net sees of a label is a crop: the source's sizes are taken over windows of as many of its pixels.
     window = ["%d" % round(side / experiment.source_resize) for side in experiment.crop]
     tasks.append(Task(
         "statistics", tool("label_stats.py", "--dataset", named(source),
                            "--split", source["split"], "--label-space", experiment.label_space,
-                           "--window", *window, "--output", experiment.statistics, *data_root),
+                           "--window", *window, "--output", experiment.statistics, *_root(data_root)),
         (), experiment.statistics, "label statistics of the source, P_LS"))
     return tasks
 
@@ -90,7 +94,7 @@ def _training(experiment, stage, seed, data_root):
     schedule = schedules(experiment.name)[stage]
     arguments = ["--solver", "solvers/%s.prototxt" % solver_name(experiment.name, stage),
                  "--seed", str(seed), "--output", folder, "--keep-snapshots", str(KEPT), *data_root]
-    needs = ["statistics"] if stage in ("ca", "ga_ca") else []
+    needs = ["statistics"] if stage in CONSTRAINED else []
     if schedule.start in STAGES:
         arguments += ["--weights", last_weights(experiment, schedule.start, seed)]
         needs.append("%s seed %d" % (schedule.start, seed))
@@ -99,7 +103,7 @@ def _training(experiment, stage, seed, data_root):
     if os.path.exists(os.path.join(ROOT, folder, "record.json")):
         arguments.append("--resume")
     return Task("%s seed %d" % (stage, seed), tool("train.py", *arguments), tuple(needs),
-                last_weights(experiment, stage, seed), "%d iterations" % schedule.max_iter)
+                last_weights(experiment, stage, seed), "%d iterations" % schedule.max_iter, stage)
 
 
 def prediction_of(experiment, dataset, split):
@@ -126,7 +130,7 @@ def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
 
     experiment: models.experiments.Experiment.  data_root: folder of the data sets, or None.
     """
-    planned = _preparation(experiment, _root(data_root))
+    planned = preparation(experiment, ordered_stages(experiment, stages), data_root)
     for seed in seeds:
         for stage in ordered_stages(experiment, stages):
             planned.append(_training(experiment, stage, seed, _root(data_root)))
@@ -146,7 +150,7 @@ def done(task):
 def describe(experiment, planned, jobs):
     """The plan in words, with what it needs on disk and in memory."""
     todo = [task for task in planned if not done(task)]
-    kinds = [schedules(experiment.name)[task.name.split()[0]].type for task in todo if "train.py" in task.argv[1]]
+    kinds = [schedules(experiment.name)[task.stage].type for task in todo if task.stage is not None]
     disk = sum(KEPT * snapshot_bytes(experiment.shape, experiment.classes, HISTORIES[kind]) for kind in kinds)
     images = 2 * experiment.batch
     lines = ["%s: %d tasks, %d done" % (experiment.name, len(planned), len(planned) - len(todo))]

@@ -21,6 +21,7 @@ from tools.scoring.tables import Table
 
 POLICIES = {"fixed": FIXED, "poly": POLY}
 NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "down_weight", "base_lr", "max_iter")
+POSITIVE = ("base_lr", "max_iter")
 TEXTS = {"objective": ("confusion", "reversal", "inverse"), "start": ("source", "ga"), "policy": tuple(POLICIES)}
 
 # label: "ga_ca mil_weight=0.1 start=ga"; folder: of its files, relative to the repository.
@@ -42,13 +43,20 @@ def _value(field, text):
             raise InputError("--vary %s: found %r, expected one of %s" % (field, text, ", ".join(TEXTS[field])))
         return text
     try:
-        return int(text) if field == "max_iter" else float(text)
+        value = int(text) if field == "max_iter" else float(text)
+        if not (0 < value if field in POSITIVE else 0 <= value) or value == float("inf"):
+            raise ValueError
     except ValueError:
-        raise InputError("--vary %s: found %r, expected a number" % (field, text))
+        raise InputError("--vary %s: found %r, expected a %snumber %s" % (
+            field, text, "whole " if field == "max_iter" else "", "above 0" if field in POSITIVE else "from 0 on")) from None
+    return value
 
 
 def variants(experiment, stage, axes):
-    """Every Variant of the stage: all combinations of `axes` ([(field, values)] from parse_axis)."""
+    """Every Variant of the stage: all combinations of `axes` ([(field, values)] from parse_axis).
+
+    InputError when two are the same: they would share a folder.
+    """
     made = []
     for values in itertools.product(*(values for _, values in axes)):
         changes = dict(zip((field for field, _ in axes), values))
@@ -61,6 +69,10 @@ def variants(experiment, stage, axes):
             experiment._replace(**{key: value for key, value in changes.items() if key in Experiment._fields}),
             schedules(experiment.name)[stage]._replace(
                 **{key: value for key, value in changes.items() if key in Schedule._fields})))
+    labels = [variant.label for variant in made]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError("--vary: %r comes twice; expected each field and each value once" % label)
     return made
 
 
@@ -82,8 +94,8 @@ def _result(variant, seed):
 def tasks(experiment, made, seeds):
     """The Tasks of all variants, after those of the stages that they start from."""
     starts = sorted({variant.schedule.start for variant in made})
-    planned = [task for task in plan.tasks(experiment, starts, seeds)
-               if not task.name.startswith("test ")]
+    planned = plan.preparation(experiment, [variant.stage for variant in made])
+    planned += [task for task in plan.tasks(experiment, starts, seeds) if task.stage is not None]
     for seed, variant in itertools.product(seeds, made):
         folder = os.path.join(variant.folder, "seed%d" % seed)
         weights = os.path.join(folder, "%s_iter_%d.caffemodel" % (variant.stage, variant.schedule.max_iter))
@@ -93,7 +105,7 @@ def tasks(experiment, made, seeds):
             "train.py", "--solver", os.path.join(variant.folder, "solver.prototxt"), "--seed", str(seed),
             "--output", folder, "--weights", plan.last_weights(experiment, variant.schedule.start, seed),
             *resume), ("%s seed %d" % (variant.schedule.start, seed), "statistics"), weights,
-            "%d iterations" % variant.schedule.max_iter))
+            "%d iterations" % variant.schedule.max_iter, variant.stage))
         planned.append(plan.scoring(experiment, "test " + name, weights, *experiment.tests[-1],
                                     _result(variant, seed), name))
     return planned

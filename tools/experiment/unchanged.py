@@ -1,16 +1,24 @@
-"""Runs that are done were made by the solvers and nets as they are now: a report must not mix settings."""
+"""What is done was made by the solvers, nets and experiments as they are now: a report must not mix settings."""
 import os
 
 from data.errors import InputError
+from data.statistics import read_statistics
 from models.generated import ROOT
+from tools.categories import statistics_command
+from tools.experiment.plan import done
 from tools.training import options, run_folder
 from tools.training.record import NAME
 from tools.training.solver import resolve, shown
 
 
 def require_unchanged(tasks):
-    """InputError for the first training task whose folder holds a run of another solver or net."""
+    """InputError for the first training task whose folder holds a run of another solver or net.
+
+    And for a task whose statistics file is of another data set, split, label space or window.
+    """
     for task in tasks:
+        if os.path.basename(task.argv[1]) == "label_stats.py" and done(task):
+            _require_same_statistics(task)
         if os.path.basename(task.argv[1]) != "train.py":
             continue
         resolved = _resolved(task.argv[2:])
@@ -21,6 +29,18 @@ def require_unchanged(tasks):
             raise InputError("%s: %s was trained with other settings:\n%s"
                              % (task.name, shown(resolved.output), run_folder.first_lines(differences)),
                              "Undo the difference, or delete the folder and those of the stages that start from it.")
+
+
+def _require_same_statistics(task):
+    asked = statistics_command.parse(task.argv[2:])
+    found = read_statistics(os.path.join(ROOT, task.result))
+    before = found.dataset, found.split, found.label_space, found.window
+    now = asked.dataset.partition(":")[0], asked.split, asked.label_space, tuple(asked.window)
+    differences = ["%s: %s before, %s now" % difference for difference in zip(
+        ("data set", "split", "label space", "window"), before, now) if difference[1] != difference[2]]
+    if differences:
+        raise InputError("%s holds the statistics of other labels:\n%s" % (task.result, run_folder.first_lines(differences)),
+                         "Delete the file, and the command counts again; or name another in models/experiments.py.")
 
 
 def _resolved(arguments):
