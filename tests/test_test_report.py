@@ -3,6 +3,7 @@ import itertools
 
 import pytest
 
+from tools.runtime.repository import git_state
 from tools.runtime.test_report import TestReport
 
 NUMBERS = itertools.count()
@@ -39,6 +40,7 @@ def test_every_outcome_is_counted_once_and_failures_and_reasons_are_named(page, 
     said = page(TESTS)
     assert "| tests | 1 passed, 2 failed, 2 skipped |" in said
     assert "::test_fails\n- " in said and "::test_breaks_before_it_starts" in said
+    assert "| commit | %s" % (git_state()["commit"][:12] if git_state() else "unknown") in said
     assert "- 2: no moon tonight" in said and "| packages | numpy 9.9 |" in said
 
 

@@ -6,6 +6,7 @@ import time
 
 from tools.runtime import cpu, gpu
 from tools.runtime.checkup import runtime_kind
+from tools.runtime.repository import git_state
 
 
 class TestReport:
@@ -43,8 +44,9 @@ class TestReport:
 
     def page(self, versions):
         """Markdown. versions: {package: version}."""
-        kind = runtime_kind()[0] or "none"
-        rows = [("runtime", kind.split(", /")[0]), ("Python", platform.python_version()),
+        kind, state = runtime_kind()[0] or "none", git_state()
+        commit = state["commit"][:12] + (", changed" if state["dirty"] else "") if state else "unknown"
+        rows = [("commit", commit), ("runtime", kind.split(", /")[0]), ("Python", platform.python_version()),
                 ("packages", ", ".join("%s %s" % item for item in versions.items())),
                 ("machine", "%d cores usable, %s" % (cpu.usable_cores(), ", ".join(gpu.cards()) or "no GPU was seen")),
                 ("load average at the start and at the end", "%.1f, %.1f" % (self._load, os.getloadavg()[0])),

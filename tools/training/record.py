@@ -3,7 +3,6 @@ import datetime
 import json
 import os
 import platform
-import subprocess
 import sys
 
 import google.protobuf
@@ -11,8 +10,8 @@ import numpy
 
 import caffe
 from data.errors import InputError
-from tools.runtime.places import ROOT
 from tools.runtime.files import sha256
+from tools.runtime.repository import git_state
 from tools.training.files import replace_file
 from tools.training.options import DEVICE
 from tools.training.solver import shown
@@ -117,15 +116,3 @@ def versions():
             "blas_kernel": os.environ.get("OPENBLAS_CORETYPE"),
             "tf32": os.environ.get("CAFFE_TF32") == "1",
             "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")}
-
-
-def git_state():
-    """{"commit", "dirty"} of the repository; None where there is no git."""
-    def ask(*arguments):
-        return subprocess.run(("git", "-C", ROOT) + arguments, check=True, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
-    try:
-        return {"commit": ask("rev-parse", "HEAD"),
-                "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
