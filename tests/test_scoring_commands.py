@@ -1,6 +1,7 @@
 """The commands as a user calls them: exit codes, files, pictures."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -86,6 +87,30 @@ def test_colours_are_kept_a_folder_a_model(net, tmp_path):
     picture = cv2.imread(str(tmp_path / "colours" / "target_val" / "0000.png"))
     known = {tuple(rgb[::-1]) for rgb in TOY.palette}
     assert {tuple(pixel) for pixel in np.unique(picture.reshape(-1, 3), axis=0)} <= known
+
+
+@pytest.mark.parametrize("names", ([], ["../../esc", "/b/../c"]))
+def test_several_models_are_kept_inside_the_folder_whatever_their_titles(net, tmp_path, names):
+    weights = [str(tmp_path / folder / "x.caffemodel") for folder in ("in_a", "in_b")]
+    for place, source in zip(weights, net[1:]):
+        os.makedirs(os.path.dirname(place))
+        shutil.copy(source, place)
+    arguments = ["--model", net[0], "--weights"] + weights + ["--dataset", "toy", "--split", "target_val[:1]"]
+    options = ["--save-predictions", str(tmp_path / "deep" / "maps"), "--save-colours", str(tmp_path / "deep" / "colours")]
+    score_command.main(arguments + options + (["--names"] + names if names else []))
+    title = str(tmp_path).strip("/").replace("/", "_") + "_in_%s_x"
+    inside = ["esc", "b_c"] if names else [title % "a", title % "b"]
+    assert sorted(os.listdir(str(tmp_path))) == ["deep", "in_a", "in_b"]
+    assert sorted(str(path.relative_to(tmp_path / "deep")) for path in tmp_path.glob("deep/**/*.png")) == sorted(
+        "%s/%s/target_val/0000.png" % (kind, name) for kind in ("maps", "colours") for name in inside)
+
+
+@pytest.mark.parametrize("one, two, folder", [("a/b", "a_b", "a_b"), ("x", "../x", "x"), ("..", ".", "_")])
+def test_titles_that_would_share_a_folder_are_refused_before_anything_is_opened(tmp_path, one, two, folder):
+    said = "--save-colours: '%s' and '%s' would both be kept in .*/%s\n.*--names" % (one, two, folder)
+    with pytest.raises(InputError, match=said):
+        score_command.main(["--model", "gone", "--weights", "gone", "gone too", "--names", one, two, "--dataset", "gone",
+                            "--split", "gone", "--save-colours", str(tmp_path)])
 
 
 def test_predictions_of_two_runs_do_not_mix(net, tmp_path):

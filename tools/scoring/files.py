@@ -18,6 +18,12 @@ def write_image(path, image):
         stream.write(encoded.tobytes())
 
 
+def folder_name(title):
+    """A title as the name of one folder: a title that is a path, or ../x, must not lead out of the folder it is kept in."""
+    parts = [part for part in title.split(os.sep) if part not in ("", os.curdir, os.pardir)]
+    return "_".join(parts) or "_"
+
+
 def require_empty(folder, flag):
     """Raises InputError, naming `flag`, when the folder cannot be written to or holds something: two runs must not mix in it."""
     require_folder(folder, flag)

@@ -11,7 +11,7 @@ from tools.datasets.options import add_data_arguments
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 from tools.scoring.evaluate import check_classes, evaluate, score_folder
-from tools.scoring.files import require_empty
+from tools.scoring.files import folder_name, require_empty
 from tools.scoring.prediction_folder import ColourFolder, PredictionFolder
 from tools.scoring.results import comparison, result_record
 from tools.scoring.tables import FORMATS, format_of, render
@@ -97,8 +97,8 @@ def parse(arguments=None):
     parser.add_argument("--names", nargs="+", help="titles of the table's columns")
     add_data_arguments(parser)
     add_net_arguments(parser)
-    parser.add_argument("--save-predictions", metavar="FOLDER", help="keep the label maps as PNG")
-    parser.add_argument("--save-colours", metavar="FOLDER", help="keep the label maps as PNG in the data set's colours")
+    parser.add_argument("--save-predictions", metavar="FOLDER", help="keep the label maps as PNG; with several --weights in a folder each")
+    parser.add_argument("--save-colours", metavar="FOLDER", help="the same in the data set's colours")
     parser.add_argument("--json", help="write scores and confusion counts to this file")
     parser.add_argument("--output", help="write the table to this file (.txt, .md, .csv or .tex)")
     parser.add_argument("--format", choices=FORMATS, help="format of the table (default: text, or by --output's ending)")
@@ -118,8 +118,13 @@ def main(arguments=None):
     args = parse(arguments)
     form = format_of(args.output, args.format) if args.output else args.format or "text"
     require_file(args.json, "--json")
+    kept = {}
     for name in args.names:
         for flag, folder, _ in _kept(args, name):
+            if (flag, folder) in kept:
+                raise InputError("%s: %r and %r would both be kept in %s" % (flag, kept[flag, folder], name, folder),
+                                 "give the models titles of their own with --names")
+            kept[flag, folder] = name
             require_empty(folder, flag)
     dataset = open_dataset(args.dataset, args.data_root, args.label_space)
     frames = dataset.frames(args.split)
@@ -142,10 +147,14 @@ def main(arguments=None):
 
 
 def _kept(args, name):
-    """[(flag, folder, maker of a store from folder and data set)] of what is kept of a model's predictions."""
+    """[(flag, folder, maker of a store from folder and data set)] of what is kept of a model's predictions.
+
+    Several models have a folder each, named after their titles (folder_name).
+    """
     labels = functools.partial(PredictionFolder, ids=args.ids)
-    return [(flag, folder if len(args.weights) == 1 else os.path.join(folder, name), store) for flag, folder, store in (
-        ("--save-predictions", args.save_predictions, labels), ("--save-colours", args.save_colours, ColourFolder)) if folder]
+    stores = (("--save-predictions", args.save_predictions, labels), ("--save-colours", args.save_colours, ColourFolder))
+    return [(flag, folder if len(args.weights) == 1 else os.path.join(folder, folder_name(name)), store)
+            for flag, folder, store in stores if folder]
 
 
 def _score_net(args, name, weights, dataset, frames):
