@@ -4,9 +4,15 @@ import numpy as np
 
 from data.label_spaces import IGNORED
 
+#: Smallest and largest factor by which images are resized: beyond them one is a dot, or more than fits into memory.
+FACTORS = (0.01, 16)
+
 
 def resize(image, factor):
-    """The image (H, W, 3) uint8 at round(factor H) x round(factor W): averaged when shrunk, bilinear when enlarged."""
+    """The image (H, W, 3) uint8 at round(factor H) x round(factor W): averaged when shrunk, bilinear when enlarged.
+
+    factor: within FACTORS, which those who take it from a user see to.
+    """
     if factor == 1:
         return image
     return cv2.resize(image, _size(image, factor), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)

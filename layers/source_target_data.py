@@ -7,6 +7,7 @@ from data.batches import BatchMaker, make_domain
 from data.errors import InputError
 from data.prefetch import open_stream
 from data.registry import open_dataset
+from data.transforms import FACTORS
 from layers.params import boolean, check_params, integer, list_of, mapping, number, parse_params, text
 
 _NAME = "SourceTargetData"
@@ -27,7 +28,7 @@ class SourceTargetData(caffe.Layer):
         crop              [H, W] of the label window, after resizing
         margin            pixels of context around the window, real where the image goes on, else reflected (default 0)
         mirror            mirror half of the samples left to right (default true)
-        source_resize, target_resize   factor applied to images and labels before cropping (default 1)
+        source_resize, target_resize   factor applied to images and labels before cropping, 0.01 to 16 (default 1)
         mean              [blue, green, red] to subtract
         seed              the random choices and the order of frames (default 1)
         workers           processes that make batches ahead; 0 makes them in the main process (default 2)
@@ -78,7 +79,7 @@ OPTIONAL = {
     "source": (mapping(), None), "target": (mapping(), None),
     "source_images": (integer(minimum=0), 1), "target_images": (integer(minimum=0), 0),
     "margin": (integer(minimum=0), 0), "mirror": (boolean(), True),
-    "source_resize": (number(minimum=0.01, maximum=16), 1), "target_resize": (number(minimum=0.01, maximum=16), 1),
+    "source_resize": (number(*FACTORS), 1), "target_resize": (number(*FACTORS), 1),
     "seed": (integer(minimum=0, maximum=2 ** 31 - 1), 1), "workers": (integer(minimum=0, maximum=64), 2)}
 
 

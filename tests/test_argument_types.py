@@ -39,6 +39,9 @@ def test_what_makes_no_sense_is_refused_with_what_was_expected(kind, texts):
     ("tools.endurance.command_line", ["memory", "--iterations", "199"]),
     ("tools.categories.statistics_command", ["--dataset", "toy", "--split", "val", "--output", "x", "--window", "0", "8"]),
     ("tools.build_caffe", ["--jobs", "0"]),
+] + [
+    ("tools." + command, ["--resize", factor]) for factor in ("1e9", "0.001", "16.1", "nan", "-1") for command in (
+        "scoring.score_command", "scoring.predict_command", "scoring.figure_command", "categories.report_command")
 ])
 def test_a_command_refuses_numbers_that_mean_nothing(command, arguments, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [command] + arguments)

@@ -154,6 +154,15 @@ def test_wrong_options_end_with_exit_code_2(arguments):
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("factor", ("0.01", "16"))
+def test_images_are_resized_as_far_as_the_data_layer_resizes_them(factor):
+    from layers.source_target_data import OPTIONAL
+    given = score_command.parse(["--dataset", "toy", "--split", "s", "--predictions", "p", "--resize", factor]).resize
+    fields = [OPTIONAL[key][0] for key in ("source_resize", "target_resize")]
+    assert given == float(factor) and all(field.accepts(given) for field in fields)
+    assert not any(field.accepts(given * 1.01) and field.accepts(given / 1.01) for field in fields)
+
+
 def test_command_says_one_line_and_ends_with_2(repo_root, net):
     done = subprocess.run([sys.executable, os.path.join(repo_root, "tools", "test.py"), "--model", net[0], "--weights",
                            "gone.caffemodel", "--dataset", "toy", "--split", "target_val"],

@@ -6,6 +6,7 @@ import os
 
 from data.errors import InputError
 from data.registry import open_dataset
+from data.transforms import FACTORS
 from tools.argument_types import positive
 from tools.datasets.options import add_data_arguments
 from tools.runtime.files import write_whole
@@ -19,8 +20,8 @@ from tools.scoring.tables import FORMATS, format_of, render
 
 def add_net_arguments(parser):
     """Adds the options of a Predictor apart from model and weights."""
-    parser.add_argument("--resize", type=positive, default=1.0, metavar="FACTOR",
-                        help="resize images by this before the net; scores return to the label's size")
+    parser.add_argument("--resize", type=_factor, default=1.0, metavar="FACTOR",
+                        help="resize images by this before the net, %g to %g; scores return to the label's size" % FACTORS)
     parser.add_argument("--mean", type=_level, nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
@@ -46,6 +47,13 @@ def make_predictor(args, weights):
     from tools.scoring.predictor import Predictor
     return Predictor(args.model, weights, args.device, args.mean,
                      args.memory and args.memory * 2 ** 30)
+
+
+def _factor(text):
+    value = float(text)
+    if not FACTORS[0] <= value <= FACTORS[1]:
+        raise argparse.ArgumentTypeError("expected a number from %g to %g, found %s" % (*FACTORS, text))
+    return value
 
 
 def _level(text):
