@@ -163,14 +163,17 @@ class DataSet:
 
         With labelled=False the label is not looked at, not even for its existence.
         """
-        if self.record.read_pair is not None or self.record.read_bytes is not None:
+        if self.record.read_pair is not None:
             return
         with _naming(frame):
+            label = _label_path(frame) if labelled else None
+            if self.record.read_bytes is not None:
+                return  # its pairs were compared when they were written
             if not labelled:
                 if not os.path.isfile(frame.image):
                     raise InputError("%s: no such file" % frame.image)
                 return
-            _same_size(frame, reading.image_size(frame.image), reading.image_size(_label_path(frame)))
+            _same_size(frame, reading.image_size(frame.image), reading.image_size(label))
 
     def _bytes(self, path):
         return (self.record.read_bytes or reading.read_bytes)(path)

@@ -109,8 +109,10 @@ def test_images_only_open_no_label(gta5):
     folder = pack(gta5, "--images-only")
     data = opened(folder)
     assert not os.path.exists(folder + "/labels") and (data.read_image(data.frames("all")[0]) == random_image(3)).all()
-    with pytest.raises(InputError, match="no label"):
-        data.read_label(data.frames("all")[0])
+    data.check(data.frames("all")[0], labelled=False)
+    for look in (data.read_label, data.check):
+        with pytest.raises(InputError, match="00003 has no label"):
+            look(data.frames("all")[0])
 
 
 def test_an_interrupted_packing_goes_on_and_is_not_read_before(gta5, monkeypatch):
