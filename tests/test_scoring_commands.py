@@ -210,6 +210,20 @@ def test_figure_without_truth_opens_no_label(net, tmp_path, monkeypatch):
                          "0", "--no-truth", "--output", str(tmp_path / "f.png")])
 
 
+@pytest.mark.parametrize("chosen", (["--frames", "0"], ["--most-changed", "1"]))
+@pytest.mark.parametrize("labels", ("none", "lost"))
+def test_figure_of_frames_without_labels_names_no_truth_before_it_predicts(net, tmp_path, monkeypatch, chosen, labels):
+    export_toy(str(tmp_path / "mine"), ["target_val[:2]"])
+    if labels == "none":
+        os.remove(str(tmp_path / "mine" / "target_val_labels.txt"))
+    else:
+        shutil.rmtree(str(tmp_path / "mine" / "labels"))
+    monkeypatch.setattr(figure_command, "make_predictor", lambda *ignored: pytest.fail("a net was made"))
+    with pytest.raises(InputError, match="target_val_images.txt:1: .*0000(.png: no such file| has no label)\n.*--no-truth"):
+        figure_command.main(["--model", net[0], "--weights", net[1], net[2], "--dataset", "folder:path=%s" % (tmp_path / "mine"),
+                             "--split", "target_val", "--output", str(tmp_path / "f.png")] + chosen)
+
+
 def predict(net, inputs, output, *more):
     return predict_command.main([str(i) for i in inputs] + ["--model", net[0], "--weights", net[1], "--label-space", "toy",
                                                             "--output", str(output)] + list(more))

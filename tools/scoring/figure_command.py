@@ -44,12 +44,14 @@ def main(arguments=None):
     frames = dataset.frames(args.split)
     if args.frames is not None:
         frames = choose(frames, args.frames, args.split)
+    truth = not args.no_truth
+    if truth:
+        _require_labels(dataset, frames)
     predictors = [make_predictor(args, weights) for weights in args.weights]
     check_classes(predictors[0], dataset, args.model)
     found = _predicted(predictors, dataset, frames, args.resize)
     # nlargest keeps N frames in memory, whatever the length of the split
     found = heapq.nlargest(args.most_changed, found, key=lambda entry: entry[0]) if args.most_changed else list(found)
-    truth = not args.no_truth
     rows = [(_row_name(frame, changed, maps[0].size, args.most_changed),
              [image] + [colour(m, dataset.space.palette) for m in maps]
              + ([colour(dataset.read_label(frame), dataset.space.palette)] if truth else []))
@@ -58,6 +60,15 @@ def main(arguments=None):
     for changed, frame, _, maps in found:
         print("%s%s" % (frame.name, "  %.1f%% changed" % (100.0 * changed / maps[0].size) if args.most_changed else ""))
     print("written to %s" % args.output)
+
+
+def _require_labels(dataset, frames):
+    """Raises InputError, naming --no-truth, at the first frame whose label is not there or not of its image's size."""
+    for frame in frames:
+        try:
+            dataset.check(frame)
+        except InputError as error:
+            raise InputError(error.what, "draw the figure without the column of the truth: --no-truth") from None
 
 
 def _predicted(predictors, dataset, frames, scale):
