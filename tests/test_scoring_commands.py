@@ -196,8 +196,9 @@ def test_most_changed_frames_come_first(net, tmp_path, capsys):
 def test_frames_are_chosen_by_name_or_number():
     frames = open_dataset("toy").frames("target_val[:4]")
     assert figure_command.choose(frames, "2,target_val/0000", "target_val") == [frames[2], frames[0]]
-    with pytest.raises(InputError, match="'7'"):
-        figure_command.choose(frames, "7", "target_val")
+    for wrong in ("7", "-1", "1.0", "", "\u00b2", "1\u00b2"):
+        with pytest.raises(InputError, match="--frames: '%s' is neither a name in target_val nor a number below 4" % wrong):
+            figure_command.choose(frames, wrong, "target_val")
 
 
 def test_figure_without_truth_opens_no_label(net, tmp_path, monkeypatch):

@@ -86,7 +86,7 @@ def choose(frames, wanted, split):
     for text in wanted.split(","):
         if text in by_name:
             chosen.append(by_name[text])
-        elif text.isdigit() and int(text) < len(frames):
+        elif text.isdecimal() and int(text) < len(frames):  # isdigit is true of a raised 2 too, which is no number
             chosen.append(frames[int(text)])
         else:
             raise InputError("--frames: %r is neither a name in %s nor a number below %d" % (text, split, len(frames)))
