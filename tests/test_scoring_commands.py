@@ -297,6 +297,16 @@ def test_results_that_are_there_are_kept_unless_told_otherwise(net, pictures, tm
     assert cv2.imread(str(tmp_path / "a.png")) is not None
 
 
+@pytest.mark.parametrize("output", ("in/out", "in/inside/../out", "link", "in/inside/out"))
+def test_a_second_run_does_not_label_what_the_first_has_written_among_its_inputs(net, pictures, tmp_path, output):
+    (pictures / "out").mkdir()
+    (tmp_path / "link").symlink_to(pictures / "out")
+    for _ in range(2):
+        predict(net, [pictures], tmp_path / output, "--overwrite", "--no-legend")
+    written = sorted(os.path.relpath(str(path), str(tmp_path / output)) for path in (tmp_path / output).rglob("*.png"))
+    assert written == ["a.png", "inside/b.png"]
+
+
 @pytest.mark.parametrize("inputs, output, said", [
     (["gone.png"], "out", "no such file"), (["in/a.png"], "in", "would replace the input"),
     (["in/a.png", "in/inside/../a.png"], "out", "would both become"), (["notes.txt"], "out", "expected an image"),

@@ -78,16 +78,27 @@ def space_of(text):
     return read_classes(os.path.join(text, CLASSES_FILE) if os.path.isdir(text) else text)[0]
 
 
+def _files_below(given, output):
+    """Paths of the files in a folder and below, by folder and name, without those of the folder `output`."""
+    found = []
+    for folder, folders, names in os.walk(given):
+        folders[:] = sorted(name for name in folders
+                            if os.path.realpath(os.path.join(folder, name)) != os.path.realpath(output))
+        found.append((folder, sorted(names)))
+    return [os.path.join(folder, name) for folder, names in sorted(found) for name in names]
+
+
 def plan(inputs, output, kind):
     """[(source, target)]: every image and video among the inputs and in their folders, sorted.
 
-    Folders keep their inner structure below `output`.  Raises InputError for an input that is
-    missing or of another type, for two inputs with one result, and for a result that is an input.
+    Folders keep their inner structure below `output`, which is not searched where it lies inside one of them: what an
+    earlier run has written there is no input.  Raises InputError for an input that is missing or of another type, for two
+    inputs with one result, and for a result that is an input.
     """
     sources = []
     for given in inputs:
         if os.path.isdir(given):
-            inside = [os.path.join(folder, name) for folder, _, names in sorted(os.walk(given)) for name in sorted(names)]
+            inside = _files_below(given, output)
             found = [(path, os.path.relpath(path, given)) for path in inside if path.lower().endswith(IMAGES)]
             videos = [path for path in inside if is_video(path) and path not in inputs]
             if videos:
