@@ -7,7 +7,7 @@ import sys
 from data.errors import InputError
 from models.experiments import EXPERIMENTS
 from models.generated import ROOT
-from tools.argument_types import seed
+from tools.argument_types import count
 from tools.experiment.plan import result_file
 from tools.runtime.files import write_whole
 from tools.scoring.paper import average_record, paper_tables, shift_table
@@ -24,7 +24,7 @@ def parse(arguments=None):
     parser.add_argument("--result", action="append", default=[], metavar="EXPERIMENT:STAGE=FILE",
                         help="JSON of tools/test.py to use, such as gta:ga_ca=scores.json; may be repeated "
                              "(default: what tools/run_experiment.py left in runs/)")
-    parser.add_argument("--seed", type=seed, default=1, help="seed of the runs (default 1)")
+    parser.add_argument("--seed", type=count, default=1, help="seed of the runs (default 1)")
     parser.add_argument("--format", choices=FORMATS)
     parser.add_argument("--note", help="a sentence on our results, to stand above the first table")
     parser.add_argument("--output", help="write to this file (.txt, .md, .csv or .tex) as well")
@@ -49,8 +49,8 @@ def main(arguments=None):
     if args.output:
         write_whole(args.output, text)
     if not any(found.values()):
-        print("No result of ours was found. Make one: python tools/run_experiment.py %s" % next(iter(found)),
-              file=sys.stderr)
+        print("No result of ours was found. Make one: python tools/run_experiment.py %s%s" % (
+            next(iter(found)), "" if args.seed == 1 else " --seeds %d" % args.seed), file=sys.stderr)
 
 
 def _given(texts, paper):
