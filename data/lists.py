@@ -4,13 +4,14 @@ import os
 from data.errors import InputError
 
 
-def read_list(path):
-    """[(entry, "path:line")] of a text file. Blank lines may only end the file.
+def read_list(path, expected="one name a line"):
+    """[(entry, "path:line")] of a text file in UTF-8. Blank lines may only end the file.
 
-    Raises InputError if it is missing, empty, not text, or has a blank line in the middle (pairs would slip).
+    expected: what such a file holds, for the message about an empty one. Raises InputError if it is missing, empty, not
+    text, or has a blank line in the middle (pairs would slip).
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # without the mark that Windows editors put in front
             lines = [line.strip() for line in file]
     except FileNotFoundError:
         raise InputError("%s: no such list file" % path) from None
@@ -21,7 +22,7 @@ def read_list(path):
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
-        raise InputError("%s: empty list file; one name a line is expected" % path)
+        raise InputError("%s: empty; expected %s" % (path, expected))
     entries = []
     for number, text in enumerate(lines, 1):
         if not text or "\0" in text:

@@ -63,6 +63,9 @@ def test_bad_means_and_unequal_lists_are_refused(tmp_path):
         write_lines(str(tmp_path / "folder" / "mean.txt"), [text])
         with pytest.raises(InputError, match="mean.txt:1"):
             open_dataset("folder", str(tmp_path))
+    write_lines(str(tmp_path / "folder" / "mean.txt"), [])
+    with pytest.raises(InputError, match="mean.txt: empty; expected three numbers from 0 to 255: blue green red"):
+        open_dataset("folder", str(tmp_path))
 
 
 def test_images_of_one_file_name_in_two_folders_are_two_frames(tmp_path):

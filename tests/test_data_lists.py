@@ -25,6 +25,15 @@ def test_lines_are_kept_for_messages(tmp_path):
     assert read_list(str(path)) == [("one", "%s:1" % path), ("two", "%s:2" % path)]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
+    assert [name for name, _ in read_list(str(path))] == ["one", "two"]
+    path.write_bytes(b"\xef\xbb\xbf\r\n")
+    with pytest.raises(InputError, match="train.txt: empty; expected one name a line"):
+        read_list(str(path))
+
+
 @pytest.mark.parametrize("data, message", [
     (b"", "empty"), (b"\n \n", "empty"), (b"a\n\nb\n", ":2: blank"), (b"a\n\0b\n", ":2: not text"), (b"\xff\xfe\n", "not a readable")])
 def test_bad_lists_are_refused_with_their_line(tmp_path, data, message):

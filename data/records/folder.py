@@ -12,6 +12,7 @@ from data.record import Frame, Record
 CLASSES_FILE = "classes.txt"
 
 _COLUMNS = "IDS NAME RED GREEN BLUE, as in `7,8 road 128 64 128`, or IDS ignored"
+_MEAN = "three numbers from 0 to 255: blue green red"
 
 
 def list_frames(folder, split, options):
@@ -38,7 +39,7 @@ def open_space(folder, options):
 def read_classes(path):
     """(LabelSpace, table from stored ids to train ids) of a class table. Raises InputError naming the file and the line."""
     names, colours, table = [], [], {}
-    for text, where in read_list(path):
+    for text, where in read_list(path, "one class a line: " + _COLUMNS):
         ids, train = _class_line(text, where, len(names))
         for stored in ids:
             if table.setdefault(stored, train[0]) != train[0]:
@@ -75,13 +76,13 @@ def _mean(folder):
     path = os.path.join(folder, "mean.txt")
     if not os.path.exists(path):
         return None
-    (text, where), = read_list(path)[:1]
+    (text, where), = read_list(path, _MEAN)[:1]
     try:
         mean = [float(part) for part in text.split()]
         if len(mean) != 3 or not all(0 <= channel <= 255 for channel in mean):
             raise ValueError
     except ValueError:
-        raise InputError("%s: %r; expected three numbers from 0 to 255: blue green red" % (where, text)) from None
+        raise InputError("%s: %r; expected %s" % (where, text, _MEAN)) from None
     return mean
 
 
