@@ -1,6 +1,7 @@
 """A forked process that fills batches in shared memory, and the parent's handle on it."""
 import ctypes
 import gc
+import math
 import mmap
 import os
 import signal
@@ -33,9 +34,18 @@ class WorkerDied(Exception):
 
 
 def shared_array(shape, dtype=np.float32):
-    """A zeroed array in anonymous memory that forked processes share and that leaves no name in the file system."""
-    count = int(np.prod(shape))
-    memory = mmap.mmap(-1, max(count * np.dtype(dtype).itemsize, 1))
+    """A zeroed array in anonymous memory that forked processes share and that leaves no name in the file system.
+
+    Raises InputError, naming what decides on the size, where there is not that much memory.
+    """
+    count = math.prod(shape)  # np.prod wraps around
+    size = max(count * np.dtype(dtype).itemsize, 1)
+    try:
+        memory = mmap.mmap(-1, size)
+    except (OSError, OverflowError):
+        raise InputError("no memory for %s values of a batch made ahead, %.1f GB" % (" x ".join(map(str, shape)), size / 1e9),
+                         'make "crop", "margin", the images of a batch or "workers" smaller: each worker keeps two '
+                         "batches") from None
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
 

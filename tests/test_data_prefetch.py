@@ -1,5 +1,6 @@
 """The stream of batches below the data layer: worker processes that die, fail, jump and lag behind."""
 import logging
+import mmap
 import os
 import signal
 import time
@@ -21,6 +22,16 @@ def root(tmp_path, monkeypatch):
     write_folder_set(str(tmp_path / "source"), count=5)
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     return tmp_path
+
+
+@pytest.mark.parametrize("crop", ((100000, 100000), (2 ** 40, 2 ** 40), (2 ** 31, 2 ** 31)))
+def test_batches_for_which_there_is_no_memory_name_crop_and_workers(root, monkeypatch, crop):
+    map_memory = mmap.mmap
+    # some systems promise more memory than they have: 100000 x 100000 are 120 GB
+    monkeypatch.setattr(mmap, "mmap", lambda file, size: map_memory(file, size if size < 1e9 else max(size, 2 ** 47)))
+    maker = BatchMaker(make_domain("source", open_dataset("folder:path=source"), "train", 1), None, crop, 0, False, (0, 0, 0), 1)
+    with pytest.raises(InputError, match='no memory for 1 x 3 x %d x %d values .* GB\n.*"crop".*"workers"' % crop):
+        open_stream(maker, 1)
 
 
 def assert_same(first, second):
