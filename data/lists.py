@@ -52,7 +52,7 @@ def refuse_repeats(named, fix):
 def slice_split(text):
     """("train", slice(None, 54)) of "train[:54]". Only NAME, NAME[a:b], NAME[a:] and NAME[:b] with plain numbers."""
     name, bracket, rest = text.partition("[")
-    if not name or (bracket and not rest.endswith("]")):
+    if not name or "\0" in name or (bracket and not rest.endswith("]")):  # no path holds a zero byte
         raise _bad_split(text)
     if not bracket:
         return name, slice(None)

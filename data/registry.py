@@ -23,7 +23,7 @@ def open_dataset(name, root=None, space=None, **options):
     name:  a record's name; options may follow it, as in "synthia_seqs:season=FALL,view=Omni_F", for command lines.
     root:  the folder that holds the data sets' folders (default: environment variable DATA_ROOT, else data/sets).
     space: a label space's name (default: the record's first).
-    Raises InputError for an unknown name, space or option. Files are looked at when frames are listed.
+    Raises InputError for an unknown name, space or option, and for an option that is not text. Files are looked at when frames are listed.
     """
     name, options = _split_options(name, options)
     if name not in _all():
@@ -33,6 +33,7 @@ def open_dataset(name, root=None, space=None, **options):
         if option not in record.options:
             raise InputError("data set %s has no option %r; it has %s"
                              % (name, option, ", ".join(record.options) or "none"))
+        _require_text(name, option, options[option])
     options = dict(record.options, **options)
     # An absolute option `path` stands for itself, a relative one lies below the data root, beside the other data sets.
     folder = os.path.join(root or os.environ.get("DATA_ROOT") or _DEFAULT_ROOT, options.get("path", record.folder))
@@ -55,6 +56,17 @@ def _all():
         for record in importlib.import_module("data.records." + module.name).RECORDS:
             found[record.name] = record
     return found
+
+
+def _require_text(name, option, value):
+    """Raises InputError unless the value of a data set's option is text that a path can hold."""
+    try:
+        if isinstance(value, str) and b"\0" not in os.fsencode(value):
+            return
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+        pass
+    raise InputError("data set %s: option %s is %r; expected text that a path can hold" % (name, option, value),
+                     'in a net it stands in "options": {"%s": "..."}, in a command in --dataset %s:%s=...' % (option, name, option))
 
 
 def _split_options(name, options):

@@ -184,6 +184,19 @@ def test_a_slice_beyond_the_list_is_refused(tmp_path):
         gta5(str(tmp_path)).frames("train[9:]")
 
 
+@pytest.mark.parametrize("value", (3, None, True, ["a"], {}, b"a", "a\0b", "\ud800"))
+@pytest.mark.parametrize("name, option", [("frames", "path"), ("folder", "path"), ("lmdb", "path"), ("synthia_seqs", "season")])
+def test_an_option_that_is_no_text_or_in_no_path_is_refused(tmp_path, name, option, value):
+    with pytest.raises(InputError, match="data set %s: option %s is .*; expected text .*\n.*%s:%s=" % (name, option, name, option)):
+        open_dataset(name, root=str(tmp_path), **{option: value})
+
+
+@pytest.mark.parametrize("name", ("gta5", "camvid", "cityscapes", "bdds", "toy", "frames"))
+def test_a_split_with_a_zero_byte_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match=r"split 'train.x00': expected NAME"):
+        open_dataset(name, root=str(tmp_path)).frames("train\0")
+
+
 @pytest.mark.parametrize("name, split, labelled, count", [
     ("gta5", "all", True, 6), ("gta5_half", "train", True, 60), ("camvid", "day_train", False, 153), ("camvid", "day_val", True, 43),
     ("camvid", "dusk_train", False, 62), ("camvid", "dusk_val", True, 21), ("camvid", "dusk_test", False, 62),
