@@ -43,7 +43,7 @@ def shared_array(shape, dtype=np.float32):
     try:
         memory = mmap.mmap(-1, size)
     except (OSError, OverflowError):
-        raise InputError("no memory for %s values of a batch made ahead, %.1f GB" % (" x ".join(map(str, shape)), size / 1e9),
+        raise InputError("no memory for %s values made ahead, %.1f GB" % (" x ".join(map(str, shape)), size / 1e9),
                          'make "crop", "margin", the images of a batch or "workers" smaller: each worker keeps two '
                          "batches") from None
     return np.frombuffer(memory, dtype, count).reshape(shape)
