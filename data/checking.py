@@ -20,7 +20,7 @@ class SplitReport:
     listed: frames of the split before skip.txt; skipped: those it takes out; opened: frames looked at; published: the
     number that Record.published has, or None.
     problems: list of (kind, frame name or "", message). pixels: (C,) int64, of each class; images: (C,) int64, that contain
-    it; sizes: {(H, W): images}. labelled: whether labels were opened.
+    it; sizes: {(H, W): images}. has_labels: whether the split comes with labels; labelled: whether they were opened.
     """
 
     split: str
@@ -28,6 +28,7 @@ class SplitReport:
     skipped: int
     opened: int
     published: int
+    has_labels: bool
     labelled: bool
     classes: tuple
     problems: list = field(default_factory=list)
@@ -45,16 +46,18 @@ class SplitReport:
 def check_split(data, split, labelled=True, workers=None, progress=iter):
     """The SplitReport of a split of a DataSet, opened on all cores.
 
-    labelled: False opens images alone. progress: wraps the iterable of looked-at frames. Raises InputError only for what
-    leaves nothing to look at: no such split, no frames in it, a damaged list.
+    labelled: False opens images alone, as is done anyway in a split that comes without labels. progress: wraps the iterable
+    of looked-at frames. Raises InputError only for what leaves nothing to look at: no such split, no frames in it, a
+    damaged list.
     """
     skipped = read_skipped(data.folder)
     name = split.partition("[")[0]
     frames = data.frames(split)
     before = data.listed(name)
-    labelled = labelled and (frames[0].label is not None or data.record.read_pair is not None)
+    has_labels = data.has_labels(name) and (frames[0].label is not None or data.record.read_pair is not None)
+    labelled = labelled and has_labels
     report = SplitReport(split, len(before), sum(frame.name in skipped for frame in before), len(frames),
-                         data.record.published.get(name), labelled, data.space.classes)
+                         data.record.published.get(name), has_labels, labelled, data.space.classes)
     report.pixels, report.images = (np.zeros(len(data.space.classes), np.int64) for _ in range(2))
     if report.published not in (None, report.listed):
         report.problems.append((COUNT, "", "%s has %d frames; published are %d" % (name, report.listed, report.published)))

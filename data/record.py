@@ -51,7 +51,10 @@ class Record:
     tables:       {label space name: {stored id: train id or 255}}; the first is the default. A stored id that the table
                   lacks is an error.
     list_frames:  (folder, split name, options) -> list of Frame.
-    splits:       names of the usual splits, for messages.
+    splits:       names of the usual splits.
+    unlabelled:   those of them that come without labels: targets.
+    whole:        (folder, options) -> the splits to walk for the whole data set, where `splits` would show a frame twice or
+                  may name what is not there.
     options:      {option: default} of a data set that has variants.
     other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the usual splits of these options.
     published:    {split name: how many frames it is published with}, where that is known.
@@ -66,6 +69,8 @@ class Record:
     tables: dict
     list_frames: Callable
     splits: tuple = ()
+    unlabelled: tuple = ()
+    whole: Optional[Callable] = None
     options: dict = field(default_factory=dict)
     other_splits: Callable = lambda folder, options: []
     published: dict = field(default_factory=dict)
@@ -116,6 +121,14 @@ class DataSet:
             elif error.fix is None and name not in self.record.splits:
                 error = InputError(error.what, "the usual splits of %s are %s" % (self.name, ", ".join(self.record.splits)))
             raise error from None
+
+    def whole(self):
+        """Names of the splits that make up the whole data set, "all" not beside its parts."""
+        return self.record.whole(self.folder, self.options) if self.record.whole else self.record.splits
+
+    def has_labels(self, split):
+        """Whether a split, its slice or a part of it such as test/berlin comes with labels, as far as the record knows."""
+        return slice_split(split)[0].partition("/")[0] not in self.record.unlabelled
 
     def read_image(self, frame):
         """(H, W, 3) uint8, BGR. Raises InputError naming the file and its line."""

@@ -66,7 +66,7 @@ def _require_text(name, option, value):
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
         pass
     raise InputError("data set %s: option %s is %r; expected text that a path can hold" % (name, option, value),
-                     'in a net it stands in "options": {"%s": "..."}, in a command in --dataset %s:%s=...' % (option, name, option))
+                     'nets write "options": {"%s": "..."}, commands --dataset %s:%s=...' % (option, name, option))
 
 
 def _split_options(name, options):

@@ -195,6 +195,77 @@ def test_a_split_that_is_not_there_is_told_before_the_others_are_walked(gta5, ca
     assert capsys.readouterr().out == ""
 
 
+def walked(root, dataset, *arguments):
+    """[(split, whether labels were opened, kinds of problems, frames opened)] of a check that names no split."""
+    path = os.path.join(root, "report.json")
+    check_command.main(["--dataset", dataset, "--data-root", root, "--workers", "1", "--json", path] + list(arguments))
+    with open(path) as file:
+        reports = json.load(file)["splits"]
+    os.remove(path)
+    return [(report["split"], report["labelled"], {kind for kind, _ in kinds(report)}, report["opened"]) for report in reports]
+
+
+COUNT = {"count differs from the published one"}
+
+
+@pytest.mark.parametrize("lists, splits", [
+    ((), ["all"]), (("train",), ["all"]), (("train", "val", "test"), ["train", "val", "test"]), (None, ["train", "val", "test"])])
+def test_a_whole_gta5_is_its_listed_parts_or_every_file(gta5, lists, splits):
+    if lists is None:
+        savemat = pytest.importorskip("scipy.io").savemat
+        savemat(gta5 + "/gta5/split.mat", {split + "Ids": [[1 + number]] for number, split in enumerate(splits)})
+    for number, split in enumerate(lists or ()):
+        write_lines("%s/gta5/%s.txt" % (gta5, split), ["%05d" % (1 + number)])
+    assert walked(gta5, "gta5") == [(split, True, COUNT, 4 if split == "all" else 1) for split in splits]
+
+
+def test_a_damaged_list_of_a_part_is_told_although_all_could_be_walked(gta5):
+    with open(gta5 + "/gta5/split.mat", "wb") as file:
+        file.write(b"rubbish")
+    with pytest.raises(InputError, match="split.mat: not the published split file"):
+        check_command.main(["--dataset", "gta5", "--data-root", gta5])
+
+
+def test_a_whole_data_set_shows_no_frame_twice(gta5):
+    os.rename(gta5 + "/gta5", gta5 + "/gta5_half")
+    assert walked(gta5, "gta5_half") == [("all", True, COUNT, 4)]
+    write_lines(gta5 + "/gta5_half/train.txt", ["00001", "00002"])
+    assert walked(gta5, "gta5_half") == [("train", True, COUNT, 2)]
+    write_seasons(gta5, "summer", height=12, width=16, frames=1)
+    assert walked(gta5, "synthia_seqs") == [("all", True, set(), 1)]
+    write_image(gta5 + "/synthia_rand/RGB/0000000.png", random_image(1))
+    write_synthia(gta5 + "/synthia_rand/GT/LABELS/0000000.png", np.full((12, 16), 3, np.uint16))
+    assert walked(gta5, "synthia_rand") == [("train", True, COUNT, 1)]
+
+
+def test_splits_that_come_without_labels_are_checked_for_their_images(tmp_path, capsys):
+    root = str(tmp_path)
+    for number, split in enumerate(("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")):
+        write_lines("%s/camvid/%s.txt" % (root, split), [str(number)])
+        write_image("%s/camvid/images/%d.png" % (root, number), random_image(number))
+        if split.endswith("_val"):
+            write_image("%s/camvid/labels/%d.png" % (root, number), np.full((12, 16), 3, np.uint8))
+    assert walked(root, "camvid") == [(split, split.endswith("_val"), COUNT, 1) for split in (
+        "day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")]
+    assert capsys.readouterr().out.count("1 opened, images only: it comes without labels\n") == 3
+    for split in ("train", "val", "test"):
+        stem = "%s/cityscapes/%%s/%s/ulm/ulm_000001_000019" % (root, split)
+        write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
+        write_image("%s/bdds/seg/images/%s/1.jpg" % (root, split), random_image(1))
+        if split != "test":
+            write_image(stem % "gtFine" + "_gtFine_labelIds.png", np.full((12, 16), ROAD, np.uint8))
+            write_image("%s/bdds/seg/labels/%s/1_train_id.png" % (root, split), np.full((12, 16), 1, np.uint8))
+    for dataset in ("cityscapes", "bdds"):
+        assert walked(root, dataset) == [(split, split != "test", COUNT, 1) for split in ("train", "val", "test")]
+    assert walked(root, "cityscapes", "--split", "test/ulm[:1]") == [("test/ulm[:1]", False, set(), 1)]
+    capsys.readouterr()
+    assert walked(root, "cityscapes", "--images-only", "--split", "val", "test/ulm") == [
+        ("val", False, COUNT, 1), ("test/ulm", False, set(), 1)]
+    assert capsys.readouterr().out.count("1 opened, images only\n") == 1
+    os.remove(root + "/camvid/images/0.png")
+    assert walked(root, "camvid")[0] == ("day_train", False, COUNT | {"unreadable file"}, 1)
+
+
 def test_a_slice_an_existing_report_and_a_split_that_is_not_there(gta5):
     assert run(gta5, split="mine[1:3]")[1]["opened"] == 2
     with open(gta5 + "/old.json", "w"):
@@ -221,8 +292,10 @@ def test_the_drawn_toy_and_processes(capsys):
 
 
 @pytest.mark.parametrize("dataset, split, code", [
-    ("gta5", "all", 1), ("camvid", "dusk_val", 0), ("cityscapes", "train", 1), ("synthia_seqs:season=spring", "all", 0)])
+    ("gta5", [], 1), ("gta5", ["all"], 1), ("camvid", [], 0), ("camvid", ["dusk_val"], 0), ("cityscapes", ["train"], 1),
+    ("synthia_seqs:season=spring", [], 0)])
 def test_real_files(shared_real, dataset, split, code, capsys):
-    assert check_command.main(["--dataset", dataset, "--split", split, "--data-root", shared_real]) == code
+    arguments = ["--dataset", dataset, "--data-root", shared_real] + (["--split"] + split if split else [])
+    assert check_command.main(arguments) == code
     out = capsys.readouterr().out
     assert "unreadable" not in out and "out of range" not in out and "sizes differ" not in out

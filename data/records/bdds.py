@@ -31,8 +31,8 @@ def list_frames(folder, split, options):
 
 
 RECORDS = (
-    Record(name="bdds", folder="bdds", splits=("train", "val", "test"),
-           published={"train": 7000, "val": 1000, "test": 2000},     # test without labels
+    Record(name="bdds", folder="bdds", splits=("train", "val", "test"), unlabelled=("test",),
+           published={"train": 7000, "val": 1000, "test": 2000},
            tables={"cityscapes": {number: number for number in (*range(19), IGNORED)}},
            mean=(72.39, 82.91, 73.16),  # of Cityscapes, the source of the paper's Figure 4
            list_frames=list_frames),)

@@ -1,7 +1,7 @@
 """CamVid (Brostow et al. 2009) in 11 classes: video from a car, 480 x 360, by day and at dusk.
 
 images/NAME.png, labels/NAME.png (8-bit grey, 0..10 and 11 = void), split lists NAME.txt beside them. Of the training splits
-only the images are there: they are targets.
+and of dusk_test only the images are there: they are targets. dusk_val is the labelled part of dusk_train.
 """
 import os
 
@@ -23,6 +23,7 @@ RECORDS = (
     Record(name="camvid", folder="camvid",
            mean=(119.39, 117.79, 115.56),  # measured over the 153 images of day_train
            splits=("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test"),
+           unlabelled=("day_train", "dusk_train", "dusk_test"),
            # of the lists by day and dusk; the splits of SegNet's tutorial are others
            published={"day_train": 153, "day_val": 43, "dusk_train": 62, "dusk_val": 21, "dusk_test": 62},
            tables={"camvid": complete({number: number for number in range(11)}, range(VOID + 1))},

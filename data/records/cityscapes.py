@@ -32,7 +32,8 @@ def other_splits(folder, options):
 
 
 RECORDS = (
-    Record(name="cityscapes", folder="cityscapes", splits=("train", "val", "test"), tables={"cityscapes": CITYSCAPES_IDS},
+    Record(name="cityscapes", folder="cityscapes", splits=("train", "val", "test"), unlabelled=("test",),
+           tables={"cityscapes": CITYSCAPES_IDS},
            published={"train": 2975, "val": 500, "test": 1525},
            mean=(72.39, 82.91, 73.16),  # Yu and Koltun's
            list_frames=list_frames, other_splits=other_splits),)

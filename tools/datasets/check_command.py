@@ -24,8 +24,8 @@ _FORGOTTEN = "skip.txt names no frame of any split that is there"
 def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="check_dataset.py", description="Opens every file of a data set.")
     add_dataset_arguments(parser)
-    parser.add_argument("--split", nargs="+", help="splits to walk (default: the data set's usual ones)")
-    parser.add_argument("--images-only", action="store_true", help="open no label")
+    parser.add_argument("--split", nargs="+", help="splits to walk (default: those that make up the data set)")
+    parser.add_argument("--images-only", action="store_true", help="open no label; none is in splits that come without")
     add_workers_argument(parser)
     parser.add_argument("--json", metavar="FILE.json", help="write the whole report here too")
     return parser.parse_args(arguments)
@@ -39,7 +39,7 @@ def main(arguments=None):
     require_file(args.json, "--json")
     data = open_dataset(args.dataset, args.data_root, args.label_space)
     # Listed before the first is walked: a split that is not there is told at once.
-    totals = [(split, len(data.frames(split))) for split in args.split or data.record.splits]
+    totals = [(split, len(data.frames(split))) for split in args.split or data.whole()]
     reports = []
     for split, total in totals:
         reports.append(check_split(data, split, not args.images_only, args.workers, lambda found: tqdm(
@@ -62,7 +62,7 @@ def lines(report):
     against = "no published count" if report.published is None else "published: %d" % report.published
     text = ["%s: %d frames listed (%s), %d left out by %s, %d opened%s" % (
         report.split, report.listed, against, report.skipped, SKIP_FILE, report.opened,
-        "" if report.labelled else ", images only")]
+        "" if report.labelled else ", images only" if report.has_labels else ", images only: it comes without labels")]
     text.append("  sizes (height x width): " + ", ".join(
         "%d x %d (%d)" % (size + (count,)) for size, count in report.sizes.most_common(5)))
     if report.labelled:
