@@ -2,6 +2,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 
 import numpy as np
@@ -290,6 +291,19 @@ def test_damaged_databases_are_refused_by_name(gta5):
 def test_a_folder_without_a_packing_names_the_command(tmp_path):
     with pytest.raises(InputError, match="meta.json: no such file\n.*tools/make_lmdb.py"):
         open_dataset("lmdb:path=nothing", str(tmp_path))
+
+
+@pytest.mark.parametrize("page", ("data/README.md", "tools/make_lmdb.py"))
+def test_what_a_page_packs_is_what_it_opens(repo_root, page, monkeypatch):
+    with open(os.path.join(repo_root, page), encoding="utf-8") as file:
+        text = file.read()
+    monkeypatch.chdir(repo_root)
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    output = os.path.abspath(re.search(r"make_lmdb.py .*--output (\S+)", text).group(1))
+    paths = re.findall(r'"path": "([^"]+)"', text) + re.findall(r"lmdb:path=([\w/]+)", text)
+    assert len(paths) == 2
+    for path in paths:  # `frames` has the same option path, and opens without a packing
+        assert open_dataset("frames", path=path).folder == output
 
 
 def test_the_benchmark_prints_both_and_refuses_another_split(gta5, capsys):
