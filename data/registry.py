@@ -23,7 +23,8 @@ def open_dataset(name, root=None, space=None, **options):
     name:  a record's name; options may follow it, as in "synthia_seqs:season=FALL,view=Omni_F", for command lines.
     root:  the folder that holds the data sets' folders (default: environment variable DATA_ROOT, else data/sets).
     space: a label space's name (default: the record's first).
-    Raises InputError for an unknown name, space or option, and for an option that is not text. Files are looked at when frames are listed.
+    Raises InputError for an unknown name, space or option, and for an option that is not text. Files are looked at when
+    frames are listed.
     """
     name, options = _split_options(name, options)
     if name not in _all():

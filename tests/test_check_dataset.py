@@ -202,14 +202,16 @@ def walked(root, dataset, *arguments):
     with open(path) as file:
         reports = json.load(file)["splits"]
     os.remove(path)
-    return [(report["split"], report["labelled"], {kind for kind, _ in kinds(report)}, report["opened"]) for report in reports]
+    return [(report["split"], report["labelled"], {kind for kind, _ in kinds(report)}, report["opened"])
+            for report in reports]
 
 
 COUNT = {"count differs from the published one"}
 
 
 @pytest.mark.parametrize("lists, splits", [
-    ((), ["all"]), (("train",), ["all"]), (("train", "val", "test"), ["train", "val", "test"]), (None, ["train", "val", "test"])])
+    ((), ["all"]), (("train",), ["all"]), (("train", "val", "test"), ["train", "val", "test"]),
+    (None, ["train", "val", "test"])])  # None: split.mat
 def test_a_whole_gta5_is_its_listed_parts_or_every_file(gta5, lists, splits):
     if lists is None:
         savemat = pytest.importorskip("scipy.io").savemat

@@ -29,7 +29,8 @@ def test_batches_for_which_there_is_no_memory_name_crop_and_workers(root, monkey
     map_memory = mmap.mmap
     # some systems promise more memory than they have: 100000 x 100000 are 120 GB
     monkeypatch.setattr(mmap, "mmap", lambda file, size: map_memory(file, size if size < 1e9 else max(size, 2 ** 47)))
-    maker = BatchMaker(make_domain("source", open_dataset("folder:path=source"), "train", 1), None, crop, 0, False, (0, 0, 0), 1)
+    source = make_domain("source", open_dataset("folder:path=source"), "train", 1)
+    maker = BatchMaker(source, None, crop, 0, False, (0, 0, 0), 1)
     with pytest.raises(InputError, match='no memory for 1 x 3 x %d x %d values .* GB\n.*"crop".*"workers"' % crop):
         open_stream(maker, 1)
 

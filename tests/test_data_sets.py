@@ -185,9 +185,11 @@ def test_a_slice_beyond_the_list_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("value", (3, None, True, ["a"], {}, b"a", "a\0b", "\ud800"))
-@pytest.mark.parametrize("name, option", [("frames", "path"), ("folder", "path"), ("lmdb", "path"), ("synthia_seqs", "season")])
+@pytest.mark.parametrize("name, option", [
+    ("frames", "path"), ("folder", "path"), ("lmdb", "path"), ("synthia_seqs", "season")])
 def test_an_option_that_is_no_text_or_in_no_path_is_refused(tmp_path, name, option, value):
-    with pytest.raises(InputError, match="data set %s: option %s is .*; expected text .*\n.*%s:%s=" % (name, option, name, option)):
+    said = "data set %s: option %s is .*; expected text .*\n.*%s:%s=" % (name, option, name, option)
+    with pytest.raises(InputError, match=said):
         open_dataset(name, root=str(tmp_path), **{option: value})
 
 

@@ -221,8 +221,8 @@ def test_figure_of_frames_without_labels_names_no_truth_before_it_predicts(net, 
         shutil.rmtree(str(tmp_path / "mine" / "labels"))
     monkeypatch.setattr(figure_command, "make_predictor", lambda *ignored: pytest.fail("a net was made"))
     with pytest.raises(InputError, match="target_val_images.txt:1: .*0000(.png: no such file| has no label)\n.*--no-truth"):
-        figure_command.main(["--model", net[0], "--weights", net[1], net[2], "--dataset", "folder:path=%s" % (tmp_path / "mine"),
-                             "--split", "target_val", "--output", str(tmp_path / "f.png")] + chosen)
+        figure_command.main(["--model", net[0], "--weights", net[1], net[2], "--dataset", "folder:path=mine", "--data-root",
+                             str(tmp_path), "--split", "target_val", "--output", str(tmp_path / "f.png")] + chosen)
 
 
 def predict(net, inputs, output, *more):

@@ -254,7 +254,8 @@ def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch,
     monkeypatch.setattr(paper_command, "ROOT", str(tmp_path))
     paper_command.main(["paper3"])
     found = capsys.readouterr()
-    assert "GA, ours: no result." in found.out and found.err.endswith("Make one: python tools/run_experiment.py cityscapes\n")
+    assert "GA, ours: no result." in found.out
+    assert found.err.endswith("Make one: python tools/run_experiment.py cityscapes\n")
     paper_command.main(["paper3", "--seed", "7"])
     assert capsys.readouterr().err.endswith("python tools/run_experiment.py cityscapes --seeds 7\n")
     folder = tmp_path / "runs" / "cityscapes_ga_seed2"

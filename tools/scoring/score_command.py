@@ -105,7 +105,8 @@ def parse(arguments=None):
     parser.add_argument("--names", nargs="+", help="titles of the table's columns")
     add_data_arguments(parser)
     add_net_arguments(parser)
-    parser.add_argument("--save-predictions", metavar="FOLDER", help="keep the label maps as PNG; with several --weights in a folder each")
+    parser.add_argument("--save-predictions", metavar="FOLDER",
+                        help="keep the label maps as PNG; with several --weights in a folder each")
     parser.add_argument("--save-colours", metavar="FOLDER", help="the same in the data set's colours")
     parser.add_argument("--json", help="write scores and confusion counts to this file")
     parser.add_argument("--output", help="write the table to this file (.txt, .md, .csv or .tex)")
