@@ -13,14 +13,13 @@ WHY = ("the gradient ratio of the gate is one number a unit, right only if each 
 ALLOWED = "allowed are Convolution with kernel 1, stride 1, pad 0, and " + ", ".join(ELEMENTWISE)
 
 
-def check_classifier(net_parameter, phase=0):
+def check_classifier(layers, phase=0):
     """Raises InputError, naming the layer, unless every DomainGate of the net has a classifier that keeps units separate.
 
-    net_parameter: caffe NetParameter, its layers in running order as Caffe demands. phase: 0 TRAIN, 1 TEST; layers of the
-    other phase are left out. Also refused: a gate without a loss, a loss without a gate, a link with any other consumer and,
-    in training, loss weights that leave L_D out. A net with neither gate nor loss passes.
+    layers: list of the caffe LayerParameters that run in the phase, in running order as Caffe demands. phase: 0 TRAIN,
+    1 TEST. Also refused: a gate without a loss, a loss without a gate, a link with any other consumer and, in training, loss
+    weights that leave L_D out. A net with neither gate nor loss passes.
     """
-    layers = [layer for layer in net_parameter.layer if _runs_in(layer, phase)]
     linked = set()
     for index, layer in enumerate(layers):
         if _python_class(layer) == GATE:
@@ -99,10 +98,3 @@ def _python_class(layer):
 
 def _name(layer):
     return repr(layer.name)
-
-
-def _runs_in(layer, phase):
-    """Whether the layer is part of the net in this phase, as far as its phase rules say."""
-    if layer.include:
-        return any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
-    return not any(rule.HasField("phase") and rule.phase == phase and len(rule.ListFields()) == 1 for rule in layer.exclude)

@@ -156,6 +156,26 @@ def test_a_classifier_that_mixes_units_is_refused(tmp_path):
     assert "DomainAdversarialLoss" in refusal(tmp_path, text)
 
 
+def test_of_classifiers_that_stages_choose_between_the_one_that_runs_is_looked_at(tmp_path):
+    adversarial = """name: "gate" type: "Python" bottom: "final" top: "gated" top: "link"
+              python_param { module: "layers.domain_gate" layer: "DomainGate" } }
+    layer { name: "domain" type: "Convolution" bottom: "gated" top: "domain"
+            convolution_param { num_output: 2 kernel_size: 1 } }
+    """
+    losses = """layer { name: "domain_loss%d" type: "Python" bottom: "domain" bottom: "link"
+              top: "a%d" top: "b%d" top: "c%d" top: "d%d" include { stage: "s%d" }
+              loss_weight: %d loss_weight: 0 loss_weight: 0 loss_weight: 0
+              python_param { module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" """
+    text = layer(adversarial + losses % (1, 1, 1, 1, 1, 1, 1) + "} } " + losses % (2, 2, 2, 2, 2, 2, 0) + "}")
+    path = write_net(tmp_path, text)
+    net = load_net(path)
+    net.state.stage.append("s1")
+    assert [l.name for l in check_net(net, caffe.TRAIN, path)][-1] == "domain_loss1"
+    net.state.stage[0] = "s2"
+    with pytest.raises(InputError, match="domain_loss2.*the first not 0"):
+        check_net(net, caffe.TRAIN, path)
+
+
 def test_a_net_without_layers_of_the_phase(tmp_path):
     assert "no layer that runs in phase TEST" in refusal(tmp_path, 'name: "x"', caffe.TEST)
 

@@ -9,6 +9,7 @@ from google.protobuf import text_format  # noqa: E402
 
 from data.errors import InputError  # noqa: E402
 from layers.domain_classifier_check import check_classifier  # noqa: E402
+from tools.checking.net import running_layers  # noqa: E402
 
 MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
 GATE = """layer { name: "gate" type: "Python" bottom: "fc7" top: "gated" top: "link"
@@ -37,7 +38,7 @@ GOOD = TRUNK + GATE + FC1 + SCORE + LOSS
 def check(text, phase=0):
     net = caffe_pb2.NetParameter()
     text_format.Merge(text, net)
-    check_classifier(net, phase)
+    check_classifier(running_layers(net, phase, "net"), phase)
 
 
 def refused(text, phase=0):

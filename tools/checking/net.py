@@ -55,7 +55,7 @@ def check_net(net, phase, name):
     _check_wiring(layers, name)
     _check_sharing(layers, name)
     try:
-        check_classifier(net, phase)
+        check_classifier(layers, phase)
     except InputError as problem:
         raise InputError("%s: %s" % (name, problem.what), problem.fix) from None
     return layers
