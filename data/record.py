@@ -5,14 +5,13 @@ from typing import Callable, Optional
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from data import reading
+from data.counting import count_windows, even_grid
 from data.errors import InputError
 from data.label_spaces import LabelSpace
 from data.lists import slice_split
 from data.skipping import without_skipped
-
 
 
 class SizesDiffer(InputError):
@@ -24,6 +23,7 @@ class UnknownIds(InputError):
 
 
 _OUTSIDE = 254  # marks stored ids that the label map does not know; no label space is that large
+_MAPPED = np.arange(256, dtype=np.uint8)  # what maps a label that is mapped already; it holds no _OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -142,21 +142,19 @@ class DataSet:
                 return self.record.read_pair(frame)[1]
             return self._label_of(frame)
 
+    def read_ids(self, frame):
+        """(H, W) uint8 or uint16: the ids that the label's file holds, before the label map. Raises InputError as read_label."""
+        with _naming(frame):
+            path = _label_path(frame)
+            return reading.decode_ids(path, self._bytes(path))
+
     def count_label(self, frame):
         """(C,) int64: the pixels of each class in read_label(frame), found faster. Raises InputError as it does."""
-        with _naming(frame):
-            if self.record.read_pair is not None:
-                return _histogram(self.record.read_pair(frame)[1])[:len(self.space.classes)]
-            ids = self._ids_of(frame)
-            if ids.dtype != np.uint8:
-                return _histogram(self._label_of(frame))[:len(self.space.classes)]
-            # The counts are mapped instead of the pixels, which would cost more than counting them.
-            stored = _histogram(ids)
-            if stored[self._train_ids == _OUTSIDE].any():
-                self._label_of(frame)  # says which
-            counts = np.zeros(256, np.int64)
-            np.add.at(counts, self._train_ids, stored)
-            return counts[:len(self.space.classes)]
+        return self._counts(frame)[0]
+
+    def count_windows(self, frame, window):
+        """(windows, C) int64: as count_label, in each of the label's even_windows of `window` (height, width) pixels."""
+        return self._counts(frame, window)
 
     def read_pair(self, frame):
         """(image, label) as read_image and read_label give them. Raises InputError if their sizes differ."""
@@ -194,12 +192,27 @@ class DataSet:
     def _image_of(self, frame):
         return reading.decode_image(frame.image, self._bytes(frame.image))
 
-    def _ids_of(self, frame):
-        path = _label_path(frame)
-        return reading.decode_ids(path, self._bytes(path))
+    def _counts(self, frame, window=None):
+        """(windows, C) int64; without a window the whole label is one."""
+        with _naming(frame):
+            ids, lookup = self._countable(frame)
+            # All that is no class counts as one more, or two: few bins are faster than many.
+            classes = len(self.space.classes)
+            bins = np.minimum(lookup, classes).astype(np.intp) + (lookup == _OUTSIDE)
+            whole, counts = count_windows(ids, even_grid(ids.shape, tuple(window or ids.shape)), bins, classes + 2)
+            if whole[classes + 1]:
+                self._label_of(frame)  # says which
+            return counts[:, :classes]
+
+    def _countable(self, frame):
+        """(ids, lookup): (H, W) uint8 and the class of each id, so that only what is counted need be mapped."""
+        if self.record.read_pair is not None:
+            return self.record.read_pair(frame)[1], _MAPPED
+        ids = self.read_ids(frame)
+        return (ids, self._train_ids) if ids.dtype == np.uint8 else (self._label_of(frame), _MAPPED)
 
     def _label_of(self, frame):
-        ids = self._ids_of(frame)
+        ids = self.read_ids(frame)
         # No table reaches beyond 255, so that the fast 8-bit lookup does for 16-bit labels too.
         label = cv2.LUT(ids if ids.dtype == np.uint8 else np.minimum(ids, 255).astype(np.uint8), self._train_ids)
         outside = label == _OUTSIDE if ids.dtype == np.uint8 else (label == _OUTSIDE) | (ids > 255)
@@ -240,11 +253,6 @@ def _same_size(frame, image, label):
     if tuple(image) != tuple(label):
         raise SizesDiffer("%s is %d x %d (height x width) but its label %s is %d x %d"
                          % (frame.image, image[0], image[1], frame.label, label[0], label[1]))
-
-
-def _histogram(ids):
-    """(256,) int64 counts of the values of a (H, W) uint8 array: twice as fast as np.bincount, and exact."""
-    return np.array(Image.fromarray(ids).histogram(), np.int64)
 
 
 def _lookup(table):

@@ -52,30 +52,31 @@ class LabelStatistics:
 
 
 def class_fractions(counts):
-    """Fractions (C,) float64 of the labelled pixels from pixel counts (C,), ignored pixels not among them.
+    """Fractions (..., C) float64 of the labelled pixels from pixel counts (..., C), ignored pixels not among them.
 
     They sum to 1, or are all 0 where nothing is labelled.
     """
-    return counts / max(counts.sum(), 1)
+    return counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
 
 
-def summarise(fractions, dataset, split, space, window=None):
-    """LabelStatistics of fractions (images or windows, C), as class_fractions gives them; space: the LabelSpace."""
-    return LabelStatistics(dataset, split, space.name, len(fractions), space.classes,
-                           *summarise_shares(fractions, fractions > 0), window=window)
+def summarise(occurring, images, dataset, split, space, window=None):
+    """LabelStatistics of C arrays of class_fractions, each those of the images or windows that contain the class.
+
+    images: how many there are in all; space: the LabelSpace.
+    """
+    return LabelStatistics(dataset, split, space.name, images, space.classes, *summarise_shares(occurring), window=window)
 
 
-def summarise_shares(shares, present):
-    """(counts, 10% quantile, mean, 90% quantile), (C,) each, of the shares (images, C) at which `present` (images, C) holds.
+def summarise_shares(occurring):
+    """(counts, 10% quantile, mean, 90% quantile), (C,) each, of C arrays: a class's shares of the images it is present in.
 
     nan for a class that is present in no image.
     """
-    counts = np.count_nonzero(present, axis=0)
+    counts = np.array([len(shares) for shares in occurring])
     low, mean, high = (np.full(len(counts), np.nan) for _ in range(3))
     for index in np.flatnonzero(counts):
-        column = shares[present[:, index], index]
-        low[index], high[index] = np.quantile(column, (ALPHA_QUANTILE, GAMMA_QUANTILE))
-        mean[index] = column.mean()
+        low[index], high[index] = np.quantile(occurring[index], (ALPHA_QUANTILE, GAMMA_QUANTILE))
+        mean[index] = occurring[index].mean()
     return counts, low, mean, high
 
 

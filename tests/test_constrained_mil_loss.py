@@ -25,7 +25,8 @@ layer {{ name: "mil" type: "Python" bottom: "final" {more} top: "loss" top: "pre
 ONE = "loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0"
 # Shares of 4 classes in 3 labels: the third is always large, the fourth never occurs.
 FRACTIONS = np.array([[0.2, 0.3, 0.5, 0.0], [0.1, 0.0, 0.9, 0.0], [0.4, 0.1, 0.5, 0.0]])
-STATISTICS = summarise(FRACTIONS, "made", "train", LabelSpace("made", ("a", "b", "c", "d"), np.zeros((4, 3), np.uint8)))
+STATISTICS = summarise([column[column > 0] for column in FRACTIONS.T], 3, "made", "train",
+                       LabelSpace("made", ("a", "b", "c", "d"), np.zeros((4, 3), np.uint8)))
 
 
 def scores_of(images=2, height=5, width=6, scale=2.0, seed=0):

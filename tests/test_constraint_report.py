@@ -15,7 +15,7 @@ from models.shapes import SLIM  # noqa: E402
 from tools.categories import report_command  # noqa: E402
 from tools.categories.report import report_table, summarise_prediction, verdict  # noqa: E402
 
-STATISTICS = summarise(np.array([[0.2, 0.8, 0.0], [0.4, 0.6, 0.0]]), "made", "train",
+STATISTICS = summarise([np.array([0.2, 0.4]), np.array([0.8, 0.6]), np.array([])], 2, "made", "train",
                        LabelSpace("made", ("a", "b", "c"), np.zeros((3, 3), np.uint8)))
 
 

@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ from data.errors import InputError
 from data.label_spaces import label_space
 from data.registry import open_dataset
 from data.statistics import class_fractions, read_statistics, summarise, to_json
+from data.transforms import even_windows
+from data_files import write_image, write_seasons
 from tools.categories import statistics_command
-from tools.categories.statistics_command import count_fractions
+from tools.categories.statistics_command import count_shares
 
 CLASSES = 8  # of the toy's label space
 ROAD, SKY, WALL, PLATE = 7, 23, 12, 34  # stored ids of GTA5
@@ -21,7 +24,7 @@ ROAD, SKY, WALL, PLATE = 7, 23, 12, 34  # stored ids of GTA5
 def of_rows(rows):
     fractions = np.zeros((len(rows), CLASSES))
     fractions[:, :len(rows[0])] = rows
-    return summarise(fractions, "toy", "source_train", label_space("toy"))
+    return summarise([column[column > 0] for column in fractions.T], len(rows), "toy", "source_train", label_space("toy"))
 
 
 def test_absent_images_do_not_count_and_quantiles_interpolate():
@@ -74,12 +77,12 @@ def gta5(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_labels_on_disk_by_hand(gta5, workers):
     dataset = open_dataset("gta5", str(gta5))
-    fractions = count_fractions(dataset, dataset.frames("train"), workers)
-    road, wall, sky = (dataset.space.classes.index(name) for name in ("road", "wall", "sky"))
-    expected = np.zeros((3, 19))
-    expected[0, [road, sky]] = 15 / 20, 5 / 20
-    expected[1, [road, wall]] = 13 / 15, 2 / 15  # the plate is ignored: 15 labelled pixels
-    assert np.allclose(fractions, expected)
+    occurring, images = count_shares(dataset, dataset.frames("train"), workers)
+    assert images == 3
+    # the plate is ignored: 15 labelled pixels in the second label and none in the third
+    expected = {"road": [15 / 20, 13 / 15], "sky": [5 / 20], "wall": [2 / 15]}
+    for name, shares in zip(dataset.space.classes, occurring):
+        assert shares.tolist() == expected.get(name, [])
 
 
 def test_counts_are_those_of_the_mapped_label(gta5):
@@ -94,7 +97,7 @@ def test_unknown_label_value_names_file_line_and_value(gta5):
     cv2.imwrite(str(gta5 / "gta5" / "labels" / "1.png"), np.full((4, 5), 99, np.uint8))
     dataset = open_dataset("gta5", str(gta5))
     with pytest.raises(InputError, match="train.txt:2.*1.png.* 99 "):
-        count_fractions(dataset, dataset.frames("train"), 2)
+        count_shares(dataset, dataset.frames("train"), 2)
 
 
 def test_drawn_labels_are_counted_too():
@@ -174,7 +177,7 @@ def test_a_users_own_classes_need_no_known_label_space(tmp_path):
 @pytest.mark.parametrize("name, window", [("toy.json", None), ("toy_windows.json", (80, 144))])
 def test_committed_toy_statistics_are_those_of_the_toy(repo_root, name, window):
     dataset = open_dataset("toy")
-    again = summarise(count_fractions(dataset, dataset.frames("source_train"), window=window),
+    again = summarise(*count_shares(dataset, dataset.frames("source_train"), window=window),
                       "toy", "source_train", dataset.space, window)
     with open(os.path.join(repo_root, "data", "statistics", name)) as file:
         assert file.read() == to_json(again)
@@ -185,7 +188,7 @@ def test_committed_toy_statistics_are_those_of_the_toy(repo_root, name, window):
     ("camvid", "gta5_half_camvid.json", None), ("camvid", "gta5_half_camvid_windows.json", (288, 416))])
 def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, shared_real, space, name, window):
     dataset = open_dataset("gta5_half", shared_real, space)
-    again = summarise(count_fractions(dataset, dataset.frames("train[:54]"), window=window),
+    again = summarise(*count_shares(dataset, dataset.frames("train[:54]"), window=window),
                       "gta5_half", "train[:54]", dataset.space, window)
     with open(os.path.join(repo_root, "data", "statistics", name)) as file:
         assert file.read() == to_json(again)
@@ -195,35 +198,89 @@ def test_the_bounds_of_whole_labels_are_wrong_for_crops(shared_real):
     """Of the classes in windows of 128 x 128 more than two fifths exceed whole labels' gamma, in labels themselves a tenth or so."""
     dataset = open_dataset("gta5_half", shared_real)
     frames = dataset.frames("train[:54]")
-    whole = count_fractions(dataset, frames)
-    gamma = summarise(whole, "gta5_half", "train[:54]", dataset.space).gamma
-    windows = count_fractions(dataset, frames, window=(128, 128))
-    exceeding = [(fractions > gamma).sum() / (fractions > 0).sum() for fractions in (whole, windows)]
+    whole, labels = count_shares(dataset, frames)
+    gamma = summarise(whole, labels, "gta5_half", "train[:54]", dataset.space).gamma
+    windows, _ = count_shares(dataset, frames, window=(128, 128))
+    exceeding = [sum((shares > bound).sum() for shares, bound in zip(occurring, gamma)) / sum(map(len, occurring))
+                 for occurring in (whole, windows)]
     assert exceeding[0] < 0.2 and exceeding[1] > 0.4
 
 
 def test_windows_of_a_label_are_counted_each_for_itself(gta5):
     """Label 0 is 4 x 5 with a first row of sky; windows of 4 x 2 lie at columns 0, 2 and 3."""
     dataset = open_dataset("gta5", str(gta5))
-    fractions = count_fractions(dataset, dataset.frames("train"), 1, (4, 2))
-    road, wall, sky = (dataset.space.classes.index(name) for name in ("road", "wall", "sky"))
-    assert fractions.shape == (6, 19), "the third label has no labelled pixel"
-    assert np.allclose(fractions[:3, [road, sky]], (6 / 8, 2 / 8))
+    occurring, images = count_shares(dataset, dataset.frames("train"), 1, (4, 2))
+    road, wall, sky = (occurring[dataset.space.classes.index(name)].tolist() for name in ("road", "wall", "sky"))
+    assert images == 6, "the third label has no labelled pixel"
     # label 1: two pixels of wall at the left end of the first row; the last row is ignored
-    assert np.allclose(fractions[3:, wall], (2 / 6, 0, 0)) and np.allclose(fractions[3:, road], (4 / 6, 1, 1))
+    assert sky == [2 / 8] * 3 and wall == [2 / 6] and road == [6 / 8] * 3 + [4 / 6, 1, 1]
+    assert sum(map(len, occurring)) == 10
+
+
+@pytest.mark.parametrize("space", ["cityscapes", "camvid"])
+@pytest.mark.parametrize("window", [(3, 4), (7, 5), (1, 1), (11, 40), (30, 3), (30, 40)])
+def test_windows_counted_together_are_windows_counted_one_by_one(tmp_path, space, window):
+    """Labels of noise and of areas, of sizes that windows do not divide."""
+    draw = np.random.RandomState(3)
+    for number, label in enumerate([draw.randint(0, 35, (11, 17)), np.repeat(np.repeat(
+            draw.randint(0, 35, (3, 4)), 6, axis=0), 5, axis=1), np.full((1, 9), ROAD), np.full((9, 1), SKY)]):
+        write_image("%s/gta5/labels/%d.png" % (tmp_path, number), label.astype(np.uint8))
+        write_image("%s/gta5/images/%d.png" % (tmp_path, number), np.zeros(label.shape + (3,), np.uint8))
+    write_seasons(str(tmp_path), "fall", frames=1)  # 16 bits a pixel, mapped before they are counted
+    for dataset in (open_dataset("gta5", str(tmp_path), space), open_dataset("synthia_seqs", str(tmp_path), season="fall")):
+        for frame in dataset.frames("all"):
+            label = dataset.read_label(frame)
+            plain = [np.bincount(label[top:top + window[0], left:left + window[1]].ravel(), minlength=256)
+                     for top, left in even_windows(label.shape, window)]
+            wanted = np.array(plain)[:, :len(dataset.space.classes)]
+            assert dataset.count_windows(frame, window).tolist() == wanted.tolist()
+
+
+def test_an_unknown_label_value_outside_all_windows_is_refused_too(gta5):
+    label = np.full((6, 6), ROAD, np.uint8)
+    label[0, 0] = 99
+    write_image(str(gta5 / "gta5" / "labels" / "1.png"), label)
+    dataset = open_dataset("gta5", str(gta5))
+    assert even_windows((6, 6), (3, 3))[0] == (1, 1)
+    with pytest.raises(InputError, match="train.txt:2.*1.png.* 99 "):
+        count_shares(dataset, dataset.frames("train"), 1, (3, 3))
+
+
+def test_memory_holds_the_shares_that_occur_once():
+    """Rows of all classes, absent ones included, kept as a list and an array, would take 19 * 8 * 2 bytes a window."""
+    class Counted:
+        """A data set whose windows hold two of the classes."""
+
+        space = label_space("cityscapes")
+
+        def count_windows(self, frame, window):
+            counts = np.zeros((100, 19), np.int64)
+            counts[:, [frame % 19, 7 * frame % 19]] = 5, 3
+            return counts
+
+    tracemalloc.start()
+    try:
+        occurring, images = count_shares(Counted(), range(1000), 1, (2, 2))
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert images == 100000 and sum(map(len, occurring)) == 194700
+    assert peak < 1.25 * 8 * sum(map(len, occurring)) + 200000
 
 
 def test_a_window_as_large_as_the_label_is_the_label(gta5):
     dataset = open_dataset("gta5", str(gta5))
     frames = dataset.frames("train")[:2]
+    whole, images = count_shares(dataset, frames, 1)
     for window in ((4, 5), (9, 9)):
-        assert np.array_equal(count_fractions(dataset, frames, 1, window), count_fractions(dataset, frames, 1))
+        windows, number = count_shares(dataset, frames, 1, window)
+        assert number == images and [one.tolist() for one in windows] == [one.tolist() for one in whole]
 
 
 def test_the_window_is_kept_in_the_file_and_checked(tmp_path):
-    fractions = np.full((3, CLASSES), 1 / CLASSES)
+    occurring = np.full((CLASSES, 3), 1 / CLASSES)
     path = tmp_path / "x.json"
-    path.write_text(to_json(summarise(fractions, "toy", "source_train", label_space("toy"), (80, 144))))
+    path.write_text(to_json(summarise(occurring, 3, "toy", "source_train", label_space("toy"), (80, 144))))
     assert read_statistics(str(path)).window == (80, 144)
     for wrong in ([80], [0, 80], "80", [80.5, 144]):
         content = json.loads(path.read_text())

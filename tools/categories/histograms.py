@@ -12,8 +12,8 @@ BINS = 30
 LINES = (("alpha", "tab:blue", "--"), ("delta", "black", "-"), ("gamma", "tab:red", "--"))
 
 
-def draw_histograms(fractions, statistics, palette, path):
-    """Writes a picture of fractions (images, C): each class over the images that contain it, with its three numbers.
+def draw_histograms(occurring, statistics, palette, path):
+    """Writes a picture of C arrays of fractions: each class over the images that contain it, with its three numbers.
 
     palette: (C, 3) uint8 RGB, the bars' colours.
     """
@@ -23,7 +23,7 @@ def draw_histograms(fractions, statistics, palette, path):
     for axis in axes.flat[classes:]:
         axis.axis("off")
     for index, axis in zip(range(classes), axes.flat):
-        _draw_class(axis, 100 * fractions[:, index], statistics, index, palette[index] / 255.0)
+        _draw_class(axis, 100 * occurring[index], statistics, index, palette[index] / 255.0)
     axes[0, 0].legend(fontsize=7)
     figure.suptitle("%s %s, %s classes: percent of an image's labelled pixels, over the images that contain the class"
                     % (statistics.dataset, statistics.split, statistics.label_space), fontsize=10)
@@ -41,7 +41,6 @@ def _draw_class(axis, percent, statistics, index, colour):
     if not statistics.counts[index]:
         axis.text(0.5, 0.5, "never occurs", ha="center", va="center", transform=axis.transAxes, fontsize=8)
         return
-    occurring = percent[percent > 0]
-    axis.hist(occurring, bins=np.linspace(0, occurring.max(), BINS + 1), color=colour)
+    axis.hist(percent, bins=np.linspace(0, percent.max(), BINS + 1), color=colour)
     for name, line_colour, style in LINES:
         axis.axvline(100 * getattr(statistics, name)[index], color=line_colour, linestyle=style, linewidth=1, label=name)

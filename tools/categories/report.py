@@ -26,7 +26,7 @@ class PredictedSizes:
 def summarise_prediction(shares, statistics, presence_factor):
     """PredictedSizes of predicted shares (images, C); presence is that of the loss layer."""
     present = shares > category_rule(statistics, presence_factor=presence_factor).least_share
-    counts, low, mean, high = summarise_shares(shares, present)
+    counts, low, mean, high = summarise_shares([column[there] for column, there in zip(shares.T, present.T)])
     return PredictedSizes(len(shares), counts, low, mean, high)
 
 

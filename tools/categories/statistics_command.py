@@ -4,16 +4,15 @@ import functools
 import os
 import sys
 import time
+from array import array
 
 import numpy as np
 from tqdm import tqdm
 
 from data.errors import InputError
 from data.parallel import each_result
-from data.reading import read_ids
 from data.registry import open_dataset
 from data.statistics import class_fractions, summarise, to_json
-from data.transforms import even_windows
 from tools.argument_types import count
 from tools.datasets.options import add_data_arguments, add_workers_argument
 from tools.runtime.files import write_whole
@@ -52,8 +51,8 @@ def main(arguments=None):
         print(benchmark(dataset, frames, args.workers, args.window))
     if not (args.output or args.show):
         return
-    fractions = count_fractions(dataset, frames, args.workers, args.window)
-    statistics = summarise(fractions, dataset.name, args.split, dataset.space, args.window)
+    occurring, images = count_shares(dataset, frames, args.workers, args.window)
+    statistics = summarise(occurring, images, dataset.name, args.split, dataset.space, args.window)
     if args.output:
         write_whole(args.output, to_json(statistics))
         print("%s: %d images, %d counted, %d of %d classes occur" % (
@@ -61,41 +60,40 @@ def main(arguments=None):
     if args.show:
         from tools.categories.histograms import draw_histograms  # only here: matplotlib is slow to import
 
-        draw_histograms(fractions, statistics, dataset.space.palette, args.show)
+        draw_histograms(occurring, statistics, dataset.space.palette, args.show)
         print(args.show)
 
 
-def count_fractions(dataset, frames, workers=None, window=None):
-    """Fractions (images or windows, C) as data.statistics.class_fractions gives them, in the frames' order, on all cores.
+def count_shares(dataset, frames, workers=None, window=None):
+    """(occurring, images): C float64 arrays, each class's fractions (data.statistics.class_fractions) of the images or
+    windows that contain it, in the frames' order; and how many images or windows there are. On all cores.
 
-    window: (height, width) in pixels of the label, or None for whole labels.
+    window: (height, width) in pixels of the label, or None for whole labels. Windows with no labelled pixel are left out.
     """
-    function = functools.partial(count_windows, dataset, window=window) if window else dataset.count_label
-    counts = each_result(function, frames, workers)
-    rows = [class_fractions(row) for image in tqdm(counts, "counting", len(frames), unit="image", disable=None, leave=False)
-            for row in np.atleast_2d(image)]
-    return np.array(rows).reshape(-1, len(dataset.space.classes))
-
-
-def count_windows(dataset, frame, window):
-    """(windows, C) pixels of each class in the windows of even_windows; a window with no labelled pixel is left out."""
-    label = dataset.read_label(frame)
-    counts = np.array([np.bincount(label[top:top + window[0], left:left + window[1]].ravel(), minlength=256)
-                       for top, left in even_windows(label.shape, window)])[:, :len(dataset.space.classes)]
-    return counts[counts.any(axis=1)]
+    function = functools.partial(dataset.count_windows, window=window) if window else dataset.count_label
+    found = each_result(function, frames, workers)
+    # What the exact quantiles need and no more: these arrays grow in place, and absent classes take no room.
+    occurring = [array("d") for _ in dataset.space.classes]
+    images = 0
+    for counts in tqdm(found, "counting", len(frames), unit="image", disable=None, leave=False):
+        fractions = class_fractions(counts[counts.any(axis=1)] if window else counts[None])
+        images += len(fractions)
+        for shares, column in zip(occurring, fractions.T.tolist()):
+            shares.extend(filter(None, column))
+    return [np.asarray(shares) for shares in occurring], images
 
 
 def benchmark(dataset, frames, workers=None, window=None):
     """A line with the images a second of counting, and its time over that of reading the PNGs alone, in turns."""
-    if frames[0].label is None:
+    if dataset.record.read_pair is not None:
         raise InputError("--benchmark: the labels of %s are drawn, not read" % dataset.name)
     ratios, rates = [], []
     for _ in range(TURNS):
         start = time.perf_counter()
-        for _ in each_result(_only_read, frames, workers):
+        for _ in each_result(lambda frame: _only_read(dataset, frame), frames, workers):
             pass
         middle = time.perf_counter()
-        count_fractions(dataset, frames, workers, window)
+        count_shares(dataset, frames, workers, window)
         counting = time.perf_counter() - middle
         ratios.append(counting / (middle - start))
         rates.append(len(frames) / counting)
@@ -104,5 +102,6 @@ def benchmark(dataset, frames, workers=None, window=None):
                 len(frames), TURNS, np.median(rates), np.median(ratios), len(os.sched_getaffinity(0)), os.getloadavg()[0]))
 
 
-def _only_read(frame):
-    read_ids(frame.label)
+def _only_read(dataset, frame):
+    """Reads a frame's label and gives nothing back: handing it over would cost more than reading it."""
+    dataset.read_ids(frame)
