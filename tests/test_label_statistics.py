@@ -302,6 +302,14 @@ def test_command_writes_file_and_picture_and_overwrites_neither(gta5, repo_root)
     assert done.returncode == 2 and "out.json exists" in done.stderr and output.read_bytes() == before
 
 
+def test_a_picture_that_is_no_png_is_refused_before_anything_is_counted(gta5, capsys):
+    with pytest.raises(SystemExit) as caught:
+        statistics_command.main(["--dataset", "gta5", "--data-root", str(gta5), "--split", "train", "--show",
+                                 str(gta5 / "out.xyz")])
+    assert caught.value.code == 2 and "--show: expected a name that ends in .png, found" in capsys.readouterr().err
+    assert not (gta5 / "out.xyz").exists()
+
+
 def test_benchmark_line_holds_rate_and_ratio(gta5, monkeypatch):
     monkeypatch.setattr(statistics_command, "TURNS", 1)
     dataset = open_dataset("gta5", str(gta5))

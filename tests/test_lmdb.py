@@ -18,6 +18,7 @@ from data.errors import InputError  # noqa: E402
 from data.parallel import each_result  # noqa: E402
 from data.registry import open_dataset  # noqa: E402
 from data_files import random_image, write_folder_set, write_image, write_lines, write_palette, write_synthia  # noqa: E402
+from tools.categories import statistics_command  # noqa: E402
 from tools.datasets import bench_command, lmdb_command  # noqa: E402
 
 
@@ -51,6 +52,12 @@ def assert_same(packed_set, original, split):
         for mine, wanted in zip(packed_set.read_pair(frame), original.read_pair(old)):
             assert mine.dtype == wanted.dtype and (mine == wanted).all()
         assert (packed_set.count_label(frame) == original.count_label(old)).all()
+
+
+def test_counting_is_measured_against_reading_the_labels_from_the_lmdb(gta5, monkeypatch):
+    monkeypatch.setattr(statistics_command, "TURNS", 1)
+    data = opened(pack(gta5))
+    assert statistics_command.benchmark(data, data.frames("all"), 1).startswith("5 labels")
 
 
 @pytest.mark.parametrize("space", ("cityscapes", "camvid"))

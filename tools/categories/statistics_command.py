@@ -35,6 +35,8 @@ def parse(arguments=None):
     args = parser.parse_args(arguments)
     if not (args.output or args.show or args.benchmark):
         parser.error("nothing to do: give --output, --show or --benchmark")
+    if args.show and not args.show.lower().endswith(".png"):
+        parser.error("--show: expected a name that ends in .png, found %s" % args.show)
     return args
 
 
