@@ -18,15 +18,36 @@ class Domain:
     labelled: bool = True
 
 
+_passed = set()  # frames that check_ahead has looked at
+
+
 def make_domain(stream, data, split, images, resize=1.0, labelled=True):
-    """A Domain over a split, checked file by file. An unlabelled domain's frames carry no label, so that nothing that
-    works on them can open one. Raises InputError naming the list and line of the first frame that will not do."""
-    frames = data.frames(split)
-    if not labelled:
-        frames = unlabelled(frames)
+    """A Domain over a split, checked file by file but for what check_ahead has passed. Raises InputError naming the list
+    and line of the first frame that will not do."""
+    frames = domain_frames(data, split, labelled)
     for frame in frames:
-        data.check(frame, labelled)
+        if frame not in _passed:
+            data.check(frame, labelled)
     return Domain(stream, data, frames, images, resize, labelled)
+
+
+def domain_frames(data, split, labelled):
+    """The frames of a split of a DataSet. Unlabelled ones carry no label, so that nothing that works on them can open one."""
+    frames = data.frames(split)
+    return frames if labelled else unlabelled(frames)
+
+
+def check_ahead(data, frames, labelled, progress=iter):
+    """Checks a domain's frames as make_domain does, for the domains that this process or its forks make afterwards: they do
+    not open the files again, which takes minutes on a cold disk. progress: wraps the list of those to look at."""
+    for frame in progress([frame for frame in frames if frame not in _passed]):
+        data.check(frame, labelled)
+        _passed.add(frame)
+
+
+def forget_checks():
+    """From now on every frame is checked again."""
+    _passed.clear()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import caffe
 import numpy as np
 
 from data import sharing
-from data.batches import BatchMaker, make_domain
+from data.batches import BatchMaker, domain_frames, make_domain
 from data.errors import InputError
 from data.prefetch import open_stream
 from data.registry import open_dataset
@@ -83,11 +83,30 @@ OPTIONAL = {
     "seed": (integer(minimum=0, maximum=2 ** 31 - 1), 1), "workers": (integer(minimum=0, maximum=64), 2)}
 
 
+def served_frames(param_str):
+    """[(side, DataSet, frames, labelled)] of the source and the target that a layer of this param_str serves, whose files
+    have not been looked at. Raises InputError as the layer's setup does."""
+    params = parse_params(_NAME, param_str, REQUIRED, OPTIONAL)
+    opened = [(side, _opened(params, side)) for side in ("source", "target")]
+    return [(side, data, domain_frames(data, split, _labelled(side)), _labelled(side))
+            for side, (data, split) in opened if data is not None]
+
+
 def _domain(params, side):
     """The source or the target as a data.batches.Domain; None if it gives no images."""
+    data, split = _opened(params, side)
+    return data and make_domain(side, data, split, params[side + "_images"], params[side + "_resize"], _labelled(side))
+
+
+def _labelled(side):
+    return side == "source"
+
+
+def _opened(params, side):
+    """(DataSet, split) of the source or the target; None twice if it gives no images."""
     images, given = params[side + "_images"], params[side]
     if not images and given is None:
-        return None
+        return None, None
     where = '%s: "%s"' % (_NAME, side)
     if given is None or not images:
         raise InputError('%s is %s, but "%s_images" is %d' % (where, "missing" if given is None else "given", side, images),
@@ -98,5 +117,4 @@ def _domain(params, side):
     if reserved:
         raise InputError("%s: %s is no option of a data set" % (where, reserved[0]),
                          "the folder of all data sets is chosen by --data-root or DATA_ROOT, the classes by label_space")
-    data = open_dataset(chosen["dataset"], space=chosen["label_space"], **chosen["options"])
-    return make_domain(side, data, chosen["split"], images, params[side + "_resize"], labelled=side == "source")
+    return open_dataset(chosen["dataset"], space=chosen["label_space"], **chosen["options"]), chosen["split"]

@@ -2,14 +2,18 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
 pytest.importorskip("caffe")
 
+from data import reading  # noqa: E402
 from data.errors import InputError  # noqa: E402
+from data_files import random_image, write_folder_set, write_image  # noqa: E402
 from tiny_training import STILL, TOY, entries, net_text, train, write_run  # noqa: E402
 from tools.runtime.places import ROOT  # noqa: E402
+from tools.training import command_line  # noqa: E402
 from tools.training.log import Log, read_log  # noqa: E402
 from tools.training.options import parse  # noqa: E402
 from tools.training.plot import plot_log  # noqa: E402
@@ -122,6 +126,62 @@ def test_wrong_net_leaves_no_output_folder(tmp_path):
     with pytest.raises(InputError, match='"fnal"'):
         train(write_run(tmp_path, net), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def read_from_disk(tmp_path, monkeypatch):
+    """(net, opened): a net like TOY with its data on disk, and a function with the files whose header was read, in order,
+    by this process and its forks."""
+    write_folder_set(str(tmp_path / "sets" / "mine"), count=5, classes=8)
+    log = tmp_path / "opened.txt"
+    log.write_text("")
+
+    def image_size(path, plain=reading.image_size):
+        with open(str(log), "a") as file:
+            file.write(path + "\n")
+        return plain(path)
+
+    monkeypatch.setattr(reading, "image_size", image_size)
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "sets"))
+    net = TOY.replace('"dataset": "toy"', '"dataset": "folder:path=mine"')
+    for split in ("source_train[:5]", "target_train[:7]"):
+        net = net.replace(split, "train")
+    return net, lambda: log.read_text().split()
+
+
+def test_each_file_is_looked_at_once_and_before_the_rehearsal(tmp_path, read_from_disk, monkeypatch):
+    net, opened = read_from_disk
+    before = []
+
+    def rehearse_solver(*arguments, plain=command_line.rehearse_solver):
+        before.extend(opened())
+        return plain(*arguments)
+
+    monkeypatch.setattr(command_line, "rehearse_solver", rehearse_solver)
+    # the test net reads the same frames
+    solver = write_run(tmp_path, net, "test_iter: 1 test_interval: 1", max_iter=1)
+    train(solver, tmp_path / "out")
+    assert len(before) == len(set(before)) == 10 and opened() == before
+    train(solver, tmp_path / "again")
+    assert len(opened()) == 20, "another run in this process looks again"
+
+
+def test_a_file_that_will_not_do_is_named_with_layer_and_line_before_anything_is_written(tmp_path, read_from_disk):
+    net, opened = read_from_disk
+    write_image(str(tmp_path / "sets" / "mine" / "labels" / "2.png"), random_image(0, 12, 15)[:, :, 0])
+    with pytest.raises(InputError, match='tiny.prototxt: layer "data": .*train_images.txt:3: .*12 x 16.*12 x 15'):
+        train(write_run(tmp_path, net), tmp_path / "out")
+    assert not (tmp_path / "out").exists() and len(set(opened())) == 6
+
+
+def test_a_net_built_without_the_tool_looks_at_its_files(tmp_path, read_from_disk):
+    net, opened = read_from_disk
+    train(write_run(tmp_path, net, max_iter=1), tmp_path / "out")
+    checked = opened()
+    script = "import caffe; caffe.Net(%r, caffe.TRAIN)" % str(tmp_path / "net.prototxt")
+    os.remove(str(tmp_path / "sets" / "mine" / "labels" / "4.png"))
+    built = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, universal_newlines=True)
+    assert built.returncode != 0 and "labels/4.png: no such file" in built.stderr and opened() == checked
 
 
 def test_gpu_that_is_not_there_leaves_no_output_folder(tmp_path):

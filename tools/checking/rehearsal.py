@@ -85,7 +85,9 @@ def rehearse(function, name, seconds=SECONDS):
     if outcome.error is not None:
         raise InputError("%s: %s" % (where, outcome.error.what), outcome.error.fix)
     if outcome.timeout is not None:
-        raise InputError("%s: Caffe did not finish building it within %g s" % (where, outcome.timeout))
+        raise InputError("%s: Caffe did not finish building it within %g s" % (where, outcome.timeout),
+                         "try again while the machine and its disks are less busy; if it stops at the same place, look at "
+                         "what is read or computed there")
     if outcome.exception is not None:
         raise InputError("%s: %s" % (where, outcome.exception))
     if outcome.signal is not None or outcome.status is not None:

@@ -13,7 +13,7 @@ from tools.runtime.outputs import make_folder
 from tools.runtime.places import ROOT
 from tools.training import (manifest, options as command_options, parallel, record as records, run_folder,
                             weights)
-from tools.training.data_lists import data_lists
+from tools.training.data_lists import check_files, data_lists
 from tools.training.engine import Engine, choose_device
 from tools.training.follower import follow
 from tools.training.lock import FolderLock
@@ -47,6 +47,7 @@ def main(arguments=None):
     train_net, test_nets = load_nets(solver, options.solver)
     # Paths in prototxts and param_strs are relative to the repository, as for stock Caffe there.
     os.chdir(ROOT)
+    check_files([train_net] + test_nets, shown(options.solver))
     shapes = rehearse_solver(solver, train_net, test_nets, shown(options.solver))
     data = data_lists([train_net] + test_nets)
     entry = manifest.newest_complete(folder, say) if options.resume else None

@@ -1,12 +1,37 @@
-"""What a run's nets read beside their weights: hashes, so that a change is noticed."""
+"""What a run's nets read beside their weights: files checked, and hashes, so that a change is noticed."""
+import functools
 import hashlib
 import json
 import os
 
+from tqdm import tqdm
+
+from data.batches import check_ahead, forget_checks
 from data.registry import open_dataset
 from layers.constrained_mil_loss import inside_repository
+from layers.source_target_data import served_frames
+from tools.checking.net import running_layers
 from tools.runtime.files import sha256
 from tools.training.solver import DATA_LAYER, python_keys, shown
+
+
+def check_files(nets, name):
+    """Looks at every file of the data layers that run in the nets once, with a progress bar and however long it takes, so
+    that the layers built afterwards need not, which the rehearsal gives little time. name: the solver's file.
+
+    Whatever is wrong is left to the rehearsal, which comes to the same place and says it with the layer's name.
+    """
+    forget_checks()
+    for net in nets:
+        for layer in running_layers(net, net.state.phase, name):
+            if layer.type != "Python" or layer.python_param.module != DATA_LAYER:
+                continue
+            try:
+                for side, data, frames, labelled in served_frames(layer.python_param.param_str):
+                    check_ahead(data, frames, labelled, functools.partial(
+                        tqdm, desc="checking %s.%s" % (layer.name, side), unit="image", disable=None, leave=False))
+            except Exception:
+                return
 
 
 def data_lists(nets):
