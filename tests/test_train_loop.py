@@ -11,7 +11,8 @@ caffe = pytest.importorskip("caffe")
 from google.protobuf import text_format  # noqa: E402
 
 from caffe.proto import caffe_pb2  # noqa: E402
-from tiny_training import DROPOUT, STILL, entries, model, net_text, train, write_run  # noqa: E402
+from tiny_training import DROPOUT, STILL, entries, finish, model, net_text, start, train, write_run  # noqa: E402
+from tools.checking import glog  # noqa: E402
 from tools.training import schedule  # noqa: E402
 from tools.training.seeding import step_seed  # noqa: E402
 
@@ -71,6 +72,26 @@ def test_log_has_the_numbers_that_stock_caffe_prints(tmp_path):
     np.testing.assert_allclose([float(value) for value in tests],
                                [entry["values"]["loss"] for entry in entries(tmp_path / "out", "test")], rtol=1e-5)
     assert len(tests) == 3
+
+
+def test_debug_info_prints_what_caffe_has_to_say_at_each_display(tmp_path):
+    solver = write_run(tmp_path, STILL, "debug_info: true", display=2, max_iter=4, iter_size=1)
+    assert finish(start(solver, tmp_path / "out")) == 0
+    printed = (tmp_path / "out.txt").read_text()
+    assert len(re.findall(r"\[Forward\] Layer final, top blob final data: \S+", printed)) == 2
+    assert len(re.findall(r"\[Backward\] Layer final, param blob 0 diff: \S+", printed)) == 2
+    assert "Creating Layer" not in printed
+    quiet = write_run(tmp_path, STILL, display=2, max_iter=4, iter_size=1)
+    assert finish(start(quiet, tmp_path / "quiet")) == 0
+    assert "[Forward]" not in (tmp_path / "quiet.txt").read_text()
+
+
+def test_debug_info_that_cannot_be_shown_is_said(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(glog, "speak", lambda: False)
+    solver = write_run(tmp_path, STILL, "debug_info: true", max_iter=1)
+    # the rehearsal's own call changes nothing but its words
+    train(solver, tmp_path / "out")
+    assert "debug_info prints nothing" in capfd.readouterr().err
 
 
 def test_test_nets_each_run_their_own_count_of_consecutive_batches(tmp_path):

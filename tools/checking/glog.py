@@ -12,7 +12,7 @@ def speak():
     """Lets Caffe log everything to stderr from now on, whatever GLOG_minloglevel says.
 
     The level is a variable of libglog that is read from the environment once, at import.
-    Does nothing where libglog cannot be found.
+    Returns False, having done nothing, where libglog cannot be found.
     """
     try:
         with open("/proc/self/maps") as maps:
@@ -21,7 +21,8 @@ def speak():
         ctypes.c_int.in_dll(library, "_ZN3fLI17FLAGS_minloglevelE").value = 0
         ctypes.c_bool.in_dll(library, "_ZN3fLB17FLAGS_logtostderrE").value = True
     except (OSError, StopIteration, ValueError):
-        pass
+        return False
+    return True
 
 
 def last_layer(text):

@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 
+from tools.checking import glog
 from tools.checking.device import device_memory
 from tools.checking.memory import check_memory
 from tools.checking.net import running_layers
@@ -91,6 +92,9 @@ def run(options, resolved, shapes, record, entry, reports, group):
                 say("no complete snapshot yet: starting at iteration 0")
             weights.load(engine.net, reports, say)
         group.equalize(engine.net)
+        if resolved.param.debug_info and not glog.speak():
+            say("warning: debug_info prints nothing: Caffe's log is off and cannot be turned on; start with "
+                "GLOG_minloglevel=0 in the environment")
         if options.resume:
             records.add_resume(record, engine.iteration)
             records.write_record(resolved.output, record)
