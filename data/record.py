@@ -23,7 +23,6 @@ class UnknownIds(InputError):
 
 
 _OUTSIDE = 254  # marks stored ids that the label map does not know; no label space is that large
-_MAPPED = np.arange(256, dtype=np.uint8)  # what maps a label that is mapped already; it holds no _OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,8 @@ class DataSet:
         self.options = dict(options or {})
         self.table = table
         self._train_ids = _lookup(table)
+        self._stored_bins = _bins(self._train_ids, len(space.classes))
+        self._mapped_bins = _bins(np.arange(256), len(space.classes))
 
     def frames(self, split):
         """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there are none.
@@ -194,22 +195,20 @@ class DataSet:
 
     def _counts(self, frame, window=None):
         """(windows, C) int64; without a window the whole label is one."""
+        classes = len(self.space.classes)
         with _naming(frame):
-            ids, lookup = self._countable(frame)
-            # All that is no class counts as one more, or two: few bins are faster than many.
-            classes = len(self.space.classes)
-            bins = np.minimum(lookup, classes).astype(np.intp) + (lookup == _OUTSIDE)
+            ids, bins = self._countable(frame)
             whole, counts = count_windows(ids, even_grid(ids.shape, tuple(window or ids.shape)), bins, classes + 2)
             if whole[classes + 1]:
                 self._label_of(frame)  # says which
             return counts[:, :classes]
 
     def _countable(self, frame):
-        """(ids, lookup): (H, W) uint8 and the class of each id, so that only what is counted need be mapped."""
+        """(ids, bins): (H, W) uint8 and what each id counts as, so that only what is counted need be mapped."""
         if self.record.read_pair is not None:
-            return self.record.read_pair(frame)[1], _MAPPED
+            return self.record.read_pair(frame)[1], self._mapped_bins
         ids = self.read_ids(frame)
-        return (ids, self._train_ids) if ids.dtype == np.uint8 else (self._label_of(frame), _MAPPED)
+        return (ids, self._stored_bins) if ids.dtype == np.uint8 else (self._label_of(frame), self._mapped_bins)
 
     def _label_of(self, frame):
         ids = self.read_ids(frame)
@@ -261,3 +260,11 @@ def _lookup(table):
     for stored, train in table.items():
         train_ids[stored] = train
     return train_ids
+
+
+def _bins(train_ids, classes):
+    """(256,) intp: classes as they are, `classes` for what is ignored and classes + 1 for what the label map does not know.
+
+    Few bins are counted faster than 256.
+    """
+    return np.minimum(train_ids, classes).astype(np.intp) + (train_ids == _OUTSIDE)
