@@ -32,7 +32,7 @@ def make_domain(stream, data, split, images, resize=1.0, labelled=True):
 
 
 def domain_frames(data, split, labelled):
-    """The frames of a split of a DataSet. Unlabelled ones carry no label, so that nothing that works on them can open one."""
+    """The frames of a split of a DataSet. Unlabelled ones carry no label, so that nothing that works on them opens one."""
     frames = data.frames(split)
     return frames if labelled else unlabelled(frames)
 

@@ -1,7 +1,7 @@
 """How many pixels of each class lie in windows of a label, exactly. Plain numpy.
 
-A label is made of large areas: its rows are counted as runs of equal pixels, some fifty times fewer than pixels. Windows may
-overlap; each run is counted once, in its cell of the grid that the edges of all windows make, and a window is a sum of cells.
+A label is made of large areas: its rows are counted as runs of equal pixels, some fifty times fewer than pixels. Windows
+may overlap: each run is counted once, in its cell of the grid that the edges of all windows make, and cells are added up.
 """
 import functools
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def even_grid(shape, window):
 
 
 def count_windows(ids, grid, lookup, classes):
-    """(all, windows): pixels of each class in the whole label, (classes,) int64, and in each window, (windows, classes) int64.
+    """(all, windows): pixels of each class in the label, (classes,) int64, and in each window, (windows, classes) int64.
 
     ids: (H, W) uint8, of the grid's size. lookup: (256,) intp, the class of each id, 0..classes - 1.
     """

@@ -144,7 +144,7 @@ class DataSet:
             return self._label_of(frame)
 
     def read_ids(self, frame):
-        """(H, W) uint8 or uint16: the ids that the label's file holds, before the label map. Raises InputError as read_label."""
+        """(H, W) uint8 or uint16: the ids in the label's file, before the label map. Raises InputError as read_label."""
         with _naming(frame):
             path = _label_path(frame)
             return reading.decode_ids(path, self._bytes(path))

@@ -30,7 +30,7 @@ def check_files(nets, name):
                 for side, data, frames, labelled in served_frames(layer.python_param.param_str):
                     check_ahead(data, frames, labelled, functools.partial(
                         tqdm, desc="checking %s.%s" % (layer.name, side), unit="image", disable=None, leave=False))
-            except Exception:
+            except Exception:  # not only InputError: a param_str is not trusted, and the rehearsal survives all it can do
                 return
 
 
