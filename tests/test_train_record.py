@@ -174,6 +174,13 @@ def test_a_file_that_will_not_do_is_named_with_layer_and_line_before_anything_is
     assert not (tmp_path / "out").exists() and len(set(opened())) == 6
 
 
+def test_a_data_layer_whose_frames_cannot_even_be_listed_is_refused_by_name(tmp_path):
+    net = TOY.replace('"dataset": "toy"', '"dataset": "folder", "options": {"path": 5}')
+    with pytest.raises(InputError, match='tiny.prototxt: layer "data": TypeError'):
+        train(write_run(tmp_path, net), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_net_built_without_the_tool_looks_at_its_files(tmp_path, read_from_disk):
     net, opened = read_from_disk
     train(write_run(tmp_path, net, max_iter=1), tmp_path / "out")
