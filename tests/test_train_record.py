@@ -176,7 +176,7 @@ def test_a_file_that_will_not_do_is_named_with_layer_and_line_before_anything_is
 
 def test_a_data_layer_whose_frames_cannot_even_be_listed_is_refused_by_name(tmp_path):
     net = TOY.replace('"dataset": "toy"', '"dataset": "folder", "options": {"path": 5}')
-    with pytest.raises(InputError, match='tiny.prototxt: layer "data": TypeError'):
+    with pytest.raises(InputError, match='tiny.prototxt: layer "data": data set folder: option path is 5'):
         train(write_run(tmp_path, net), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
