@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.parallel import each_result
+from tools.runtime.cpu import usable_cores
 from tools.scoring.confusion import Confusion
 
 #: Frames a worker scores before it reports: small enough for smooth progress.
@@ -47,7 +48,7 @@ def evaluate(predictor, dataset, frames, scale=1.0, keep=None, title=None):
 def score_folder(predictions, dataset, frames, workers=None):
     """Confusion of predictions that lie in a PredictionFolder, counted on all cores.
 
-    workers: processes, one a core unless told otherwise.  Memory does not grow with the number
+    workers: processes, one a usable core unless told otherwise.  Memory does not grow with the number
     of frames: every process holds one pair.
     """
     missing = [f for f in frames if not os.path.isfile(predictions.path(f))]
@@ -56,8 +57,9 @@ def score_folder(predictions, dataset, frames, workers=None):
                          % (len(missing), len(frames), predictions.folder, predictions.path(missing[0])))
     total = Confusion(len(dataset.space.classes))
     chunks = [frames[i:i + CHUNK] for i in range(0, len(frames), CHUNK)]
+    score = functools.partial(_score_chunk, predictions, dataset)
     with _progress(frames, "scoring") as progress:
-        for part in each_result(functools.partial(_score_chunk, predictions, dataset), chunks, workers, chunk=1):
+        for part in each_result(score, chunks, workers or usable_cores(), chunk=1):
             total.merge(part)
             progress.update(part.images)
     return total
