@@ -29,7 +29,7 @@ class Grid:
     right: np.ndarray
 
 
-@functools.lru_cache(maxsize=2)  # the labels of a data set have one size or a few
+@functools.lru_cache(maxsize=4)  # the labels of a data set have one size or a few
 def even_grid(shape, window):
     """The Grid of even_windows: shape (H, W) of the label, window (height, width); what leaves the label is cut off."""
     starts = np.array(even_windows(shape, window))
