@@ -172,20 +172,6 @@ def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the
         assert printed.out == ""
 
 
-@pytest.mark.parametrize("axes, words", [
-    (["max_iter=-5"], "'-5', expected a whole number above 0"), (["weight=nan"], "'nan', expected a number from 0 on"),
-    (["base_lr=0"], "'0', expected a number above 0"), (["slack=inf"], "'inf'"), (["max_iter=1.5"], "whole number"),
-    (["base_lr=1e-3,0.001"], "'ga base_lr=0.001' comes twice"), (["colour=1"], "expected FIELD=VALUE,VALUE")])
-def test_settings_that_cannot_be_tried_are_refused_before_anything_is_trained(axes, words):
-    with pytest.raises(InputError, match=words):
-        tuning.variants(TOY, "ga", [tuning.parse_axis(text) for text in axes])
-
-
-def test_a_stage_can_be_tried_as_it_is():
-    planned = tuning.tasks(TOY, tuning.variants(TOY, "ga", []), [101])
-    assert "ga, seed 101" in plan.describe(TOY, planned, 1)
-
-
 def test_spread_is_mean_and_sample_deviation():
     assert report.spread([1.0, 3.0]) == "2.0 ± 1.4"
     assert report.spread([5.0]) == "5.0"

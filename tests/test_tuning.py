@@ -16,10 +16,24 @@ TOY = EXPERIMENTS["toy"]
 @pytest.mark.parametrize("text, named", [
     ("colour=1", "expected FIELD=VALUE"), ("weight", "expected FIELD=VALUE"), ("weight=", "expected FIELD=VALUE"),
     ("weight=much", "expected a number"), ("policy=step", "expected one of fixed, poly"),
-    ("max_iter=1.5", "expected a number")])
+    ("max_iter=1.5", "expected a whole number above 0")])
 def test_a_wrong_axis_is_refused_by_name(text, named):
     with pytest.raises(InputError, match=named):
         tuning.parse_axis(text)
+
+
+@pytest.mark.parametrize("axes, words", [
+    (["max_iter=-5"], "'-5', expected a whole number above 0"), (["weight=nan"], "'nan', expected a number from 0 on"),
+    (["base_lr=0"], "'0', expected a number above 0"), (["slack=inf"], "'inf'"), (["max_iter=1.5"], "whole number"),
+    (["base_lr=1e-3,0.001"], "'ga base_lr=0.001' comes twice"), (["colour=1"], "expected FIELD=VALUE,VALUE")])
+def test_settings_that_cannot_be_tried_are_refused_before_anything_is_trained(axes, words):
+    with pytest.raises(InputError, match=words):
+        tuning.variants(TOY, "ga", [tuning.parse_axis(text) for text in axes])
+
+
+def test_a_stage_can_be_tried_as_it_is():
+    planned = tuning.tasks(TOY, tuning.variants(TOY, "ga", []), [101])
+    assert "ga, seed 101" in plan.describe(TOY, planned, 1)
 
 
 def test_all_combinations_and_each_changes_only_what_it_says():
