@@ -110,6 +110,25 @@ def test_processes_of_a_machine_share_its_cores(monkeypatch):
         assert runtime_environment(environ)["OPENBLAS_NUM_THREADS"] == threads
 
 
+OFFSETS = """
+import os
+os.environ["CUDA_VISIBLE_DEVICES"] = %s
+from tools.training import parallel
+group = parallel.join()
+print("process %%d takes GPU %%d" %% (group.rank, group.gpu_offset))
+"""
+
+
+@needs_mpi
+@pytest.mark.parametrize("visible, taken", [('"0,1"', (0, 1)), ('os.environ["PMI_RANK"]', (0, 0))])
+def test_processes_of_a_machine_take_its_gpus_in_turn_unless_each_is_shown_its_own(visible, taken):
+    done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", OFFSETS % visible], env=environment(),
+                          stdout=subprocess.PIPE, universal_newlines=True, timeout=120)
+    # the launcher may pass on a line and its end apart
+    found = re.findall(r"process (\d) takes GPU (\d)", done.stdout)
+    assert sorted((int(rank), int(gpu)) for rank, gpu in found) == list(enumerate(taken))
+
+
 def test_shared_parameters_are_averaged_once(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 } } }' + "".join(

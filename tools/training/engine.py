@@ -103,7 +103,7 @@ class Engine:
 def choose_device(param, group=ALONE):
     """Puts Caffe on the solver's device; InputError when there is no such GPU or no GPU code."""
     on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
-    gpu = param.device_id + group.local_rank if on_gpu else None
+    gpu = param.device_id + group.gpu_offset if on_gpu else None
     use_device(gpu, "--device gpu:%s, or the solver's solver_mode and device_id" % gpu)
 
 

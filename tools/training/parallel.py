@@ -24,7 +24,7 @@ FORWARD = 1.0
 class Alone:
     """One process: nothing to share."""
 
-    rank, size, local_rank, seconds = 0, 1, 0, 0.0
+    rank, size, gpu_offset, seconds = 0, 1, 0, 0.0
     leads = True
 
     def average_gradients(self, net):
@@ -55,13 +55,14 @@ ALONE = Alone()
 class Group(Alone):
     """The processes of an MPI communicator.
 
-    seconds: spent so far in waiting for the others and exchanging gradients.
+    gpu_offset: the number of this process's GPU, counted from the solver's. seconds: spent so far in waiting for the
+    others and exchanging gradients.
     """
 
     def __init__(self, communicator):
         self._communicator = communicator
         self.rank, self.size = communicator.rank, communicator.size
-        self.local_rank = _rank_on_this_machine(communicator)
+        self.gpu_offset = _gpu_offset(communicator)
         self.leads = self.rank == 0
         self.seconds = 0.0
         self._signals = None
@@ -175,13 +176,17 @@ class _AgreedSignals:
         self.stop, self._snapshot = int(flags[0]) or None, bool(flags[1])
 
 
-def _rank_on_this_machine(communicator):
-    """0, 1, ... among the communicator's processes that share this machine's memory, whatever launcher started them."""
+def _gpu_offset(communicator):
+    """0, 1, ... among the communicator's processes that share this machine's memory, whatever launcher started them.
+
+    0 in all of them where the launcher shows GPUs of its own to each, which CUDA then counts from 0.
+    """
     from mpi4py import MPI
     own = communicator.Split_type(MPI.COMM_TYPE_SHARED, communicator.rank)
-    rank = own.rank
+    shown = own.allgather(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    offset = 0 if len(set(shown)) == own.size else own.rank
     own.Free()
-    return rank
+    return offset
 
 
 def _in_place():

@@ -9,13 +9,14 @@ SHOWN = (("loss", "loss"), ("seg_loss", "seg"), ("domain_loss", "L_D"),
          ("domain_accuracy_target", "accT"), ("mil_loss", "MIL"), ("mil_present", "present"),
          ("mil_active", "active"), ("mil_relaxed", "relaxed"))
 
+# tqdm's monitor is a thread, and training forks: for the rehearsal, for workers and for snapshots.
+tqdm.monitor_interval = 0
+
 
 class Progress:
     """A bar over the iterations: losses, rate, time left."""
 
     def __init__(self, name, start, end):
-        # tqdm's monitor is a thread, and snapshots are written from a fork of this process
-        tqdm.monitor_interval = 0
         self._bar = tqdm(total=end, initial=start, desc=name, unit="it", dynamic_ncols=True,
                          # a log file needs no line every tenth of a second
                          mininterval=0.1 if sys.stderr.isatty() else 10.0)
