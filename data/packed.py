@@ -16,8 +16,8 @@ import numpy as np
 
 from data.errors import InputError
 from data.label_spaces import SPACES, LabelSpace
+from data.params import boolean, check_params, integer, list_of, mapping, number, parse_object, text
 from data.reading import read_bytes
-from layers.params import boolean, check_params, integer, list_of, mapping, number, parse_object, text
 
 META, IMAGES, LABELS = "meta.json", "images", "labels"
 VERSION = 1

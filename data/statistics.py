@@ -22,7 +22,7 @@ import numpy as np
 
 from data.errors import InputError
 from data.label_spaces import label_space
-from layers.params import Field, check_params, integer, list_of, mapping, number, parse_object, text
+from data.params import Field, check_params, integer, list_of, mapping, number, parse_object, text
 
 ALPHA_QUANTILE, GAMMA_QUANTILE = 0.1, 0.9
 _SIDES = list_of(integer(1), 2)

@@ -5,9 +5,9 @@ import caffe
 import numpy as np
 
 from data.errors import InputError
+from data.params import choice, number, parse_params, text
 from data.statistics import read_statistics
 from layers.category_targets import BOUNDS, PRESENCE_FACTOR, category_rule, category_target
-from layers.params import choice, number, parse_params, text
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIRED = {"statistics": text()}

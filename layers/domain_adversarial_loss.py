@@ -3,8 +3,8 @@ import caffe
 import numpy as np
 
 from data.errors import InputError
+from data.params import choice, integer, number, parse_params
 from layers import domain_confusion
-from layers.params import choice, integer, number, parse_params
 
 # r reaches weight / domain_confusion.FLOOR; up to this weight float32 holds it, with room for the classifier's factors.
 LARGEST_WEIGHT = 1e6

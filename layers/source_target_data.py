@@ -5,10 +5,10 @@ import numpy as np
 from data import sharing
 from data.batches import BatchMaker, domain_frames, make_domain
 from data.errors import InputError
+from data.params import boolean, check_params, integer, list_of, mapping, number, parse_params, text
 from data.prefetch import open_stream
 from data.registry import open_dataset
 from data.transforms import FACTORS
-from layers.params import boolean, check_params, integer, list_of, mapping, number, parse_params, text
 
 _NAME = "SourceTargetData"
 

@@ -126,7 +126,7 @@ def test_multipliers_of_parameters(tmp_path, spec, words):
     ('module: "layers.domain_gat" layer: "DomainGate"', '"layers.domain_gate"'),
     ('module: "layers.domain_gate" layer: "DomainGat"', '"DomainGate"'),
     ('module: "layers.domain_gate" layer: "caffe"', "no layer class"),
-    ('module: "layers.params" layer: "x"', "it has: none"),
+    ('module: "layers.box_newton" layer: "x"', "it has: none"),
     ('module: "layers.domain_gate.x" layer: "x"', "no module layers.domain_gate.x"),
     ('module: "os" layer: "system"', "no layer class"),
     ('module: "antigravity" layer: "x"', "expected a module of the package layers"),

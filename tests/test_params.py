@@ -1,8 +1,8 @@
-"""layers/params.py: a param_str is read strictly."""
+"""data/params.py: a param_str is read strictly."""
 import pytest
 
 from data.errors import InputError
-from layers.params import boolean, check_params, choice, integer, list_of, mapping, number, parse_params, text
+from data.params import boolean, check_params, choice, integer, list_of, mapping, number, parse_params, text
 
 REQUIRED = {"weight": number(minimum=0), "images": integer(minimum=1)}
 OPTIONAL = {"objective": (choice("confusion", "reversal"), "confusion"), "mean": (list_of(number(), 3), None),

@@ -1,4 +1,4 @@
-"""Strict reading of a Python layer's param_str: one JSON object with known keys.
+"""Strict reading of JSON objects with known keys: a Python layer's param_str, a statistics file, an LMDB's meta.json.
 
     parse_params("DomainAdversarialLoss", '{"weight": 0.1, "source_images": 1}',
                  required={"weight": number(minimum=0), "source_images": integer(minimum=1)},
