@@ -18,7 +18,7 @@ class Domain:
     labelled: bool = True
 
 
-_passed = set()  # frames that check_ahead has looked at
+_passed = set()  # (frame, labelled) that check_ahead has looked at
 
 
 def make_domain(stream, data, split, images, resize=1.0, labelled=True):
@@ -26,7 +26,7 @@ def make_domain(stream, data, split, images, resize=1.0, labelled=True):
     and line of the first frame that will not do."""
     frames = domain_frames(data, split, labelled)
     for frame in frames:
-        if frame not in _passed:
+        if (frame, labelled) not in _passed:
             data.check(frame, labelled)
     return Domain(stream, data, frames, images, resize, labelled)
 
@@ -40,9 +40,9 @@ def domain_frames(data, split, labelled):
 def check_ahead(data, frames, labelled, progress=iter):
     """Checks a domain's frames as make_domain does, for the domains that this process or its forks make afterwards: they do
     not open the files again, which takes minutes on a cold disk. progress: wraps the list of those to look at."""
-    for frame in progress([frame for frame in frames if frame not in _passed]):
+    for frame in progress([frame for frame in frames if (frame, labelled) not in _passed]):
         data.check(frame, labelled)
-        _passed.add(frame)
+        _passed.add((frame, labelled))
 
 
 def forget_checks():

@@ -52,8 +52,7 @@ class Record:
     list_frames:  (folder, split name, options) -> list of Frame.
     splits:       names of the usual splits.
     unlabelled:   those of them that come without labels: targets.
-    whole:        (folder, options) -> the splits to walk for the whole data set, where `splits` would show a frame twice or
-                  may name what is not there.
+    whole:        the splits that show every frame once, where `splits` shows some twice or may name what is not there.
     options:      {option: default} of a data set that has variants.
     other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the usual splits of these options.
     published:    {split name: how many frames it is published with}, where that is known.
@@ -69,7 +68,7 @@ class Record:
     list_frames: Callable
     splits: tuple = ()
     unlabelled: tuple = ()
-    whole: Optional[Callable] = None
+    whole: tuple = ()
     options: dict = field(default_factory=dict)
     other_splits: Callable = lambda folder, options: []
     published: dict = field(default_factory=dict)
@@ -122,10 +121,6 @@ class DataSet:
             elif error.fix is None and name not in self.record.splits:
                 error = InputError(error.what, "the usual splits of %s are %s" % (self.name, ", ".join(self.record.splits)))
             raise error from None
-
-    def whole(self):
-        """Names of the splits that make up the whole data set, "all" not beside its parts."""
-        return self.record.whole(self.folder, self.options) if self.record.whole else self.record.splits
 
     def has_labels(self, split):
         """Whether a split, its slice or a part of it such as test/berlin comes with labels, as far as the record knows."""

@@ -16,7 +16,7 @@ below::
 F is convex and has at most as many variables as classes, so projected Newton with the kinks of h kept exactly
 (``box_newton``) needs few iterations, and one exponential an entry serves them all (``size_dual``). Everything is
 float64: float32 saves little on easy scores and fails on saturated ones. Memory: two arrays of present classes x
-pixels, whatever the number of iterations.
+pixels beside the scores and the result, whatever the number of iterations.
 """
 from dataclasses import dataclass
 

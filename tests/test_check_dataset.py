@@ -209,35 +209,17 @@ def walked(root, dataset, *arguments):
 COUNT = {"count differs from the published one"}
 
 
-@pytest.mark.parametrize("lists, splits", [
-    ((), ["all"]), (("train",), ["all"]), (("train", "val", "test"), ["train", "val", "test"]),
-    (None, ["train", "val", "test"])])  # None: split.mat
-def test_a_whole_gta5_is_its_listed_parts_or_every_file(gta5, lists, splits):
-    if lists is None:
-        savemat = pytest.importorskip("scipy.io").savemat
-        savemat(gta5 + "/gta5/split.mat", {split + "Ids": [[1 + number]] for number, split in enumerate(splits)})
-    for number, split in enumerate(lists or ()):
-        write_lines("%s/gta5/%s.txt" % (gta5, split), ["%05d" % (1 + number)])
-    assert walked(gta5, "gta5") == [(split, True, COUNT, 4 if split == "all" else 1) for split in splits]
-
-
-def test_a_damaged_list_of_a_part_is_told_although_all_could_be_walked(gta5):
-    with open(gta5 + "/gta5/split.mat", "wb") as file:
-        file.write(b"rubbish")
-    with pytest.raises(InputError, match="split.mat: not the published split file"):
-        check_command.main(["--dataset", "gta5", "--data-root", gta5])
-
-
-def test_a_whole_data_set_shows_no_frame_twice(gta5):
+def test_a_whole_data_set_shows_every_frame_once_whatever_lists_of_parts_there_are(gta5):
+    write_lines(gta5 + "/gta5/train.txt", ["00001", "00002"])
+    assert walked(gta5, "gta5") == [("all", True, COUNT, 4)]
     os.rename(gta5 + "/gta5", gta5 + "/gta5_half")
     assert walked(gta5, "gta5_half") == [("all", True, COUNT, 4)]
-    write_lines(gta5 + "/gta5_half/train.txt", ["00001", "00002"])
-    assert walked(gta5, "gta5_half") == [("train", True, COUNT, 2)]
     write_seasons(gta5, "summer", height=12, width=16, frames=1)
     assert walked(gta5, "synthia_seqs") == [("all", True, set(), 1)]
     write_image(gta5 + "/synthia_rand/RGB/0000000.png", random_image(1))
     write_synthia(gta5 + "/synthia_rand/GT/LABELS/0000000.png", np.full((12, 16), 3, np.uint16))
-    assert walked(gta5, "synthia_rand") == [("train", True, COUNT, 1)]
+    write_lines(gta5 + "/synthia_rand/train.txt", ["0000000"])
+    assert walked(gta5, "synthia_rand") == [("all", True, COUNT, 1)]
 
 
 def test_splits_that_come_without_labels_are_checked_for_their_images(tmp_path, capsys):

@@ -16,11 +16,6 @@ def raises(problem):
     return main
 
 
-@pytest.fixture(autouse=True)
-def no_traceback(monkeypatch):
-    monkeypatch.delenv("FCN_TRACEBACK", raising=False)
-
-
 @pytest.mark.parametrize("returned, code", [(None, 0), (0, 0), (3, 3)])
 def test_what_a_command_returns_is_its_exit_code(returned, code):
     assert exit_code(lambda: returned) == code
@@ -30,7 +25,7 @@ def test_what_a_command_returns_is_its_exit_code(returned, code):
     (InputError("net.prototxt: no such file", "build it"), 2, "error: net.prototxt: no such file\n  build it\n"),
     (KeyboardInterrupt(), 130, "interrupted\n"),
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2,
-     "error: No space left on device\n  free some; temporary files go to the folder that TMPDIR names\n"),
+     "error: No space left on device\n  free some; temporary files go to the folder that the environment variable TMPDIR names\n"),
     (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "runs/logs"), 2,
      "error: runs/logs: Permission denied\n  FCN_TRACEBACK=1 shows where this happened\n"),
 ])

@@ -94,7 +94,7 @@ def test_statistics_are_counted_only_for_the_stages_that_read_them():
 
 
 def test_statistics_of_other_labels_are_not_taken_for_done(tmp_path):
-    for experiment in EXPERIMENTS.values():
+    for experiment in map(EXPERIMENTS.get, ("toy", "toy_confusion", "gta_camvid", "gta_cityscapes_sample")):
         require_unchanged([task for task in plan.tasks(experiment) if task.name == "statistics"])
     for changed, words in ((TOY._replace(crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) now"),
                            (TOY._replace(source=dict(TOY.source, split="source_train[:9]")), r"split: .* before, source_train\[:9\] now")):

@@ -181,6 +181,19 @@ def test_a_data_layer_whose_frames_cannot_even_be_listed_is_refused_by_name(tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_frame_that_passed_as_a_target_has_not_passed_as_a_source(tmp_path, read_from_disk):
+    """The test net's source is the training's target, which has no labels."""
+    test_net, _ = read_from_disk
+    os.remove(str(tmp_path / "sets" / "mine" / "train_labels.txt"))
+    (tmp_path / "test.prototxt").write_text(test_net)
+    net = TOY.replace('"dataset": "toy", "split": "target_train[:7]"', '"dataset": "folder:path=mine", "split": "train"')
+    assert "mine" in net
+    solver = write_run(tmp_path, net, 'test_net: "%s" test_iter: 1 test_interval: 2' % (tmp_path / "test.prototxt"))
+    with pytest.raises(InputError, match="images/0 has no label"):
+        train(solver, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_net_built_without_the_tool_looks_at_its_files(tmp_path, read_from_disk):
     net, opened = read_from_disk
     train(write_run(tmp_path, net, max_iter=1), tmp_path / "out")

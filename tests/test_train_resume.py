@@ -16,6 +16,7 @@ from data.errors import InputError  # noqa: E402
 from data_files import write_folder_set  # noqa: E402
 from tiny_training import (TOY, entries, finish, model, net_text, start, train, wait_for,  # noqa: E402
                            write_run)
+from tools.training import run_folder  # noqa: E402
 from tools.training.manifest import read_manifest  # noqa: E402
 
 
@@ -140,6 +141,17 @@ layer { name: "mil" type: "Python" bottom: "target" top: "mil_loss" top: "presen
         with pytest.raises(InputError, match="data lists(.|\n)*" + name):
             train(solver, tmp_path / "out", "--resume", "--max-iter", 2)
         path.write_text(text)
+    assert train(solver, tmp_path / "out", "--resume", "--max-iter", 2) == 0
+
+
+def test_a_run_goes_on_whose_record_is_older_than_label_maps_and_statistics_in_it(tmp_path):
+    solver = write_run(tmp_path, TOY, max_iter=1)
+    train(solver, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    del record["data"]["data.source"]["label_map"]
+    (tmp_path / "out" / "record.json").write_text(json.dumps(record))
+    assert run_folder._recorded_parts({"mil.statistics": {}, "data.source": {"frames": 1, "label_map": "x"}},
+                                      record["data"]) == {"data.source": {"frames": 1}}
     assert train(solver, tmp_path / "out", "--resume", "--max-iter", 2) == 0
 
 

@@ -54,5 +54,5 @@ def _told(problem):
     if problem.filename is not None:
         what = "%s: %s" % (problem.filename, what)
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InputError(what, "free some; temporary files go to the folder that TMPDIR names")
+        return InputError(what, "free some; temporary files go to the folder that the environment variable TMPDIR names")
     return InputError(what, "FCN_TRACEBACK=1 shows where this happened")

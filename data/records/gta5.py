@@ -18,25 +18,16 @@ _SPLIT_FILE, _PARTS = "split.mat", ("train", "val", "test")
 
 def list_frames(folder, split, options):
     """The frames of a split, each with its label's path."""
+    published = os.path.join(folder, _SPLIT_FILE)
     if split in _PARTS and not os.path.exists(os.path.join(folder, split + ".txt")):
-        if not _is_listed(folder, split):
+        if not os.path.exists(published):
             raise InputError("%s: neither %s.txt nor the published split.mat in it" % (folder, split),
                              'docs/datasets.md says where split.mat is; the split "all" needs neither')
-        names = _published(os.path.join(folder, _SPLIT_FILE), split)
+        names = _published(published, split)
     else:
         names = split_names(folder, split, "images", ".png")
     return [Frame(name, os.path.join(folder, "images", name + ".png"), os.path.join(folder, "labels", name + ".png"), line)
             for name, line in names]
-
-
-def _whole(*parts):
-    """A Record's `whole`: the parts where all of them are listed, else "all", which needs no list."""
-    return lambda folder, options: parts if all(_is_listed(folder, part) for part in parts) else ("all",)
-
-
-def _is_listed(folder, split):
-    """Whether one of the published splits is listed, by its own file or by the published one."""
-    return any(os.path.exists(os.path.join(folder, name)) for name in (split + ".txt", _SPLIT_FILE))
 
 
 def _published(path, split):
@@ -53,13 +44,13 @@ _TABLES = {"cityscapes": dict(CITYSCAPES_IDS), "camvid": dict(CITYSCAPES_IDS_TO_
 for _table in _TABLES.values():
     _table[LICENCE_PLATE] = IGNORED
 
-GTA5 = Record(name="gta5", folder="gta5", splits=_PARTS + ("all",), whole=_whole(*_PARTS), tables=_TABLES,
+GTA5 = Record(name="gta5", folder="gta5", splits=_PARTS + ("all",), whole=("all",), tables=_TABLES,
               published={"train": 12403, "val": 6382, "test": 6181, "all": 24966},
               mean=(118.50, 128.23, 132.64),  # measured over the 60 frames of gta5_half
               list_frames=list_frames, other_splits=listed_splits(".txt"))
 
 # The same format at half size, a small set for experiments.
-GTA5_HALF = replace(GTA5, name="gta5_half", folder="gta5_half", splits=("train", "all"), whole=_whole("train"),
+GTA5_HALF = replace(GTA5, name="gta5_half", folder="gta5_half", splits=("train", "all"), whole=("all",),
                     published={"train": 60, "all": 60})
 
 RECORDS = (GTA5, GTA5_HALF)

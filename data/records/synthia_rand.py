@@ -23,7 +23,7 @@ def list_frames(folder, split, options):
 
 
 RECORDS = (
-    Record(name="synthia_rand", folder="synthia_rand", splits=("train", "all"), whole=lambda folder, options: ("train",),
+    Record(name="synthia_rand", folder="synthia_rand", splits=("train", "all"), whole=("all",),
            tables={"cityscapes": _TABLE},
            published={"train": 9400, "all": 9400},  # a part of it is best listed under another name than train
            mean=(72.39, 82.91, 73.16),  # of Cityscapes, the target it was drawn for

@@ -60,7 +60,7 @@ def _folders(folder):
 
 RECORDS = (
     Record(name="synthia_seqs", folder="synthia_seqs", splits=("train", "test", "all"),
-           whole=lambda folder, options: ("all",), tables={"synthia_seqs": _TABLE},
+           whole=("all",), tables={"synthia_seqs": _TABLE},
            mean=(72.39, 82.91, 73.16),  # of Cityscapes; both domains of Table 2 are equally far from it
            options={"season": "summer", "view": "Omni_F", "camera": "Stereo_Left"}, list_frames=list_frames,
            other_splits=other_splits),)

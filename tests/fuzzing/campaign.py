@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import random
@@ -80,6 +81,7 @@ def _own_place(name):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@functools.lru_cache(maxsize=None)  # one for all cases: their changes depend on it
 def _fast_folder():
     """A folder in memory where there is one with room: the commands wait for the disk otherwise."""
     memory = "/dev/shm"

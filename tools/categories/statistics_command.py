@@ -15,6 +15,7 @@ from data.registry import open_dataset
 from data.statistics import class_fractions, summarise, to_json
 from tools.argument_types import count
 from tools.datasets.options import add_data_arguments, add_workers_argument
+from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 
@@ -101,7 +102,7 @@ def benchmark(dataset, frames, workers=None, window=None):
         rates.append(len(frames) / counting)
     return ("%d labels, median of %d turns: %.0f images/s, %.2f times the time of reading the PNGs alone "
             "(%d cores, load average of the machine %.1f)" % (
-                len(frames), TURNS, np.median(rates), np.median(ratios), len(os.sched_getaffinity(0)), os.getloadavg()[0]))
+                len(frames), TURNS, np.median(rates), np.median(ratios), usable_cores(), os.getloadavg()[0]))
 
 
 def _only_read(dataset, frame):

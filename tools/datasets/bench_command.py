@@ -14,6 +14,7 @@ from data.parallel import each_result
 from data.registry import open_dataset
 from tools.argument_types import count
 from tools.datasets.options import add_data_arguments, add_workers_argument
+from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 
@@ -51,7 +52,7 @@ def main(arguments=None):
         "Written by `python tools/bench_reading.py %s`: %d frames in shuffled order, %d process%s, median of %d turns; "
         "%d cores, load average of the machine meanwhile %.1f." % (
             " ".join(sys.argv[1:] if arguments is None else arguments), len(pairs[0][1]), args.workers,
-            "es" * (args.workers > 1), args.turns, len(os.sched_getaffinity(0)), os.getloadavg()[0]))
+            "es" * (args.workers > 1), args.turns, usable_cores(), os.getloadavg()[0]))
     print(render(table, "text"), end="")
     if args.output:
         write_whole(args.output, render(table, form))

@@ -39,7 +39,7 @@ def main(arguments=None):
     require_file(args.json, "--json")
     data = open_dataset(args.dataset, args.data_root, args.label_space)
     # Listed before the first is walked: a split that is not there is told at once.
-    totals = [(split, len(data.frames(split))) for split in args.split or data.whole()]
+    totals = [(split, len(data.frames(split))) for split in args.split or data.record.whole or data.record.splits]
     reports = []
     for split, total in totals:
         reports.append(check_split(data, split, not args.images_only, args.workers, lambda found: tqdm(

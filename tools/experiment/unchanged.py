@@ -14,7 +14,8 @@ from tools.training.solver import resolve, shown
 def require_unchanged(tasks):
     """InputError for the first training task whose folder holds a run of another solver or net.
 
-    And for a task whose statistics file is of another data set, split, label space or window.
+    And for a task whose statistics file is of another data set, split, label space or window. (The file does not hold a
+    data set's options, such as a season: its name does.)
     """
     for task in tasks:
         if os.path.basename(task.argv[1]) == "label_stats.py" and done(task):

@@ -10,6 +10,7 @@ import time
 import cv2
 
 from tools.argument_types import count
+from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.scoring.evaluate import score_folder
 from tools.scoring.official import official_package, official_scores
@@ -50,7 +51,7 @@ def compare(ours, theirs, images):
             if value is not None or theirs[0]["iou"][name] is not None]
     seconds = [statistics.median(run["seconds"] for run in runs) for runs in (ours, theirs)]
     return {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         # other work on the machine lengthens both sides: read the ratio, not the seconds
         "load average of the machine meanwhile": round(os.getloadavg()[0], 1), "images of 2048 x 1024": images, "repeats": len(ours),
         "ours, median seconds": round(seconds[0], 3),
@@ -79,7 +80,7 @@ def _score(answer, store, dataset, frames):
     started = time.perf_counter()
     confusion = score_folder(store, dataset, frames)
     seconds = time.perf_counter() - started
-    workers = len(os.sched_getaffinity(0))
+    workers = usable_cores()
     # the peak of the largest worker counts for each of them
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             + workers * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024

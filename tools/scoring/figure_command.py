@@ -63,8 +63,10 @@ def main(arguments=None):
 
 
 def _require_labels(dataset, frames):
-    """Raises InputError, naming --no-truth, at the first frame whose label is not there or not of its image's size."""
+    """Raises InputError at the first frame whose label is not there or not of its image's size: naming --no-truth, unless
+    the image itself will not do."""
     for frame in frames:
+        dataset.check(frame, labelled=False)
         try:
             dataset.check(frame)
         except InputError as error:

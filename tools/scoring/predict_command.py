@@ -82,8 +82,9 @@ def _files_below(given, output):
     """Paths of the files in a folder and below, by folder and name, without those of the folder `output`."""
     found = []
     for folder, folders, names in os.walk(given):
-        folders[:] = sorted(name for name in folders
-                            if os.path.realpath(os.path.join(folder, name)) != os.path.realpath(output))
+        for name in [name for name in folders if os.path.realpath(os.path.join(folder, name)) == os.path.realpath(output)]:
+            folders.remove(name)
+            print("left out, for results lie there: %s" % os.path.join(folder, name), file=sys.stderr)
         found.append((folder, sorted(names)))
     return [os.path.join(folder, name) for folder, names in sorted(found) for name in names]
 

@@ -20,7 +20,7 @@ from tools.scoring.tables import FORMATS, format_of, render
 
 def add_net_arguments(parser):
     """Adds the options of a Predictor apart from model and weights."""
-    parser.add_argument("--resize", type=_factor, default=1.0, metavar="FACTOR",
+    parser.add_argument("--resize", type=factor, default=1.0, metavar="FACTOR",
                         help="resize images by this before the net, %g to %g; scores return to the label's size" % FACTORS)
     parser.add_argument("--mean", type=_level, nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
@@ -49,7 +49,8 @@ def make_predictor(args, weights):
                      args.memory and args.memory * 2 ** 30)
 
 
-def _factor(text):
+def factor(text):
+    """A number within data.transforms.FACTORS, for argparse."""
     value = float(text)
     if not FACTORS[0] <= value <= FACTORS[1]:
         raise argparse.ArgumentTypeError("expected a number from %g to %g, found %s" % (*FACTORS, text))

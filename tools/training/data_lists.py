@@ -17,7 +17,8 @@ from tools.training.solver import DATA_LAYER, python_keys, shown
 
 def check_files(nets, name):
     """Looks at every file of the data layers that run in the nets once, with a progress bar and however long it takes, so
-    that the layers built afterwards need not, which the rehearsal gives little time. name: the solver's file.
+    that the layers built afterwards in this process and its forks need not, which the rehearsal gives little time. name: the
+    solver's file.
 
     Whatever is wrong is left to the rehearsal, which comes to the same place and says it with the layer's name.
     """

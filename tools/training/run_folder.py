@@ -69,7 +69,8 @@ def refuse_overwriting(resolved, resume):
 def refuse_difference(resolved, data, record, processes):
     """InputError with the difference when a resumed run would not be the recorded one.
 
-    Compares solver, nets, seed, number of processes, data lists, label maps and statistics; max_iter, display and snapshot may differ,
+    Compares solver, nets, seed, number of processes, data lists, label maps and statistics; max_iter, display and snapshot
+    may differ,
     except max_iter under lr_policy "poly", which uses it.
     """
     differences = prototxt_differences(resolved)
@@ -78,11 +79,23 @@ def refuse_difference(resolved, data, record, processes):
     if record.get("processes", 1) != processes:
         differences.append("processes: %s before, %s now" % (record.get("processes", 1), processes))
     differences += _diff(json.dumps(record["data"], indent=1, sort_keys=True),
-                         json.dumps(data, indent=1, sort_keys=True), "data lists")
+                         json.dumps(_recorded_parts(data, record["data"]), indent=1, sort_keys=True), "data lists")
     if differences:
         raise InputError(
             "--resume would not be the same run as before in %s:\n%s" % (shown(resolved.output), first_lines(differences)),
             "Undo the difference, or start a run of its own with --output ANOTHER_FOLDER.")
+
+
+def _recorded_parts(data, before):
+    """`data` without what records did not hold at first: label maps and statistics. Runs of that time go on too."""
+    known = {}
+    for name, entry in data.items():
+        old = before.get(name)
+        if isinstance(old, dict) and "label_map" not in old:
+            entry = {key: value for key, value in entry.items() if key != "label_map"}
+        if old is not None or not name.endswith(".statistics"):
+            known[name] = entry
+    return known
 
 
 def first_lines(differences):
