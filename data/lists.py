@@ -34,10 +34,15 @@ def read_list(path, expected="one name a line"):
 def read_names(path):
     """Like read_list for names that become parts of paths: no folder that leads elsewhere is accepted."""
     entries = read_list(path)
-    for name, where in entries:
+    refuse_escapes(entries)
+    return entries
+
+
+def refuse_escapes(named):
+    """Raises InputError for the first of [(name, where it is listed)] that leads out of the folder it is a part of."""
+    for name, where in named:
         if os.path.isabs(name) or ".." in name.split("/"):
             raise InputError("%s: %r is not a name below the data set's folder" % (where, name))
-    return entries
 
 
 def refuse_repeats(named, fix):

@@ -102,6 +102,14 @@ def test_two_entries_with_one_name_are_refused(gta5):
         opened(folder).frames("all")
 
 
+@pytest.mark.parametrize("name", ["../00001", "/tmp/00001", "a/../../b"])
+def test_a_name_that_leads_out_of_a_folder_of_predictions_is_refused(gta5, name):
+    folder = pack(gta5)
+    change(folder, names=["00003", name, "00002", "00005", "00004"])
+    with pytest.raises(InputError, match=r"meta.json: names\[1\]: '%s' is not a name below" % name):
+        opened(folder).frames("all")
+
+
 def test_entries_are_what_caffe_reads(gta5):
     folder = pack(gta5)
     for part, channels in (("images", 3), ("labels", 1)):

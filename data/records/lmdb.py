@@ -6,7 +6,7 @@ import os
 
 from data.errors import InputError
 from data.label_spaces import IGNORED
-from data.lists import refuse_repeats
+from data.lists import refuse_escapes, refuse_repeats
 from data.packed import IMAGES, LABELS, META, key_of, read_entry, read_meta
 from data.record import Frame, Record
 
@@ -18,8 +18,9 @@ def list_frames(folder, split, options):
     meta = read_meta(folder)
     if not meta.complete:
         raise InputError("%s: packing it has not come to its end" % folder, "run the same tools/make_lmdb.py command again")
-    refuse_repeats(((name, "%s: names[%d]" % (os.path.join(folder, META), index)) for index, name in enumerate(meta.names)),
-                   "pack it again: tools/make_lmdb.py")
+    named = [(name, "%s: names[%d]" % (os.path.join(folder, META), index)) for index, name in enumerate(meta.names)]
+    refuse_escapes(named)  # predictions are kept under these names
+    refuse_repeats(named, "pack it again: tools/make_lmdb.py")
     keys = [key_of(index).decode() for index in range(len(meta.names))]
     return [Frame(name, os.path.join(folder, IMAGES, key), os.path.join(folder, LABELS, key) if meta.labelled else None)
             for name, key in zip(meta.names, keys)]
