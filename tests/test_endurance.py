@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("caffe")
 
+from data.errors import InputError  # noqa: E402
+from tools.endurance import kills  # noqa: E402
 from tools.endurance.memory import Sample, children, draw_curve, figures, resident, take_sample  # noqa: E402
 from tools.endurance.toy_run import write_solver  # noqa: E402
 
@@ -41,3 +43,11 @@ def test_curve_is_a_picture(tmp_path):
 def test_solver_of_a_stage_starts_from_random_weights_with_the_schedule_given(tmp_path):
     text = open(write_solver("ga_ca", str(tmp_path), max_iter=7, iter_size=2)).read()
     assert "max_iter: 7" in text and "iter_size: 2" in text and "weights" not in text
+
+
+def test_a_run_is_killed_as_often_as_was_asked_or_that_is_an_error(tmp_path, monkeypatch):
+    found = kills.survive_kills("source", 2, 1, str(tmp_path / "twice"))
+    assert found["kills"] == 2 and found["final caffemodel"] == "same bytes"
+    monkeypatch.setattr(kills, "_wait_for_moment", lambda process, *_: process.wait() or "training")
+    with pytest.raises(InputError, match="the run of source was done after 1 of 2 kills"):
+        kills.survive_kills("source", 2, 1, str(tmp_path / "never"))

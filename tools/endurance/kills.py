@@ -2,6 +2,7 @@
 import glob
 import os
 import random
+import statistics
 import time
 
 from tqdm import tqdm
@@ -9,42 +10,53 @@ from tqdm import tqdm
 from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
 from tools.runtime.files import sha256
+from tools.training.log import read_log
 from tools.training.manifest import read_manifest
-from tools.training.run_folder import PARTIAL
+from tools.training.run_folder import LOG, PARTIAL
 
-#: A step is short against the start, so most kills that come at any time would hit the start.
-LONGEST_TRAINING = 4.0
-ITERATIONS = 24
+#: Iterations a kill: it costs the run two or three, and the run may not be done before the last kill.
+ITERATIONS = 5
+#: Iterations that a run is let train before a kill, at most. Kills at any time would mostly hit the start, which takes longer.
+LONGEST_TRAINING = 2.0
 
 
 def survive_kills(stage, kills, seed, folder):
     """Trains a toy stage twice, quietly and under `kills` kills; returns counts in words.
 
     Both with dropout, shuffling, a prefetching worker, iter_size 2, steps of the rate and a
-    snapshot every iteration.
+    snapshot every iteration. InputError when the run was done before the last kill.
     """
     os.makedirs(folder)
+    iterations = ITERATIONS * (kills + 1)
     solver = write_solver(stage, folder, iter_size=2, lr_policy="step", gamma=0.5, stepsize=15,
-                          max_iter=ITERATIONS, snapshot=1, display=5)
+                          max_iter=iterations, snapshot=1, display=5)
     with open(os.path.join(folder, "log.txt"), "w+b") as log:
         quiet, killed = os.path.join(folder, "quiet"), os.path.join(folder, "killed")
         _require_success(start(solver, quiet, log, "--keep-snapshots", "1").wait(), log)
-        counts = _kill(solver, killed, log, kills, random.Random(seed), stage)
-    name = "toy_%s_iter_%d.caffemodel" % (stage, ITERATIONS)
+        counts = _kill(solver, killed, log, kills, random.Random(seed), stage, _seconds_an_iteration(quiet))
+    if sum(counts.values()) < kills:
+        raise InputError("the run of %s was done after %d of %d kills" % (stage, sum(counts.values()), kills),
+                         "give it more iterations: ITERATIONS in tools/endurance/kills.py")
+    name = "toy_%s_iter_%d.caffemodel" % (stage, iterations)
     same = sha256(os.path.join(quiet, name)) == sha256(os.path.join(killed, name))
     return {"kills": sum(counts.values()), "before the first step": counts["start"],
             "while training": counts["training"], "while writing a snapshot": counts["writing"],
             "final caffemodel": "same bytes" if same else "DIFFERS"}
 
 
-def _kill(solver, output, log, kills, draw, stage):
+def _seconds_an_iteration(output):
+    return statistics.median(1 / entry["iterations_per_second"] for entry in read_log(os.path.join(output, LOG))
+                             if entry.get("iterations_per_second"))
+
+
+def _kill(solver, output, log, kills, draw, stage, iteration):
     counts = dict(start=0, training=0, writing=0)
     bar = tqdm(total=kills, desc="kills of %s" % stage, unit="kill")
     while True:
         process = start(solver, output, log, "--resume", "--keep-snapshots", "2")
         try:
             if sum(counts.values()) < kills:
-                counts[_wait_for_moment(process, output, draw)] += 1
+                counts[_wait_for_moment(process, output, draw, iteration)] += 1
                 process.kill()
                 bar.update(1)
             code = process.wait()
@@ -57,16 +69,16 @@ def _kill(solver, output, log, kills, draw, stage):
             return counts
 
 
-def _wait_for_moment(process, output, draw):
-    """Waits for a random moment; returns what the run was doing then."""
+def _wait_for_moment(process, output, draw, iteration):
+    """Waits for a random moment; returns what the run was doing then. iteration: seconds that one takes."""
     before = _newest(output)
     kind = draw.choice(("start", "training", "training", "writing", "writing"))
     if kind == "start":
-        time.sleep(draw.uniform(0, 2))
+        time.sleep(draw.uniform(0, 1))
     else:
         _wait(process, lambda: _newest(output) > before)
         if kind == "training":
-            time.sleep(draw.uniform(0, LONGEST_TRAINING))
+            time.sleep(draw.uniform(0, LONGEST_TRAINING * iteration))
         else:
             _wait(process, lambda: _writing(output))
             time.sleep(draw.uniform(0, 0.03))
