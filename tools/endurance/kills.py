@@ -16,8 +16,9 @@ from tools.training.run_folder import LOG, PARTIAL
 
 #: Iterations a kill: it costs the run two or three, and the run may not be done before the last kill.
 ITERATIONS = 5
-#: Iterations that a run is let train before a kill, at most. Kills at any time would mostly hit the start, which takes longer.
-LONGEST_TRAINING = 2.0
+#: Times that a run is let train, or start, before a kill, at most: in iterations, so that machines of any speed get as far.
+#: Kills at any time would mostly hit the start, which takes longer than a step.
+LONGEST_TRAINING, LONGEST_START = 2.0, 6.0
 
 
 def survive_kills(stage, kills, seed, folder):
@@ -74,7 +75,7 @@ def _wait_for_moment(process, output, draw, iteration):
     before = _newest(output)
     kind = draw.choice(("start", "training", "training", "writing", "writing"))
     if kind == "start":
-        time.sleep(draw.uniform(0, 1))
+        time.sleep(draw.uniform(0, LONGEST_START * iteration))
     else:
         _wait(process, lambda: _newest(output) > before)
         if kind == "training":
