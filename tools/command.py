@@ -26,26 +26,24 @@ def exit_code(main):
     try:
         code = main()
         sys.stdout.flush()
-    except InputError as problem:
-        if os.environ.get("FCN_TRACEBACK") == "1":
-            raise
-        sys.stderr.write("error: %s\n" % problem)
-        code = INPUT_ERROR
-    except KeyboardInterrupt:
-        if os.environ.get("FCN_TRACEBACK") == "1":
-            raise
-        sys.stderr.write("interrupted\n")
-        code = INTERRUPTED
     except BrokenPipeError:
         # the reader (head, less) has left: nobody to tell, and nothing more to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    except OSError as problem:
+    except (InputError, OSError, KeyboardInterrupt) as problem:
         if os.environ.get("FCN_TRACEBACK") == "1":
             raise
-        sys.stderr.write("error: %s\n" % _told(problem))
-        code = INPUT_ERROR
+        code = _tell(problem)
     return code or 0
+
+
+def _tell(problem):
+    """Prints what ended the command; its exit code."""
+    if isinstance(problem, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    sys.stderr.write("error: %s\n" % (_told(problem) if isinstance(problem, OSError) else problem))
+    return INPUT_ERROR
 
 
 def _told(problem):

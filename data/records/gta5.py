@@ -13,13 +13,12 @@ from data.record import Frame, Record
 from data.tables import CITYSCAPES_IDS, CITYSCAPES_IDS_TO_CAMVID
 
 LICENCE_PLATE = 34  # beside the Cityscapes ids
-_SPLIT_FILE, _PARTS = "split.mat", ("train", "val", "test")
 
 
 def list_frames(folder, split, options):
     """The frames of a split, each with its label's path."""
-    published = os.path.join(folder, _SPLIT_FILE)
-    if split in _PARTS and not os.path.exists(os.path.join(folder, split + ".txt")):
+    published, list_file = os.path.join(folder, "split.mat"), os.path.join(folder, split + ".txt")
+    if split in ("train", "val", "test") and not os.path.exists(list_file):
         if not os.path.exists(published):
             raise InputError("%s: neither %s.txt nor the published split.mat in it" % (folder, split),
                              'docs/datasets.md says where split.mat is; the split "all" needs neither')
@@ -44,7 +43,7 @@ _TABLES = {"cityscapes": dict(CITYSCAPES_IDS), "camvid": dict(CITYSCAPES_IDS_TO_
 for _table in _TABLES.values():
     _table[LICENCE_PLATE] = IGNORED
 
-GTA5 = Record(name="gta5", folder="gta5", splits=_PARTS + ("all",), whole=("all",), tables=_TABLES,
+GTA5 = Record(name="gta5", folder="gta5", splits=("train", "val", "test", "all"), whole=("all",), tables=_TABLES,
               published={"train": 12403, "val": 6382, "test": 6181, "all": 24966},
               mean=(118.50, 128.23, 132.64),  # measured over the 60 frames of gta5_half
               list_frames=list_frames, other_splits=listed_splits(".txt"))

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from data.errors import InputError
 from tools.endurance.toy_run import start, write_solver
 from tools.runtime.files import sha256
-from tools.training.log import read_log
+from tools.training.log import iteration_seconds
 from tools.training.manifest import read_manifest
 from tools.training.run_folder import LOG, PARTIAL
 
@@ -34,7 +34,8 @@ def survive_kills(stage, kills, seed, folder):
     with open(os.path.join(folder, "log.txt"), "w+b") as log:
         quiet, killed = os.path.join(folder, "quiet"), os.path.join(folder, "killed")
         _require_success(start(solver, quiet, log, "--keep-snapshots", "1").wait(), log)
-        counts = _kill(solver, killed, log, kills, random.Random(seed), stage, _seconds_an_iteration(quiet))
+        counts = _kill(solver, killed, log, kills, random.Random(seed), stage,
+                       statistics.median(iteration_seconds(os.path.join(quiet, LOG))))
     if sum(counts.values()) < kills:
         raise InputError("the run of %s was done after %d of %d kills" % (stage, sum(counts.values()), kills),
                          "give it more iterations: ITERATIONS in tools/endurance/kills.py")
@@ -43,11 +44,6 @@ def survive_kills(stage, kills, seed, folder):
     return {"kills": sum(counts.values()), "before the first step": counts["start"],
             "while training": counts["training"], "while writing a snapshot": counts["writing"],
             "final caffemodel": "same bytes" if same else "DIFFERS"}
-
-
-def _seconds_an_iteration(output):
-    return statistics.median(1 / entry["iterations_per_second"] for entry in read_log(os.path.join(output, LOG))
-                             if entry.get("iterations_per_second"))
 
 
 def _kill(solver, output, log, kills, draw, stage, iteration):

@@ -130,9 +130,10 @@ def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
 
     experiment: models.experiments.Experiment.  data_root: folder of the data sets, or None.
     """
-    planned = preparation(experiment, ordered_stages(experiment, stages), data_root)
+    stages = ordered_stages(experiment, stages)
+    planned = preparation(experiment, stages, data_root)
     for seed in seeds:
-        for stage in ordered_stages(experiment, stages):
+        for stage in stages:
             planned.append(_training(experiment, stage, seed, _root(data_root)))
             planned += [scoring(
                 experiment, "test %s seed %d on %s %s" % (stage, seed, dataset, split),

@@ -13,7 +13,7 @@ from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 from tools.scoring.results import read_results
 from tools.scoring.tables import Table, render
-from tools.training.log import read_log
+from tools.training.log import iteration_seconds
 from tools.training.run_folder import LOG
 
 TITLES = dict(source="source only", control="control", ga="GA", ca="CA", ga_ca="GA + CA")
@@ -47,8 +47,7 @@ def seconds_an_iteration(experiment, stage, seeds):
     """Median over the log lines of all seeds, which also tests and other commands may have slowed; nan without any."""
     found = []
     for seed in seeds:
-        log = read_log(os.path.join(ROOT, run_folder(experiment, stage, seed), LOG))
-        found += [1 / entry["iterations_per_second"] for entry in log if entry.get("iterations_per_second")]
+        found += iteration_seconds(os.path.join(ROOT, run_folder(experiment, stage, seed), LOG))
     return float(np.median(found)) if found else float("nan")
 
 

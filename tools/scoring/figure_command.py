@@ -63,14 +63,13 @@ def main(arguments=None):
 
 
 def _require_labels(dataset, frames):
-    """Raises InputError at the first frame whose label is not there or not of its image's size: naming --no-truth, unless
-    the image itself will not do."""
+    """Raises InputError, naming --no-truth, at the first frame whose label is not there or not of its image's size."""
     for frame in frames:
-        dataset.check(frame, labelled=False)
         try:
             dataset.check(frame)
         except InputError as error:
-            raise InputError(error.what, "draw the figure without the column of the truth: --no-truth") from None
+            raise InputError(error.what, error.fix or "where it is the label that will not do, draw the figure without the "
+                                                      "column of the truth: --no-truth") from None
 
 
 def _predicted(predictors, dataset, frames, scale):

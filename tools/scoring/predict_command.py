@@ -80,9 +80,9 @@ def space_of(text):
 
 def _files_below(given, output):
     """Paths of the files in a folder and below, by folder and name, without those of the folder `output`."""
-    found = []
+    found, results = [], os.path.realpath(output)
     for folder, folders, names in os.walk(given):
-        for name in [name for name in folders if os.path.realpath(os.path.join(folder, name)) == os.path.realpath(output)]:
+        for name in [name for name in folders if os.path.realpath(os.path.join(folder, name)) == results]:
             folders.remove(name)
             print("left out, for results lie there: %s" % os.path.join(folder, name), file=sys.stderr)
         found.append((folder, sorted(names)))

@@ -45,3 +45,8 @@ def read_log(path):
 
 def _line(entry):
     return json.dumps(entry) + "\n"
+
+
+def iteration_seconds(path):
+    """Seconds that an iteration took, of every line of a run's log that tells a rate."""
+    return [1 / entry["iterations_per_second"] for entry in read_log(path) if entry.get("iterations_per_second")]

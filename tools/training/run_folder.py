@@ -47,7 +47,7 @@ def refuse_overwriting(resolved, resume):
     """
     folder = resolved.output
     snapshots = manifest.read_manifest(folder)
-    if snapshots and resume and records.read_record(folder) is None:
+    if snapshots and resume:
         raise InputError("%s holds snapshots but no %s, which --resume goes by" % (shown(folder), records.NAME),
                          "Restore that file, or start from the newest weights: --weights %s --output ANOTHER_FOLDER"
                          % shown(os.path.join(folder, snapshots[-1]["model"]["name"])))
@@ -70,8 +70,7 @@ def refuse_difference(resolved, data, record, processes):
     """InputError with the difference when a resumed run would not be the recorded one.
 
     Compares solver, nets, seed, number of processes, data lists, label maps and statistics; max_iter, display and snapshot
-    may differ,
-    except max_iter under lr_policy "poly", which uses it.
+    may differ, except max_iter under lr_policy "poly", which uses it.
     """
     differences = prototxt_differences(resolved)
     if record["seed"] != resolved.seed:
