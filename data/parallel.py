@@ -5,12 +5,12 @@ ever after work that failed or was cancelled (github.com/python/cpython/issues/9
 workers while threads of their own run.
 """
 import collections
-import os
 import traceback
 from multiprocessing.connection import wait
 
 import cv2
 
+from data.cores import usable_cores
 from data.errors import InputError
 from data.worker import end_worker, fork_worker
 
@@ -27,12 +27,12 @@ class WorkerTraceback(Exception):
 def each_result(function, items, workers=None, chunk=CHUNK):
     """Yields function(item) for every item of a sequence, in order, computed in forked processes.
 
-    workers: how many (default: one a core this process may use; 1 computes here); chunk: items a worker takes at a
+    workers: how many (default: as many as data.cores.usable_cores; 1 computes here); chunk: items a worker takes at a
     time. Only a few chunks are under way at a time, so memory does not grow with the number of items. An exception in
     `function` is raised here; a worker that dies raises InputError. Workers end with this process. In a fork of a process
     that used OpenCV's threads, setNumThreads below may hang: such a process calls cv2.setNumThreads(1) before it forks.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or usable_cores()
     if workers == 1:
         yield from map(function, items)
         return

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from data import parallel
 from data.errors import InputError
 from data.parallel import CHUNK, each_result
 
@@ -19,6 +20,14 @@ def test_results_come_in_order_however_long_each_takes(workers):
 
 def test_more_than_one_process_works():
     assert len(set(each_result(lambda item: os.getpid(), ITEMS, 2)) - {os.getpid()}) >= 1
+
+
+def test_there_are_as_many_workers_as_usable_cores(monkeypatch):
+    """A quota counts, and not only the cores that the machine shows."""
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 3)
+    assert len(set(each_result(lambda item: (time.sleep(0.01), os.getpid())[1], ITEMS, chunk=1))) == 3
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 1)
+    assert set(each_result(lambda item: os.getpid(), ITEMS)) == {os.getpid()}
 
 
 def test_an_input_error_in_a_worker_arrives_with_its_repair():

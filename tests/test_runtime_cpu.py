@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from tools.runtime import cpu, places
+from data import cores
+from tools.runtime import cpu, environment, places
 from tools.runtime.environment import runtime_environment
 
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
@@ -33,7 +34,7 @@ def cgroup(tmp_path, files, membership):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     (tmp_path / "cgroup").write_text(membership)
-    return cpu.cgroup_cores(str(tmp_path / "fs"), str(tmp_path / "cgroup"))
+    return cores.cgroup_cores(str(tmp_path / "fs"), str(tmp_path / "cgroup"))
 
 
 def test_cgroup_v2_quota_of_a_parent_limits_the_child(tmp_path):
@@ -52,19 +53,19 @@ def test_cgroup_v1_quota_and_its_minus_one(tmp_path):
 
 
 def test_no_cgroup_files_and_garbage_mean_no_quota(tmp_path):
-    assert cpu.cgroup_cores(str(tmp_path), str(tmp_path / "none")) == math.inf
+    assert cores.cgroup_cores(str(tmp_path), str(tmp_path / "none")) == math.inf
     assert cgroup(tmp_path, {"cpu.max": "nonsense\n"}, "0::/\n") == math.inf
 
 
-@pytest.mark.parametrize("affinity, quota, cores", [
+@pytest.mark.parametrize("affinity, quota, expected", [
     (8, math.inf, 8), (8, 2.0, 2), (8, 1.5, 2), (8, 0.25, 1), (1, 4.0, 1), (2, 1.9, 2)])
-def test_usable_cores(affinity, quota, cores):
-    assert cpu.usable_cores(affinity, quota) == cores
+def test_usable_cores(affinity, quota, expected):
+    assert cores.usable_cores(affinity, quota) == expected
 
 
 def test_environment_fills_in_what_is_unset(monkeypatch):
     monkeypatch.setattr(cpu, "cpu_flags", lambda: {"avx2", "fma"})
-    monkeypatch.setattr(cpu, "usable_cores", lambda: 3)
+    monkeypatch.setattr(environment, "usable_cores", lambda: 3)
     env = runtime_environment({"PATH": "/bin", "PYTHONHOME": "/other"})
     assert env["OPENBLAS_CORETYPE"] == "Haswell" and env["OPENBLAS_NUM_THREADS"] == "3"
     assert env["GLOG_minloglevel"] == "2" and env["PYTHONPATH"] == places.ROOT and env["PATH"] == "/bin"

@@ -103,8 +103,8 @@ def test_ranks_are_read_from_the_launchers_variables(environ, expected):
 
 
 def test_processes_of_a_machine_share_its_cores(monkeypatch):
-    from tools.runtime import cpu
-    monkeypatch.setattr(cpu, "usable_cores", lambda: 8)
+    from tools.runtime import environment as of_runtime
+    monkeypatch.setattr(of_runtime, "usable_cores", lambda: 8)
     for processes, threads in (("1", "8"), ("3", "2"), ("16", "1")):
         environ = {"MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": processes}
         assert runtime_environment(environ)["OPENBLAS_NUM_THREADS"] == threads

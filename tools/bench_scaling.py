@@ -16,12 +16,12 @@ import sys
 
 import caffe
 
+from data.cores import usable_cores
 from models.experiments import GTA
 from tools.argument_types import count, positive
 from tools.checking.net import check_net, load_net
 from tools.checking.solver import find_file
 from tools.command import run_command
-from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 from tools.scaling import measure, plan

@@ -9,11 +9,11 @@ import os
 
 import _init_paths  # noqa: F401
 
+from data.cores import usable_cores
 from data.errors import InputError
 from tools.argument_types import count
 from tools.command import run_command
 from tools.runtime import source_builds
-from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file, require_folder
 from tools.source_build import bundle, report, wheel_parts

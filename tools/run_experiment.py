@@ -14,13 +14,13 @@ from tools.runtime.enter import enter_runtime
 
 enter_runtime(set_up=True)
 
+from data.cores import usable_cores
 from models.experiments import EXPERIMENTS, STAGES
 from models.generated import ROOT
 from tools.argument_types import count
 from tools.command import run_command
 from tools.experiment import data_sets, plan, report, scheduler
 from tools.experiment.unchanged import require_unchanged
-from tools.runtime.cpu import usable_cores
 
 
 def parse_arguments():

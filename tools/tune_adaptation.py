@@ -15,13 +15,13 @@ from tools.runtime.enter import enter_runtime
 
 enter_runtime(set_up=True)
 
+from data.cores import usable_cores
 from data.errors import InputError
 from models.experiments import EXPERIMENTS
 from models.generated import ROOT
 from tools.argument_types import count
 from tools.command import run_command
 from tools.experiment import plan, scheduler, tuning
-from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 from tools.scoring.tables import render

@@ -13,7 +13,6 @@ import tempfile
 from data.errors import InputError
 from data.parallel import each_result
 from tools.checking.child import run_in_child
-from tools.runtime.cpu import usable_cores
 
 #: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much longer.
 SLOWEST = 60
@@ -40,7 +39,7 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: Non
         share = mutations // len(subjects) + (number < mutations % len(subjects))
         parts += [(subject, range(start, min(start + BATCH, share))) for start in range(0, share, BATCH)]
     cases = []
-    for done in each_result(lambda part: run_subject(*part, seed), parts, workers or usable_cores(), chunk=1):
+    for done in each_result(lambda part: run_subject(*part, seed), parts, workers, chunk=1):
         cases += done
         tell(done)
     return cases

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 from contextlib import ExitStack
 
+from data.cores import usable_cores
 from data.errors import InputError
 from data.registry import open_dataset
 from models.experiments import GTA
@@ -13,7 +14,6 @@ from tools.argument_types import count
 from tools.benchmarks import layer_times, training_step
 from tools.benchmarks.ratios import milliseconds, paired_ratio, shown
 from tools.benchmarks.torch_env import CPU, NoTorch, TorchSteps, torch_python
-from tools.runtime import cpu
 from tools.runtime.checkup import ask
 from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
@@ -88,7 +88,7 @@ def running_engine():
     engine = ask("engine")
     if "failed" in engine:
         raise InputError("Caffe does not start: %s" % engine["failed"], "python tools/doctor.py")
-    return engine, engine["threads"] or cpu.usable_cores()
+    return engine, engine["threads"] or usable_cores()
 
 
 def find_torch(options, kind=CPU):
@@ -105,7 +105,7 @@ def find_torch(options, kind=CPU):
 
 def machine_rows(engine, threads):
     """What the times were measured on."""
-    return [["processor", processor(), ""], ["cores usable", str(cpu.usable_cores()), ""],
+    return [["processor", processor(), ""], ["cores usable", str(usable_cores()), ""],
             ["matrix products", "%s, kernel %s, %d threads" % (engine["blas"], engine["kernel"], threads), ""],
             ["load average at the start", "%.1f" % os.getloadavg()[0], ""]]
 

@@ -9,13 +9,13 @@ from array import array
 import numpy as np
 from tqdm import tqdm
 
+from data.cores import usable_cores
 from data.errors import InputError
 from data.parallel import each_result
 from data.registry import open_dataset
 from data.statistics import class_fractions, summarise, to_json
 from tools.argument_types import count
 from tools.datasets.options import add_data_arguments, add_workers_argument
-from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.runtime.outputs import require_file
 

@@ -8,13 +8,13 @@ import time
 
 import numpy as np
 
+from data.cores import usable_cores
 from data.errors import InputError
 from data.packed import close_all
 from data.parallel import each_result
 from data.registry import open_dataset
 from tools.argument_types import count
 from tools.datasets.options import add_data_arguments, add_workers_argument
-from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.scoring.tables import Table, format_of, render
 

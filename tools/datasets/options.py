@@ -1,7 +1,6 @@
 """The options with which commands choose a data set, and how many processes read it."""
 from data.registry import names
 from tools.argument_types import count
-from tools.runtime.cpu import usable_cores
 
 
 def add_dataset_arguments(parser):
@@ -18,6 +17,6 @@ def add_data_arguments(parser):
 
 
 def add_workers_argument(parser, default=None):
-    """Adds --workers: a count; default None stands for as many as the cores that this process may really use."""
-    parser.add_argument("--workers", type=count, default=default or usable_cores(), metavar="N",
+    """Adds --workers: a count; None for as many as the cores that this process may really use."""
+    parser.add_argument("--workers", type=count, default=default, metavar="N",
                         help="processes (default: %s)" % (default or "one a core"))

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+from data.cores import usable_cores
 from tools.runtime import cpu, gpu, places, source_builds
 from tools.runtime.enter import REBUILD, SETUP, in_private_runtime, python_command, python_has_caffe
 from tools.runtime.environment import runtime_environment
@@ -68,7 +69,7 @@ def _machine():
     yield _ok("python", "%s (%s)" % (platform.python_version(), sys.executable))
     best = cpu.openblas_coretype(cpu.cpu_flags())
     vectors = {"SkylakeX": "AVX-512", "Haswell": "AVX2", None: "neither AVX2 nor AVX-512"}[best]
-    yield _ok("processor", "%d of %s cores usable, %s" % (cpu.usable_cores(), os.cpu_count(), vectors))
+    yield _ok("processor", "%d of %s cores usable, %s" % (usable_cores(), os.cpu_count(), vectors))
     free = shutil.disk_usage(places.ROOT).free / 1e9
     text = "%.1f GB free at %s" % (free, places.ROOT)
     yield _ok("disk", text) if free > 2 else Finding("disk", text, "note", "make room for snapshots and data")

@@ -4,9 +4,9 @@ import glob
 import os
 import subprocess
 
+from data.cores import usable_cores
 from data.errors import InputError
 from tools.runtime import places
-from tools.runtime.cpu import usable_cores
 from tools.runtime.files import sha256
 
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -4,7 +4,8 @@ import os
 import platform
 import time
 
-from tools.runtime import cpu, gpu
+from data.cores import usable_cores
+from tools.runtime import gpu
 from tools.runtime.checkup import runtime_kind
 from tools.runtime.repository import git_state
 
@@ -48,7 +49,7 @@ class TestReport:
         commit = state["commit"][:12] + (", changed" if state["dirty"] else "") if state else "unknown"
         rows = [("commit", commit), ("runtime", kind.split(", /")[0]), ("Python", platform.python_version()),
                 ("packages", ", ".join("%s %s" % item for item in versions.items())),
-                ("machine", "%d cores usable, %s" % (cpu.usable_cores(), ", ".join(gpu.cards()) or "no GPU was seen")),
+                ("machine", "%d cores usable, %s" % (usable_cores(), ", ".join(gpu.cards()) or "no GPU was seen")),
                 ("load average at the start and at the end", "%.1f, %.1f" % (self._load, os.getloadavg()[0])),
                 ("tests", ", ".join("%d %s" % (self.outcomes[name], name) for name in ("passed", "failed", "skipped"))),
                 ("seconds", "%.0f" % (time.monotonic() - self._started))]

@@ -9,8 +9,8 @@ import time
 
 import cv2
 
+from data.cores import usable_cores
 from tools.argument_types import count
-from tools.runtime.cpu import usable_cores
 from tools.runtime.files import write_whole
 from tools.scoring.evaluate import score_folder
 from tools.scoring.official import official_package, official_scores

@@ -7,7 +7,6 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.parallel import each_result
-from tools.runtime.cpu import usable_cores
 from tools.scoring.confusion import Confusion
 
 #: Frames a worker scores before it reports: small enough for smooth progress.
@@ -59,7 +58,7 @@ def score_folder(predictions, dataset, frames, workers=None):
     chunks = [frames[i:i + CHUNK] for i in range(0, len(frames), CHUNK)]
     score = functools.partial(_score_chunk, predictions, dataset)
     with _progress(frames, "scoring") as progress:
-        for part in each_result(score, chunks, workers or usable_cores(), chunk=1):
+        for part in each_result(score, chunks, workers, chunk=1):
             total.merge(part)
             progress.update(part.images)
     return total

@@ -3,7 +3,7 @@ import concurrent.futures
 import glob
 import os
 
-from tools.runtime.cpu import usable_cores
+from data.cores import usable_cores
 from tools.source_build import wheel_parts
 from tools.source_build.configure import python_headers
 from tools.source_build.debian_parts import fetch_source
