@@ -5,11 +5,11 @@ import caffe
 import numpy as np
 
 from data.errors import InputError
+from data.files import ROOT
 from data.params import choice, number, parse_params, text
 from data.statistics import read_statistics
 from layers.category_targets import BOUNDS, PRESENCE_FACTOR, category_rule, category_target
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIRED = {"statistics": text()}
 OPTIONAL = {"slack": (number(0, 1e6), 2.0), "presence_factor": (number(0, 1e6), PRESENCE_FACTOR),
             "down_weight_threshold": (number(0, 1), 0.1), "down_weight_factor": (number(0, 1), 0.1),
@@ -58,7 +58,7 @@ class ConstrainedMILLoss(caffe.Layer):
         # image by image:  1. which classes are present    2. nearest distribution within the bounds    3. dV/dscores
         scores = bottom[0].data                                                             # N, C, h, w
         # In turn: threads take longer, because so short array operations fight for Python's lock
-        # (tools/bench_constraints.py prints both).
+        # (tools/bench/bench_constraints.py prints both).
         targets = [category_target(image, self.rule) for image in scores]
         self.gradients = [target.gradient for target in targets]                            # N times C, h, w
         top[0].data[...] = np.mean([target.value for target in targets])

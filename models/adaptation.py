@@ -7,7 +7,8 @@ concatenated on the batch axis, source first.
 import json
 
 import caffe
-from caffe import layers as L, params as P
+from caffe import layers as L
+from caffe import params as P
 
 from models.frontend import convolution, scores, trunk, upsampled
 from models.shapes import STRIDE

@@ -12,7 +12,8 @@ Two geometries come from the same code:
   measures input / 8.  For laptops and tests, where the margin would be most of the
   work (an input of 628 has six times the pixels of its 256 window).
 """
-from caffe import layers as L, params as P
+from caffe import layers as L
+from caffe import params as P
 
 from models.shapes import CONVS_A_BLOCK, STRIDE
 

@@ -4,7 +4,7 @@ import sys
 
 from google.protobuf import text_format
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from data.files import ROOT, write_whole
 
 
 def prototxt(message):
@@ -30,11 +30,8 @@ def write_or_compare(files, check):
             print("stale: %s" % path)
             continue
         full = os.path.join(ROOT, path)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        with open(full + ".part", "w", encoding="utf-8") as part:
-            part.write(text := files[path])
-        os.replace(full + ".part", full)
-        print("wrote %s (%d lines)" % (path, text.count("\n")))
+        write_whole(full, files[path])
+        print("wrote %s (%d lines)" % (path, files[path].count("\n")))
     print("%d files, %d %s" % (len(files), len(differing), "stale" if check else "written"))
     if check and differing:
         sys.exit(2)

@@ -40,7 +40,7 @@ def shared_real():
 @pytest.fixture(scope="session")
 def outside_python():
     """A Python that is not the private runtime's, to start commands as a user does."""
-    from tools.runtime import places
+    from tools.lib.runtime import places
     inside = os.path.realpath(places.prefix())
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = os.path.join(folder, "python3")

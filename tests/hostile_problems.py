@@ -1,4 +1,4 @@
-"""Random problems for ``layers.size_constraints.solve`` that may break a solver, in the form of tools/categories/problems.py."""
+"""Random problems for ``layers.size_constraints.solve`` that may break a solver, in the form of tools/bench/constraint_problems.py."""
 import numpy as np
 
 SMALLEST_UPPER = 1e-12

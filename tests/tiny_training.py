@@ -10,8 +10,8 @@ import matplotlib
 import numpy as np
 
 from data.errors import InputError
-from tools.checking.child import die_with_parent
-from tools.training.command_line import main
+from tools.lib.checking.child import die_with_parent
+from tools.lib.training.command_line import main
 
 # Runs draw their plot in a forked child: imported here, pyplot need not be imported in each.
 matplotlib.use("Agg")
@@ -166,7 +166,7 @@ def wait_for(condition, pid, seconds=60):
 
 def entries(output, kind):
     """The log's entries of a kind."""
-    from tools.training.log import read_log
+    from tools.lib.training.log import read_log
     return [entry for entry in read_log(os.path.join(str(output), "log.jsonl")) if entry["kind"] == kind]
 
 

@@ -9,12 +9,13 @@ Without --split it walks the whole data set. Of splits that come without labels 
 data set's skip.txt names (one a line) are left out, and counted in the report.
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.command import run_command  # noqa: E402
-from tools.datasets.check_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.datasets.check_command import main  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

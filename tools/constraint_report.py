@@ -6,12 +6,13 @@
 No label is opened: it is what can be said about a model on a target that nobody has labelled.
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.categories.report_command import main  # noqa: E402
-from tools.command import run_command  # noqa: E402
+from tools.lib.categories.report_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

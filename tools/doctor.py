@@ -6,8 +6,8 @@ import argparse
 
 import _init_paths  # noqa: F401
 
-from tools.command import run_command
-from tools.runtime.checkup import examine
+from tools.lib.command import run_command
+from tools.lib.runtime.checkup import examine
 
 
 def main():

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Writes toy frames to disk as PNG pairs, list files and a class table: a data set that `folder` reads."""
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
 import argparse  # noqa: E402
 import os  # noqa: E402
 
-from tools.command import run_command  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
 
 
 def main():

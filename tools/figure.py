@@ -4,12 +4,13 @@
         --dataset toy --split target_val --most-changed 4 --output figure.png
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.command import run_command  # noqa: E402
-from tools.scoring.figure_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.scoring.figure_command import main  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

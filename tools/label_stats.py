@@ -9,12 +9,13 @@ contains it, which the exact quantiles need: 2.5 MB for GTA5's 25,000 labels, wi
 the million of their windows of 256 x 256, with 4.2 classes in each.
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.categories.statistics_command import main  # noqa: E402
-from tools.command import run_command  # noqa: E402
+from tools.lib.categories.statistics_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

@@ -7,12 +7,13 @@ In a net: {"dataset": "lmdb", "split": "all", "options": {"path": "gta5_train"}}
 Stopped at any moment, the same command goes on. Every frame is compared with its original at the end.
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.command import run_command  # noqa: E402
-from tools.datasets.lmdb_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.datasets.lmdb_command import main  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

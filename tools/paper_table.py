@@ -4,12 +4,13 @@
     python tools/paper_table.py paper3 --result cityscapes:ga=scores.json --output table3.md
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.command import run_command  # noqa: E402
-from tools.scoring.paper_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.experiment.paper_command import main  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

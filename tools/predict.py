@@ -4,12 +4,13 @@
         --output predicted street.png holiday.mp4 folder_of_frames
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.command import run_command  # noqa: E402
-from tools.scoring.predict_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.scoring.predict_command import main  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

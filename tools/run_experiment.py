@@ -10,17 +10,17 @@ import argparse
 import os
 
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime(set_up=True)
 
 from data.cores import usable_cores
+from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
-from models.generated import ROOT
-from tools.argument_types import count
-from tools.command import run_command
-from tools.experiment import data_sets, plan, report, scheduler
-from tools.experiment.unchanged import require_unchanged
+from tools.lib.command import count, run_command
+from tools.lib.experiment import data_sets, plan, report, scheduler
+from tools.lib.experiment.unchanged import require_unchanged
 
 
 def parse_arguments():

@@ -9,7 +9,7 @@ import sys
 
 import _init_paths
 
-from tools.runtime.enter import enter_runtime
+from tools.lib.runtime.enter import enter_runtime
 
 if __name__ == "__main__":
     enter_runtime(set_up=True)
@@ -17,13 +17,13 @@ if __name__ == "__main__":
 import pytest  # noqa: E402
 
 from data.errors import InputError  # noqa: E402
-from tools.command import run_command  # noqa: E402
-from tools.runtime import mpi  # noqa: E402
-from tools.runtime.files import write_whole  # noqa: E402
-from tools.runtime.hang_watch import HangWatch  # noqa: E402
-from tools.runtime.outputs import require_file  # noqa: E402
-from tools.runtime.probe import versions  # noqa: E402
-from tools.runtime.test_report import TestReport  # noqa: E402
+from data.files import write_whole  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.outputs import require_file  # noqa: E402
+from tools.lib.runtime import mpi  # noqa: E402
+from tools.lib.runtime.hang_watch import HangWatch  # noqa: E402
+from tools.lib.runtime.probe import versions  # noqa: E402
+from tools.lib.runtime.test_report import TestReport  # noqa: E402
 
 #: Seconds a test may take: the longest takes about 30 on two idle cores.
 LONGEST = 900

@@ -10,10 +10,10 @@ import sys
 
 import _init_paths  # noqa: F401
 
-from tools.command import run_command
-from tools.runtime import packages, places
-from tools.runtime.enter import python_has_caffe
-from tools.runtime.setup import is_current, set_up_runtime
+from tools.lib.command import run_command
+from tools.lib.runtime import packages, places
+from tools.lib.runtime.enter import python_has_caffe
+from tools.lib.runtime.setup import is_current, set_up_runtime
 
 
 def main():

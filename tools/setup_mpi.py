@@ -6,9 +6,9 @@ import argparse
 
 import _init_paths  # noqa: F401
 
-from tools.command import run_command
-from tools.runtime import mpi
-from tools.runtime.enter import runtime_python
+from tools.lib.command import run_command
+from tools.lib.runtime import mpi
+from tools.lib.runtime.enter import runtime_python
 
 
 def main():

@@ -5,12 +5,13 @@
     python tools/test.py --predictions FOLDER --dataset cityscapes --split val
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.command import run_command  # noqa: E402
-from tools.scoring.score_command import main  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.scoring.score_command import main  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

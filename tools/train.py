@@ -4,13 +4,14 @@
     python tools/train.py --solver solvers/toy_source.prototxt --resume
 """
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.command import run_command  # noqa: E402
-from tools.training.command_line import main  # noqa: E402
-from tools.training.parallel import together  # noqa: E402
+from tools.lib.command import run_command  # noqa: E402
+from tools.lib.training.command_line import main  # noqa: E402
+from tools.lib.training.parallel import together  # noqa: E402
 
 if __name__ == "__main__":
     run_command(together(main))

@@ -11,20 +11,19 @@ import os
 import sys
 
 import _init_paths  # noqa: F401
-from tools.runtime.enter import enter_runtime
+
+from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime(set_up=True)
 
 from data.cores import usable_cores
 from data.errors import InputError
+from data.files import ROOT, write_whole
 from models.experiments import EXPERIMENTS
-from models.generated import ROOT
-from tools.argument_types import count
-from tools.command import run_command
-from tools.experiment import plan, scheduler, tuning
-from tools.runtime.files import write_whole
-from tools.runtime.outputs import require_file
-from tools.scoring.tables import render
+from tools.lib.command import count, run_command
+from tools.lib.experiment import plan, scheduler, tuning
+from tools.lib.outputs import require_file
+from tools.lib.tables import render
 
 STAGES = ("ga", "ca", "ga_ca", "control")
 REPORTED_SEEDS = range(1, 6)        # of docs/results/toy.md

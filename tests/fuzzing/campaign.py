@@ -12,7 +12,7 @@ import tempfile
 
 from data.errors import InputError
 from data.parallel import each_result
-from tools.checking.child import run_in_child
+from tools.lib.checking.child import run_in_child
 
 #: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much longer.
 SLOWEST = 60

@@ -7,11 +7,12 @@ import shutil
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from data.files import ROOT
+from tools.lib.scoring import score_command
+from tools.lib.training import command_line, manifest, record
+
 from data_files import write_folder_set
 from fuzzing import mutations
-from tools.runtime.places import ROOT
-from tools.scoring import score_command
-from tools.training import command_line, manifest, record
 
 CLASSES = 8                # of the toy data set
 DATA = dict(source=dict(dataset="toy", split="source_val[:3]"), target=dict(dataset="toy", split="target_val[:3]"),

@@ -1,0 +1,252 @@
+"""The source build without a compiler: edits that must fit exactly, phases that resume, lists, the choice of a build."""
+import json
+import os
+import sys
+
+import pytest
+
+from data.errors import InputError
+from tools.build import build_caffe, bundle, debian_parts, edit_list, programs, wheel_parts
+from tools.build import build_page as report
+from tools.build.configure import VARIANTS, cmake_arguments
+from tools.build.edits import Addition, Edit, add_files, apply_edits, chosen
+from tools.build.phases import Phases
+from tools.lib.runtime import enter, source_builds, wheels
+from tools.lib.runtime.environment import runtime_environment
+
+
+def edit(find, put, name="an edit", file="a.cpp", only=None):
+    return Edit(name, file, find, put, "because", only)
+
+
+def tree_with(folder, text):
+    (folder / "a.cpp").write_text(text)
+    return str(folder)
+
+
+def test_an_edit_takes_its_place(tmp_path):
+    tree = tree_with(tmp_path, "int f(int a, int b);\n")
+    apply_edits(tree, [edit("int a, int b", "int a")])
+    assert (tmp_path / "a.cpp").read_text() == "int f(int a);\n"
+
+
+@pytest.mark.parametrize("text, count", [("", 0), ("x x", 2)])
+def test_a_place_that_is_not_there_exactly_once_is_named_and_nothing_is_written(tmp_path, text, count):
+    tree = tree_with(tmp_path, "first " + text)
+    with pytest.raises(InputError, match="'the second'.*a.cpp.*exactly once.*%d times" % count):
+        apply_edits(tree, [edit("first", "1st"), edit("x", "y", name="the second")])
+    assert (tmp_path / "a.cpp").read_text() == "first " + text
+
+
+def test_an_edit_sees_what_earlier_ones_put(tmp_path):
+    tree = tree_with(tmp_path, "a")
+    apply_edits(tree, [edit("a", "bb"), edit("bb", "c")])
+    assert (tmp_path / "a.cpp").read_text() == "c"
+
+
+def test_an_edit_of_a_missing_file_names_edit_and_file(tmp_path):
+    with pytest.raises(InputError, match="'an edit'.*none.cpp"):
+        apply_edits(str(tmp_path), [edit("a", "b", file="none.cpp")])
+
+
+def test_an_addition_never_replaces_a_file(tmp_path):
+    tree = tree_with(tmp_path, "theirs")
+    ours = tmp_path / "ours.hpp"
+    ours.write_text("ours")
+    with pytest.raises(InputError, match="'new'.*already"):
+        add_files(tree, [Addition("new", str(ours), "a.cpp", "because", None)])
+    assert (tmp_path / "a.cpp").read_text() == "theirs"
+    add_files(tree, [Addition("new", str(ours), "b.cpp", "because", None)])
+    assert (tmp_path / "b.cpp").read_text() == "ours"
+
+
+def test_the_list_is_whole_names_are_unique_and_every_edit_says_why():
+    names = [item.name for item in edit_list.EDITS + edit_list.ADDITIONS]
+    assert len(set(names)) == len(names)
+    for item in edit_list.EDITS:
+        assert item.why and item.find and item.find != item.put
+        assert item.only is None or set(item.only) <= set(VARIANTS)
+    for item in edit_list.ADDITIONS:
+        assert os.path.isfile(item.source)
+    cpu, cuda, cudnn = ({item.name for item in chosen(edit_list.EDITS, variant)} for variant in VARIANTS)
+    assert cpu < cuda < cudnn and "dilation is allowed" in cudnn - cuda
+
+
+def test_a_finished_phase_is_not_done_again_but_a_changed_or_lost_one_is(tmp_path):
+    done, said, result = [], [], tmp_path / "result"
+
+    def go(made_from):
+        phases = Phases(str(tmp_path / "phases.json"), 1, said.append)
+        phases.run("one", made_from, lambda: (done.append(made_from), result.write_text("x")), str(result))
+        return phases
+
+    go(1), go(1)
+    assert done == [1] and "done already" in said[-1]
+    go(2)
+    assert done == [1, 2]
+    result.unlink()
+    assert go(2).seconds().keys() == {"one"} and done == [1, 2, 2]
+    assert Phases(str(tmp_path / "phases.json"), 1).seconds() == {}  # another build's phases are not this one's
+
+
+def test_an_interrupted_phase_is_done_again_and_earlier_ones_are_not(tmp_path):
+    done = []
+
+    def go(second):
+        phases = Phases(str(tmp_path / "phases.json"), 2, lambda text: None)
+        phases.run("first", 1, lambda: done.append("first"), str(tmp_path))
+        phases.run("second", 1, second, str(tmp_path))
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(interrupted)
+    go(lambda: done.append("second"))
+    assert done == ["first", "second"]
+
+
+def test_a_damaged_list_of_phases_starts_anew(tmp_path):
+    (tmp_path / "phases.json").write_text("{\"first\": ")
+    done = []
+    Phases(str(tmp_path / "phases.json"), 1, lambda text: None).run("first", 1, lambda: done.append(1), str(tmp_path))
+    assert done == [1]
+
+
+def test_a_program_that_fails_is_reported_by_its_error_line_and_logged(tmp_path):
+    log = str(tmp_path / "log.txt")
+    with pytest.raises(InputError, match="fine.cpp:3: error: no such thing"):
+        programs.run_logged(["sh", "-c", "echo warming up; echo fine.cpp:3: error: no such thing; echo later; exit 1"],
+                            log, str(tmp_path))
+    with open(log) as file:
+        assert "warming up" in file.read()
+
+
+def test_percentages_of_make_are_shown(tmp_path, capsys):
+    programs.run_logged(["sh", "-c", "echo '[ 50%] half'; echo '[100%] whole'"], str(tmp_path / "log"), str(tmp_path), "percent")
+    assert "percent 100 of 100" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cuda", "cudnn", "inspect", "tools", "python-3.11", "python-3.12"])
+def test_lock_files_have_versions_and_hashes_for_all_that_is_asked_for(name):
+    path = os.path.join(wheel_parts.HERE, name + ".lock")
+    found = wheels.locked(path)
+    with open(wheel_parts.requested(name.split("-")[0])) as file:
+        for line in filter(None, (line.split("#")[0].strip() for line in file)):
+            project, _, version = line.replace(">=", "==").replace("<", "==").partition("==")
+            assert project in found
+            if "==" in line:
+                assert found[project][0] == version
+
+
+def test_the_c_library_and_the_driver_stay_out_of_a_bundle_and_cuda_has_its_own_folder():
+    for name in ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libcuda.so.1", "libpthread.so.0"):
+        assert bundle.MACHINE.match(name), name
+    for name in ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcudnn.so.9"):
+        assert bundle.CUDA.match(name) and not bundle.MACHINE.match(name), name
+    for name in ("libcaffe.so.1.0.0", "libcurl.so.4", "libcrypto.so.3", "libboost_python311.so.1.74.0", "libstdc++.so.6"):
+        assert not bundle.MACHINE.match(name) and not bundle.CUDA.match(name), name
+
+
+def test_the_archive_leaves_nvidias_libraries_out(tmp_path):
+    import tarfile
+    for path in ("build/lib/libcaffe.so", "build/cuda/lib/libcublas.so.13", "build/python/a.py", "build/python/__pycache__/a.pyc"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("x")
+    bundle.archive(str(tmp_path / "build"), str(tmp_path / "a.tar.gz"))
+    with tarfile.open(str(tmp_path / "a.tar.gz")) as file:
+        assert sorted(m.name for m in file if m.isfile()) == ["build/lib/libcaffe.so", "build/python/a.py"]
+
+
+@pytest.mark.parametrize("package, out", [("libc6-dev", True), ("libstdc++-12-dev", True), ("python3.11-dev", True),
+                                          ("libcurl4", False), ("libffi8", False), ("libcrypt1", False), ("libprotobuf-dev", False)])
+def test_what_comes_with_the_compiler_is_not_fetched(package, out):
+    import re
+    assert bool(re.match(debian_parts.LEFT_OUT, package)) == out
+
+
+def test_cmake_is_told_architectures_and_nothing_of_cuda_in_a_cpu_build(tmp_path, monkeypatch):
+    from tools.build import configure
+    monkeypatch.setattr(configure, "python_headers", lambda: "/headers")
+    monkeypatch.setattr(configure, "c_library", lambda name: "/" + name)
+    for part in ("cuda/nvidia/cu13/lib", "cuda/nvidia/cu13/include"):
+        (tmp_path / part).mkdir(parents=True)
+    cuda = cmake_arguments("cuda", (80, 120), "/l", [str(tmp_path / "cuda")], None)
+    assert "-DCUDA_ARCH_BIN=80 120" in cuda and "-DCUDA_ARCH_PTX=120" in cuda and "-DUSE_CUDNN=OFF" in cuda
+    cpu = cmake_arguments("cpu", (), "/l", [], None)
+    assert "-DCPU_ONLY=ON" in cpu and not any("CUDA" in word for word in cpu)
+
+
+@pytest.mark.parametrize("text", ["", "9", "sm_90", "90;100", "90,,80"])
+def test_architectures_that_are_none_are_refused(text, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["build_caffe.py", "--arch", text])
+    with pytest.raises(SystemExit) as end:
+        build_caffe.parse()
+    assert end.value.code == 2 and "80,90" in capsys.readouterr().err
+
+
+def a_build(folder, version=wheel_parts.PYTHON):
+    (folder / "python").mkdir(parents=True)
+    (folder / source_builds.RECORD).write_text(json.dumps({"variant": "cpu", "arch": [], "python": version}))
+    return str(folder)
+
+
+def test_the_variable_chooses_a_build_empty_means_none_and_without_it_the_active_one_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(source_builds, "HOME", str(tmp_path))
+    monkeypatch.setattr(source_builds, "ACTIVE", str(tmp_path / "active"))
+    one, two = a_build(tmp_path / "one"), a_build(tmp_path / "two")
+    assert source_builds.selected({}) is None
+    source_builds.activate(one)
+    assert source_builds.selected({}) == one
+    assert source_builds.selected({"CAFFE_BUILD": two}) == two
+    assert source_builds.selected({"CAFFE_BUILD": ""}) is None
+    source_builds.activate(None)
+    assert source_builds.selected({}) is None
+
+
+def test_a_folder_that_is_no_finished_build_is_refused_with_the_way_back(tmp_path):
+    with pytest.raises(InputError, match="not a finished build(.|\n)*--deactivate"):
+        source_builds.selected({"CAFFE_BUILD": str(tmp_path)})
+
+
+def test_a_build_comes_right_after_the_repository_on_the_import_path(tmp_path):
+    build = a_build(tmp_path / "b")
+    path = runtime_environment({"CAFFE_BUILD": build, "PYTHONPATH": "/mine"})["PYTHONPATH"].split(os.pathsep)
+    assert path[1:] == [os.path.join(build, "python"), "/mine"]
+
+
+def test_a_build_for_another_python_looks_for_that_one_and_says_which(tmp_path, monkeypatch):
+    build = a_build(tmp_path / "b", version="2.99")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="Python 2.99"):
+        source_builds.python(build)
+    monkeypatch.setenv("CAFFE_BUILD", build)
+    with pytest.raises(SystemExit) as end:
+        enter.python_command(["x.py"])
+    assert end.value.code == 2
+
+
+ELF_LIST = """ELF file    1: libcaffe.1.sm_80.cubin
+ELF file    2: libcaffe.2.sm_90.cubin
+ELF file    3: libcaffe.3.sm_90.cubin
+"""
+SYMBOLS = """STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIfEEvv
+STT_FUNC         STB_LOCAL  STV_DEFAULT    helper
+STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIdEEvv
+STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIfEEvv
+"""
+
+
+def test_gpu_code_is_counted_from_the_listers_own_words():
+    assert report.counted(ELF_LIST.splitlines()) == "sm_80: 1, sm_90: 2"
+    assert report.counted(["cuobjdump info    : File 'x' does not contain device code"]) == "none"
+    assert report.kernels(SYMBOLS) == 2
+
+
+def test_what_a_build_asks_for_beside_its_own_libraries_is_named(tmp_path, monkeypatch):
+    for path in ("lib/libcaffe.so.1.0.0", "lib/libglog.so.1", "bin/caffe", "python/caffe/_caffe.so"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    asks = {"libcaffe.so.1.0.0": ["libglog.so.1", "libcublas.so.13", "libc.so.6"], "caffe": ["libpython3.11.so.1.0"]}
+    monkeypatch.setattr(debian_parts, "needed", lambda libraries, path: asks.get(os.path.basename(path), []))
+    assert report.outside(str(tmp_path), "libraries") == ["libcublas.so.13", "libpython3.11.so.1.0"]

@@ -1,0 +1,229 @@
+"""Caffemodels and solverstates: what loads is what the report says, and broken files are refused."""
+import os
+
+import numpy as np
+import pytest
+
+caffe = pytest.importorskip("caffe")
+
+from caffe.proto import caffe_pb2
+
+from data.errors import InputError
+from tools.lib.checking.caffemodel import read_caffemodel, read_solverstate
+from tools.lib.checking.net import load_net
+from tools.lib.checking.rehearsal import rehearse_net
+from tools.lib.checking.shapes import shapes_of
+from tools.lib.checking.weights import (
+    compare,
+    not_finite,
+    report_lines,
+    require_finite,
+    require_match,
+)
+
+from tiny_nets import NET, write_net, write_solver
+
+# The front-end of the released dilation models: channels out, channels in, kernel.
+RELEASED = {"conv1_1": (64, 3, 3), "conv1_2": (64, 64, 3), "conv2_1": (128, 64, 3), "conv2_2": (128, 128, 3),
+            "conv3_1": (256, 128, 3), "conv3_2": (256, 256, 3), "conv3_3": (256, 256, 3),
+            "conv4_1": (512, 256, 3), "conv4_2": (512, 512, 3), "conv4_3": (512, 512, 3),
+            "conv5_1": (512, 512, 3), "conv5_2": (512, 512, 3), "conv5_3": (512, 512, 3),
+            "fc6": (4096, 512, 7), "fc7": (4096, 4096, 1), "final": (19, 4096, 1)}
+CONTEXT = {"ctx_conv1_1": (19, 19, 3), "ctx_final": (19, 19, 1)}
+
+
+def stored_model(path, layers, v1=False, legacy=False):
+    """Writes a caffemodel: layers {name: (out, in, kernel)}, values counted up from 0; returns its path."""
+    net = caffe_pb2.NetParameter()
+    for name, (outputs, inputs, kernel) in layers.items():
+        if v1:
+            layer = net.layers.add(name=name, type=caffe_pb2.V1LayerParameter.CONVOLUTION)
+        else:
+            layer = net.layer.add(name=name, type="Convolution")
+        for shape in ((outputs, inputs, kernel, kernel), (outputs,)):
+            blob = layer.blobs.add(data=np.arange(np.prod(shape), dtype=np.float32))
+            if legacy:
+                blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - len(shape)) + shape
+            else:
+                blob.shape.dim.extend(shape)
+    path.write_bytes(net.SerializeToString())
+    return str(path)
+
+
+TINY = {"conv": (4, 3, 3), "final": (3, 4, 1)}
+
+
+def tiny_shapes(tmp_path, text=NET):
+    return shapes_of(caffe.Net(write_net(tmp_path, text), caffe.TRAIN))
+
+
+def test_the_released_front_end_fits_the_full_width_deploy_net(tmp_path, repo_root):
+    path = os.path.join(repo_root, "models", "gta", "deploy.prototxt")
+    shapes = rehearse_net(load_net(path), caffe.TEST, path)
+    for name, (outputs, inputs, kernel) in RELEASED.items():
+        assert shapes.parameters[name] == [(outputs, inputs, kernel, kernel), (outputs,)]
+    # without the large layers (fc6 alone has 400 MB), and with layers of the context module
+    large = ("conv4_1", "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc6", "fc7")
+    some = {name: shape for name, shape in RELEASED.items() if name not in large}
+    model = read_caffemodel(stored_model(tmp_path / "m.caffemodel", dict(some, **CONTEXT), v1=True, legacy=True))
+    report = compare(shapes, model)
+    assert (report.loaded, report.initial, report.skipped, report.mismatches) == (
+        list(some), list(large), list(CONTEXT), [])
+    assert report.fixed == ["score"]
+    require_match(report)
+    with pytest.raises(InputError, match="no weights for conv4_1, .*, fc7; expected all"):
+        require_match(report, complete=True)
+
+
+@pytest.mark.parametrize("v1", [False, True])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_the_report_calls_loaded_caffe_loads(tmp_path, v1, legacy):
+    path = stored_model(tmp_path / "m.caffemodel", dict(TINY, **CONTEXT), v1, legacy)
+    report = compare(tiny_shapes(tmp_path), read_caffemodel(path))
+    assert report.loaded == ["conv", "final"] and report.skipped == list(CONTEXT)
+    require_match(report, complete=True)
+    net = caffe.Net(write_net(tmp_path), caffe.TRAIN)
+    net.copy_from(path)
+    for name, blobs in net.params.items():
+        assert all((blob.data.ravel() == np.arange(blob.count)).all() for blob in blobs)
+
+
+@pytest.mark.parametrize("layers, words", [
+    ({"conv": (5, 3, 3), "final": (3, 4, 1)},
+     ['layer "conv", weights: 4 x 3 x 3 x 3 in the net, 5 x 3 x 3 x 3 in the file', 'layer "conv", bias: 4 in the net, 5']),
+    ({"conv": (4, 3, 5)}, ["4 x 3 x 5 x 5 in the file"]),
+    ({"loss": (1, 1, 1), "conv": (4, 3, 3)}, ['layer "loss": 0 blobs in the net (none), 2 in the file'])])
+def test_every_mismatch_is_listed_and_caffe_refuses_it_too(tmp_path, layers, words):
+    path = stored_model(tmp_path / "m.caffemodel", layers)
+    with pytest.raises(InputError) as caught:
+        require_match(compare(tiny_shapes(tmp_path), read_caffemodel(path)))
+    assert all(word in str(caught.value) for word in words)
+    net = write_net(tmp_path)
+    with pytest.raises(InputError, match="Caffe refuses it"):
+        rehearse_net(load_net(net), caffe.TRAIN, net, weights=path)
+
+
+@pytest.mark.parametrize("own, stored, legacy", [
+    ("6", (1, 1, 1, 6), True), ("6", (1, 1, 1, 6), False), ("6", (6, 1, 1, 1), True), ("6", (6,), False),
+    ("2 dim: 3", (1, 1, 2, 3), True), ("2 dim: 3", (3, 2), False), ("1 dim: 1 dim: 1 dim: 1 dim: 6", (1, 1, 1, 6), True)])
+def test_old_and_new_shapes_are_equal_exactly_when_caffe_says_so(tmp_path, own, stored, legacy):
+    text = 'layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: %s } } }' % own
+    net = caffe_pb2.NetParameter()
+    blob = net.layer.add(name="p", type="Parameter").blobs.add(data=range(6))
+    if legacy:
+        blob.num, blob.channels, blob.height, blob.width = stored
+    else:
+        blob.shape.dim.extend(stored)
+    weights = tmp_path / "m.caffemodel"
+    weights.write_bytes(net.SerializeToString())
+    path = write_net(tmp_path, text)
+    try:
+        rehearse_net(load_net(path), caffe.TRAIN, path, weights=str(weights))
+        caffe_takes_it = True
+    except InputError:
+        caffe_takes_it = False
+    report = compare(tiny_shapes(tmp_path, text), read_caffemodel(str(weights)))
+    assert (report.mismatches == []) == caffe_takes_it
+
+
+@pytest.mark.parametrize("filler, lr_mult, fixed", [
+    ("bilinear", 0, ["up"]), ("bilinear", 1, []), ("gaussian", 0, [])])
+def test_only_a_layer_made_right_by_its_filler_is_fixed(tmp_path, filler, lr_mult, fixed):
+    text = NET + """layer { name: "up" type: "Deconvolution" bottom: "final" top: "up" param { lr_mult: %g }
+        convolution_param { num_output: 3 group: 3 kernel_size: 4 bias_term: false weight_filler { type: "%s" } } }
+        """ % (lr_mult, filler)
+    path = write_net(tmp_path, text)
+    shapes = rehearse_net(load_net(path), caffe.TRAIN, path)
+    report = compare(shapes, read_caffemodel(stored_model(tmp_path / "m.caffemodel", TINY)))
+    assert (report.fixed, report.initial) == (fixed, [] if fixed else ["up"])
+
+
+def test_nothing_in_common_is_an_error_that_lists_both_sides(tmp_path):
+    path = stored_model(tmp_path / "m.caffemodel", CONTEXT)
+    with pytest.raises(InputError, match="no layer of this net; its layers: ctx_conv1_1, ctx_final; the net's: conv, final"):
+        require_match(compare(tiny_shapes(tmp_path), read_caffemodel(path)))
+
+
+def test_the_report_in_words(tmp_path):
+    path = stored_model(tmp_path / "m.caffemodel", {"conv": (4, 3, 3), "old": (1, 1, 1)})
+    lines = report_lines(compare(tiny_shapes(tmp_path), read_caffemodel(path)))
+    assert lines[1:] == ["  loaded: conv", "  left at initial values: final", "  in the file but not in the net: old"]
+
+
+def broken(content):
+    model = caffe_pb2.NetParameter()
+    blob = model.layer.add(name="conv").blobs.add(data=[1, 2, 3])
+    blob.shape.dim.extend(content)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "is empty"), (b"\x89HDF\r\n\x1a\n" + b"0" * 99, "HDF5"), (b"PK\x03\x04" + b"0" * 99, "zip archive"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<!DOCTYPE html>", "web page"),
+    (b"\x80\x02}q\x00.", "pickle"), (b"\xff" * 50, "truncated or altered"), (b'name: "net"', "caffemodel"),
+    (broken([3])[:-2], "truncated or altered"), (broken([4]), "3 values of data for the shape [4], which has 4"),
+    (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"), (broken([2 ** 62, 2 ** 62]), "3 values"),
+    (caffe_pb2.NetParameter(name="x").SerializeToString(), "has no layer"),
+    (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="a")]).SerializeToString(), "a net without blobs"),
+    (broken([3]).replace(b"conv", b"con\xff"), "name b'con\\xff' is not text"),
+    (broken([3]) * 2, 'layer "conv" is there twice'),
+    (broken([3]) + caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString(),
+     'layer "conv" is there twice'),
+    (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString() + broken([3]),
+     'layer "conv" is there twice')])
+def test_broken_caffemodels(tmp_path, content, words):
+    path = tmp_path / "m.caffemodel"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_caffemodel(str(path))
+    assert words in str(caught.value) and "m.caffemodel" in str(caught.value)
+
+
+def test_a_missing_caffemodel(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_caffemodel(str(tmp_path / "m.caffemodel"))
+
+
+def test_any_truncation_of_a_model_is_noticed_or_still_whole(tmp_path):
+    """A cut between two layers leaves a valid, shorter file: it must then miss those layers."""
+    whole = open(stored_model(tmp_path / "m.caffemodel", TINY), "rb").read()
+    cut = tmp_path / "cut.caffemodel"
+    for length in range(len(whole)):
+        cut.write_bytes(whole[:length])
+        try:
+            assert list(read_caffemodel(str(cut)).layers) == ["conv"]
+        except InputError:
+            pass
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    net = caffe.Net(write_net(tmp_path), caffe.TRAIN)
+    require_finite(net, "m")
+    net.params["final"][1].data[0] = np.nan
+    assert not_finite(net) == ["final"]
+    with pytest.raises(InputError, match="m: weights that are not finite .* in layer final"):
+        require_finite(net, "m")
+
+
+def test_a_solverstate_gives_its_iteration_and_history(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    solver = caffe.get_solver(write_solver(tmp_path))
+    solver.step(2)
+    solver.snapshot()
+    state = read_solverstate("tiny_iter_2.solverstate")
+    assert state.iteration == 2 and os.path.basename(state.learned_net) == "tiny_iter_2.caffemodel"
+    assert [blob.shape for blob in state.history] == [tuple(b.shape) for bs in solver.net.params.values() for b in bs]
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "is empty"), (b"\xff" * 9, "truncated or altered"),
+    (caffe_pb2.SolverState(learned_net="x").SerializeToString(), "iteration is missing"),
+    (caffe_pb2.SolverState(iter=1, learned_net="abcd").SerializeToString().replace(b"abcd", b"ab\xff\xff"), "is not text"),
+    (caffe_pb2.SolverState(iter=-1).SerializeToString(), "iteration is -1"),
+    (caffe_pb2.SolverState(iter=1, history=[caffe_pb2.BlobProto(data=[1], num=2)]).SerializeToString(), "history 0")])
+def test_broken_solverstates(tmp_path, content, words):
+    path = tmp_path / "m.solverstate"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_solverstate(str(path))
+    assert words in str(caught.value)

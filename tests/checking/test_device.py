@@ -1,0 +1,58 @@
+"""A GPU that is not there is an error message, not the end of the process."""
+import pytest
+
+pytest.importorskip("caffe")
+
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from data.errors import InputError
+from layers import gpu_arrays
+from tools.lib.checking import device
+from tools.lib.checking.device import use_device
+from tools.lib.checking.memory import machine_memory
+
+
+def test_the_cpu_is_always_there():
+    use_device(None, "--device cpu")
+
+
+def test_a_gpu_of_an_impossible_number_is_refused_with_the_flag():
+    with pytest.raises(InputError, match="--device gpu:77: Caffe refuses it: ") as refused:
+        use_device(77, "--device gpu:77")
+    assert "--device cpu" in refused.value.fix
+    use_device(None, "--device cpu")
+
+
+def test_the_trial_computes_and_looks_at_the_numbers(tmp_path, monkeypatch):
+    device.trial_passes(str(tmp_path))
+    monkeypatch.setattr(device, "TRIAL", device.TRIAL.replace("value: 1", "value: 2"))
+    with pytest.raises(InputError, match="36 forward and 36 backward; expected 18"):
+        device.trial_passes(str(tmp_path))
+
+
+def test_the_trial_runs_a_kernel_of_caffes_own_in_every_build():
+    net = text_format.Parse(device.TRIAL, caffe_pb2.NetParameter())
+    assert any(layer.relu_param.engine == caffe_pb2.ReLUParameter.CAFFE for layer in net.layer)
+
+
+def test_a_second_gpu_that_is_not_there_is_refused_without_a_trial(monkeypatch):
+    """CUDA allows no trial in a fork once this process has a GPU."""
+    monkeypatch.setattr(device, "_in_use", [0])
+    monkeypatch.setattr(gpu_arrays, "count", lambda: 2)
+    with pytest.raises(InputError, match="gpu:2: there are 2 GPUs"):
+        use_device(2, "--device gpu:2")
+
+
+def test_memory_is_the_machines_or_that_of_the_gpu_in_use(monkeypatch):
+    assert device.device_memory() == machine_memory()
+
+    class Library:
+        def cublasCreate_v2(self, handle):
+            return 0
+
+        def cudaMemGetInfo(self, free, total):
+            free._obj.value, total._obj.value = 5 << 30, 8 << 30
+            return 0
+    monkeypatch.setattr(gpu_arrays, "_current", gpu_arrays.GpuArrays(Library()))
+    assert device.device_memory() == 5 << 30

@@ -1,0 +1,219 @@
+"""The rehearsal: whatever a net does to Caffe, this process survives and says why."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+caffe = pytest.importorskip("caffe")
+
+from data.errors import InputError
+from tools.lib.checking.child import run_in_child
+from tools.lib.checking.net import load_net
+from tools.lib.checking.rehearsal import cheap, rehearse, rehearse_net, rehearse_solver
+from tools.lib.checking.solver import load_nets, load_solver
+
+from tiny_nets import NET, write_net, write_solver
+
+
+class RaisingLayer(caffe.Layer):
+    """Raises what its param_str says, in setup."""
+
+    def setup(self, bottom, top):
+        raise {"input": InputError("the crop is 0", "write 1"), "key": KeyError("colour")}[self.param_str]
+
+    def reshape(self, bottom, top):
+        top[0].reshape(1)
+
+
+class WaitingLayer(RaisingLayer):
+    """Never ends its setup."""
+
+    def setup(self, bottom, top):
+        time.sleep(60)
+
+
+def net_with(rest):
+    return NET + "layer { %s }\n" % rest
+
+
+def refusal(tmp_path, text, **options):
+    path = write_net(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        rehearse_net(load_net(path), caffe.TRAIN, path, **options)
+    assert path in str(caught.value)
+    return str(caught.value)
+
+
+def python_layer(name, param_str=""):
+    return net_with('name: "p" type: "Python" top: "p" python_param { module: "%s" layer: "%s" param_str: "%s" }'
+                    % (__name__, name, param_str))
+
+
+def children():
+    """Process numbers of this process's children, zombies included."""
+    found = set()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % name) as file:
+                if int(file.read().rsplit(")", 1)[1].split()[1]) == os.getpid():
+                    found.add(int(name))
+        except OSError:     # it has ended meanwhile, or is another user's and hidden
+            pass
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left():
+    before = children()
+    yield
+    assert children() == before
+
+
+def test_shapes_come_back_as_caffe_made_them(tmp_path):
+    path = write_net(tmp_path)
+    shapes = rehearse_net(load_net(path), caffe.TRAIN, path)
+    assert shapes.blobs["final"] == (2, 3, 6, 5)
+    assert shapes.parameters["conv"] == [(4, 3, 3, 3), (4,)] and shapes.parameters["relu"] == []
+
+
+@pytest.mark.parametrize("rest, words", [
+    ('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" top: "e"', 'layer "e"'),
+    ('name: "s" type: "Softmax" bottom: "final" bottom: "conv" top: "s"', "takes 1 bottom blob"),
+    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 kernel_size: 99 }', 'layer "c"'),
+    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 kernel_size: 1 group: 2 }',
+     'layer "c"'),
+    ('name: "i" type: "Input" top: "i" input_param { shape { dim: 100000 dim: 100000 dim: 100000 } }', "INT_MAX"),
+    ('name: "d" type: "Data" top: "d" data_param { source: "nowhere" batch_size: 1 backend: LMDB }', "(db"),
+    ('name: "h" type: "HDF5Data" top: "h" hdf5_data_param { source: "nowhere" batch_size: 1 }', 'layer "h"'),
+    ('name: "c" type: "InnerProduct" bottom: "final" top: "c" inner_product_param { num_output: 2000000000 }', 'layer "c"')])
+def test_what_aborts_caffe_becomes_one_message(tmp_path, rest, words):
+    message = refusal(tmp_path, net_with(rest))
+    assert words in message and "\n" not in message
+
+
+def test_an_error_of_a_python_layer_keeps_its_words_and_its_repair(tmp_path):
+    message = refusal(tmp_path, python_layer("RaisingLayer", "input"))
+    assert message.endswith('layer "p": the crop is 0\n  write 1')
+
+
+def test_another_exception_names_its_type_and_line(tmp_path):
+    message = refusal(tmp_path, python_layer("RaisingLayer", "key"))
+    assert "KeyError: 'colour' (test_checking_rehearsal.py:" in message
+
+
+def test_a_layer_that_never_ends_is_stopped(tmp_path):
+    start = time.monotonic()
+    message = refusal(tmp_path, python_layer("WaitingLayer"), seconds=10)
+    assert 'layer "p": Caffe did not finish' in message and "\n  try again while the machine" in message
+    assert time.monotonic() - start < 30
+
+
+def test_weights_that_caffe_refuses(tmp_path):
+    path = write_net(tmp_path)
+    wide = write_net(tmp_path, NET.replace("num_output: 4", "num_output: 5"), "wide.prototxt")
+    caffe.Net(wide, caffe.TRAIN).save(str(tmp_path / "wide.caffemodel"))
+    message = refusal(tmp_path, NET, weights=str(tmp_path / "wide.caffemodel"))
+    assert "Cannot copy param 0 weights from layer 'conv'" in message
+    assert path in message
+
+
+def test_a_solver_is_built_with_all_its_nets(tmp_path):
+    other = write_net(tmp_path, net_with('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" top: "e"'), "b.prototxt")
+    path = write_solver(tmp_path)
+    solver = load_solver(path)
+    assert rehearse_solver(solver, *load_nets(solver, path), name=path).blobs["final"] == (2, 3, 6, 5)
+    path = write_solver(tmp_path, 'test_net: "%s" test_iter: 1 test_interval: 1' % other)
+    solver = load_solver(path)
+    with pytest.raises(InputError, match='layer "e"'):
+        rehearse_solver(solver, *load_nets(solver, path), name=path)
+
+
+def test_the_rehearsal_writes_nothing_where_the_solver_would(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_solver(tmp_path, 'snapshot: 1 snapshot_prefix: "not/made/yet"', without=("snapshot_prefix",))
+    before = sorted(os.listdir(tmp_path))
+    solver = load_solver(path)
+    rehearse_solver(solver, *load_nets(solver, path), name=path)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_the_generators_state_of_this_process_is_untouched(tmp_path):
+    path = write_net(tmp_path)
+    net = load_net(path)
+
+    def weights(rehearsed):
+        caffe.set_random_seed(3)
+        if rehearsed:
+            rehearse_net(net, caffe.TRAIN, path)
+        return caffe.Net(path, caffe.TRAIN).params["conv"][0].data.copy()
+
+    assert (weights(True) == weights(False)).all()
+
+
+def test_cheap_fillers_change_no_shape_and_leave_fragile_ones(tmp_path):
+    text = NET.replace('type: "msra"', 'type: "bilinear"').replace("std: 0.1", "std: 0.1 sparse: 2")
+    net = cheap(load_net(write_net(tmp_path, text)))
+    assert net.layer[1].convolution_param.weight_filler.sparse == 2
+    assert net.layer[3].convolution_param.weight_filler.type == "bilinear"
+    assert cheap(load_net(write_net(tmp_path))).layer[1].convolution_param.weight_filler.type == "constant"
+
+
+@pytest.mark.parametrize("deed, field, value", [
+    (lambda: [1, {"a": None}], "value", [1, {"a": None}]),
+    (lambda: os.kill(os.getpid(), signal.SIGSEGV), "signal", signal.SIGSEGV),
+    (lambda: os.abort(), "signal", signal.SIGABRT),
+    (lambda: os._exit(7), "status", 7),
+    (lambda: sys.exit(3), "status", 1)])
+def test_how_a_child_ended_is_told(deed, field, value):
+    outcome = run_in_child(deed, 10)
+    assert getattr(outcome, field) == value
+    assert [name for name in outcome._fields[:-1] if getattr(outcome, name) is not None] == [field]
+
+
+def test_memory_is_bounded():
+    outcome = run_in_child(lambda: len(bytearray(1 << 30)), 10, memory=1 << 28)
+    assert "MemoryError" in outcome.exception
+
+
+def test_what_the_child_started_ends_with_it(tmp_path):
+    """As a data layer's workers: processes of the child that it does not wait for."""
+    def start():
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"],
+                                env=dict(os.environ)).pid
+    pid = run_in_child(start, 10).value
+    assert pid is not None
+    deadline = time.monotonic() + 5
+    while os.path.exists("/proc/%d" % pid) and not _dead(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    try:
+        os.waitpid(pid, os.WNOHANG)     # where this process is number 1, orphans become its children
+    except ChildProcessError:
+        pass
+
+
+def _dead(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_an_interrupt_reaches_the_parent_and_ends_the_child():
+    def handler(number, frame):
+        raise KeyboardInterrupt
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_in_child(lambda: (os.kill(os.getppid(), signal.SIGALRM), time.sleep(60)), 30)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_rehearse_gives_a_folder_that_is_gone_afterwards():
+    folder = rehearse(lambda folder: folder if os.path.isdir(folder) else None, "x")
+    assert folder and not os.path.exists(folder)

@@ -1,0 +1,73 @@
+"""Trying settings on the toy: the variants, their prototxts and tasks, and the seeds that may not choose."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+from data.errors import InputError
+from data.files import ROOT
+from models.experiments import EXPERIMENTS
+from tools.lib.experiment import plan, tuning
+
+TOY = EXPERIMENTS["toy"]
+
+
+@pytest.mark.parametrize("text, named", [
+    ("colour=1", "expected FIELD=VALUE"), ("weight", "expected FIELD=VALUE"), ("weight=", "expected FIELD=VALUE"),
+    ("weight=much", "expected a number"), ("policy=step", "expected one of fixed, poly"),
+    ("max_iter=1.5", "expected a whole number above 0")])
+def test_a_wrong_axis_is_refused_by_name(text, named):
+    with pytest.raises(InputError, match=named):
+        tuning.parse_axis(text)
+
+
+@pytest.mark.parametrize("axes, words", [
+    (["max_iter=-5"], "'-5', expected a whole number above 0"), (["weight=nan"], "'nan', expected a number from 0 on"),
+    (["base_lr=0"], "'0', expected a number above 0"), (["slack=inf"], "'inf'"), (["max_iter=1.5"], "whole number"),
+    (["base_lr=1e-3,0.001"], "'ga base_lr=0.001' comes twice"), (["colour=1"], "expected FIELD=VALUE,VALUE")])
+def test_settings_that_cannot_be_tried_are_refused_before_anything_is_trained(axes, words):
+    with pytest.raises(InputError, match=words):
+        tuning.variants(TOY, "ga", [tuning.parse_axis(text) for text in axes])
+
+
+def test_a_stage_can_be_tried_as_it_is():
+    planned = tuning.tasks(TOY, tuning.variants(TOY, "ga", []), [101])
+    assert "ga, seed 101" in plan.describe(TOY, planned, 1)
+
+
+def test_all_combinations_and_each_changes_only_what_it_says():
+    axes = [tuning.parse_axis("mil_weight=0.5,0.25"), tuning.parse_axis("policy=fixed,poly")]
+    made = tuning.variants(TOY, "ga_ca", axes)
+    assert [variant.label for variant in made] == [
+        "ga_ca mil_weight=0.5 policy=fixed", "ga_ca mil_weight=0.5 policy=poly",
+        "ga_ca mil_weight=0.25 policy=fixed", "ga_ca mil_weight=0.25 policy=poly"]
+    assert len({variant.folder for variant in made}) == 4
+    last = made[-1]
+    assert last.experiment == TOY._replace(mil_weight=0.25)
+    assert 'lr_policy: "poly"' in last.schedule.policy and last.schedule.max_iter == made[0].schedule.max_iter
+
+
+def test_the_prototxts_carry_the_setting(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "ROOT", str(tmp_path))
+    (variant,) = tuning.variants(TOY, "ga_ca", [("mil_weight", [0.125]), ("base_lr", [0.25]), ("slack", [0.75])])
+    tuning.write_prototxts(variant)
+    folder = tmp_path / variant.folder
+    net, solver = (folder / "net.prototxt").read_text(), (folder / "solver.prototxt").read_text()
+    assert "loss_weight: 0.125" in net and '\\"slack\\": 0.75' in net
+    assert "base_lr: 0.25\n" in solver and 'net: "%s/net.prototxt"' % variant.folder in solver
+
+
+def test_each_seed_starts_from_its_own_run_of_the_stage_before():
+    made = tuning.variants(TOY, "ga_ca", [("start", ["source", "ga"])])
+    planned = {task.name: task for task in tuning.tasks(TOY, made, (101, 102))}
+    task = planned["ga_ca start=ga, seed 102"]
+    assert task.argv[task.argv.index("--weights") + 1] == plan.last_weights(TOY, "ga", 102)
+    assert "ga seed 102" in task.needs and "ga seed 102" in planned
+    assert planned["test ga_ca start=ga, seed 102"].needs == ("ga_ca start=ga, seed 102",)
+
+
+def test_reported_seeds_choose_nothing():
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "tools", "tune_adaptation.py"), "toy", "--stage", "ga",
+                           "--seeds", "101", "3"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 2 and "a setting is not chosen by them" in done.stdout

@@ -1,0 +1,90 @@
+"""OpenBLAS kernels from CPU flags, threads from affinity and cgroup quota, the environment made of both."""
+import math
+import os
+
+import pytest
+
+from data import cores
+from data.files import ROOT
+from tools.lib.runtime import cpu, environment
+from tools.lib.runtime.environment import runtime_environment
+
+AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+
+
+@pytest.mark.parametrize("flags, expected", [
+    (AVX512 | {"avx2", "fma"}, "SkylakeX"),
+    ((AVX512 - {"avx512bw"}) | {"avx2", "fma"}, "Haswell"),  # Knights Landing: AVX-512 without the byte part
+    ({"avx2"}, None),
+    ({"avx", "sse4_2"}, None),
+    (set(), None)])
+def test_coretype_from_flags(flags, expected):
+    assert cpu.openblas_coretype(flags) == expected
+
+
+def test_cpu_flags_of_the_first_processor_and_of_none(tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text("processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 fma\n\nprocessor\t: 1\nflags\t\t: fpu\n")
+    assert cpu.cpu_flags(str(path)) == {"fpu", "avx2", "fma"}
+    assert cpu.cpu_flags(str(tmp_path / "none")) == set()
+
+
+def cgroup(tmp_path, files, membership):
+    for name, text in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "cgroup").write_text(membership)
+    return cores.cgroup_cores(str(tmp_path / "fs"), str(tmp_path / "cgroup"))
+
+
+def test_cgroup_v2_quota_of_a_parent_limits_the_child(tmp_path):
+    files = {"a/cpu.max": "150000 100000\n", "a/b/cpu.max": "max 100000\n"}
+    assert cgroup(tmp_path, files, "0::/a/b\n") == 1.5
+
+
+def test_cgroup_v2_in_a_container_that_sees_its_own_group_as_root(tmp_path):
+    assert cgroup(tmp_path, {"cpu.max": "200000 100000\n"}, "0::/../../elsewhere\n") == 2.0
+
+
+def test_cgroup_v1_quota_and_its_minus_one(tmp_path):
+    files = {"cpu,cpuacct/g/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/g/cpu.cfs_period_us": "100000\n",
+             "cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
+    assert cgroup(tmp_path, files, "4:cpu,cpuacct:/g\n3:memory:/g\n") == 0.5
+
+
+def test_no_cgroup_files_and_garbage_mean_no_quota(tmp_path):
+    assert cores.cgroup_cores(str(tmp_path), str(tmp_path / "none")) == math.inf
+    assert cgroup(tmp_path, {"cpu.max": "nonsense\n"}, "0::/\n") == math.inf
+
+
+@pytest.mark.parametrize("affinity, quota, expected", [
+    (8, math.inf, 8), (8, 2.0, 2), (8, 1.5, 2), (8, 0.25, 1), (1, 4.0, 1), (2, 1.9, 2)])
+def test_usable_cores(affinity, quota, expected):
+    assert cores.usable_cores(affinity, quota) == expected
+
+
+def test_environment_fills_in_what_is_unset(monkeypatch):
+    monkeypatch.setattr(cpu, "cpu_flags", lambda: {"avx2", "fma"})
+    monkeypatch.setattr(environment, "usable_cores", lambda: 3)
+    env = runtime_environment({"PATH": "/bin", "PYTHONHOME": "/other"})
+    assert env["OPENBLAS_CORETYPE"] == "Haswell" and env["OPENBLAS_NUM_THREADS"] == "3"
+    assert env["GLOG_minloglevel"] == "2" and env["PYTHONPATH"] == ROOT and env["PATH"] == "/bin"
+    assert "PYTHONHOME" not in env
+
+
+def test_environment_leaves_the_users_values(monkeypatch):
+    monkeypatch.setattr(cpu, "cpu_flags", lambda: {"avx2", "fma"})
+    given = {"OPENBLAS_CORETYPE": "Zen", "OPENBLAS_NUM_THREADS": "7", "GLOG_minloglevel": "0"}
+    env = runtime_environment(given)
+    assert {key: env[key] for key in given} == given
+
+
+def test_omp_num_threads_counts_as_the_users_thread_count():
+    assert "OPENBLAS_NUM_THREADS" not in runtime_environment({"OMP_NUM_THREADS": "1"})
+
+
+def test_users_python_path_stays_behind_the_repository_once():
+    env = runtime_environment({"PYTHONPATH": os.pathsep.join(["/mine", ROOT])})
+    assert env["PYTHONPATH"] == os.pathsep.join([ROOT, "/mine"])
+    assert runtime_environment(env)["PYTHONPATH"] == env["PYTHONPATH"]

@@ -1,0 +1,124 @@
+"""Numbers that go wrong stop the run before a snapshot keeps them, and say where."""
+import os
+
+import numpy as np
+import pytest
+
+caffe = pytest.importorskip("caffe")
+
+from data.errors import InputError  # noqa: E402
+from tools.lib.training import guards, manifest  # noqa: E402
+from tools.lib.training.watch import LONG, ClassifierWatch, FirstLossWatch  # noqa: E402
+
+from tiny_training import entries, net_text, train, write_run  # noqa: E402
+
+
+def listed(out):
+    return [entry["iteration"] for entry in manifest.read_manifest(str(out))]
+
+
+def test_nan_in_a_batch_names_the_blob_and_layer_and_keeps_the_last_snapshot(tmp_path):
+    solver = write_run(tmp_path, net_text(nan_at=10))       # the first pass of iteration 5
+    with pytest.raises(InputError) as stop:
+        train(solver, tmp_path / "out")
+    assert "iteration 5: the loss is nan; it starts in blob data, made by layer data" in str(stop.value)
+    assert listed(tmp_path / "out") == [2, 4]
+    model = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
+                      weights=str(tmp_path / "out" / "tiny_iter_4.caffemodel"))
+    assert guards.bad_parameter(model) is None
+
+
+def test_rate_that_makes_parameters_infinite_stops_within_display_iterations(tmp_path):
+    solver = write_run(tmp_path, base_lr=1e30, lr_policy='"fixed"', snapshot=1, max_iter=50, display=3)
+    with pytest.raises(InputError, match="layer (conv|final)"):
+        train(solver, tmp_path / "out")
+    for iteration in listed(tmp_path / "out"):
+        model = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
+                          weights=str(tmp_path / "out" / ("tiny_iter_%d.caffemodel" % iteration)))
+        assert guards.bad_parameter(model) is None
+    assert len(entries(tmp_path / "out", "train")) <= 2
+
+
+def test_update_that_overflows_never_reaches_a_snapshot(tmp_path):
+    """The loss is still finite when the snapshot is due: the parameters themselves are looked at."""
+    net = net_text().replace("param { lr_mult: 1 }", "param { lr_mult: 1e20 }")
+    solver = write_run(tmp_path, net, base_lr=1e30, lr_policy='"fixed"', snapshot=1, display=0)
+    with pytest.raises(InputError, match="after 1 iterations parameter 0 of layer conv"):
+        train(solver, tmp_path / "out")
+    assert listed(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_bad_parameter_is_found_by_layer_and_index(tmp_path, value):
+    write_run(tmp_path)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    assert guards.bad_parameter(net) is None
+    net.params["final"][1].data[1] = value
+    assert guards.bad_parameter(net) == ("final", 1)
+    with pytest.raises(guards.NotFinite, match="after 7 iterations parameter 1 of layer final"):
+        guards.check_parameters(net, 7)
+
+
+def test_large_but_finite_parameters_are_no_fault(tmp_path):
+    write_run(tmp_path)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    net.params["conv"][0].data[...] = 3e38        # the sum of squares overflows
+    assert guards.bad_parameter(net) is None
+
+
+def test_failing_layer_keeps_the_state_before_its_step(tmp_path):
+    solver = write_run(tmp_path, net_text(fail_at=11), snapshot=100)      # the second pass of iteration 5
+    with pytest.raises(InputError, match="list.txt:7"):
+        train(solver, tmp_path / "out")
+    assert listed(tmp_path / "out") == [5]
+    # put right, the run goes on as if nothing had been
+    whole, net = tmp_path / "whole", net_text()
+    train(write_run(tmp_path, net), whole)
+    os.replace(whole / "net.prototxt", tmp_path / "out" / "net.prototxt")
+    train(tmp_path / "tiny.prototxt", tmp_path / "out", "--resume")
+    assert (tmp_path / "out" / "tiny_iter_8.caffemodel").read_bytes() == (whole / "tiny_iter_8.caffemodel").read_bytes()
+
+
+def domain(source, target):
+    return {"domain_accuracy_source": source, "domain_accuracy_target": target}
+
+
+def test_classifier_that_has_won_for_long_is_said_once_and_again_after_it_recovered():
+    watch = ClassifierWatch()
+    said = [watch.see(k, domain(1.0, 1.0)) for k in range(3 * LONG)]
+    warnings = [text for text in said if text]
+    assert len(warnings) == 1 and "has won" in warnings[0] and said.index(warnings[0]) >= LONG - 1
+    assert not any(watch.see(0, domain(0.5, 0.5)) for _ in range(LONG))
+    assert any(watch.see(0, domain(1.0, 1.0)) for _ in range(10 * LONG))
+
+
+@pytest.mark.parametrize("source, target, side", [(1.0, 0.0, "every unit source"), (0.0, 1.0, "every unit target")])
+def test_classifier_that_calls_everything_one_domain_has_collapsed(source, target, side):
+    watch = ClassifierWatch()
+    warnings = [text for text in (watch.see(k, domain(source, target)) for k in range(10 * LONG)) if text]
+    assert len(warnings) == 1 and "collapsed" in warnings[0] and side in warnings[0]
+
+
+@pytest.mark.parametrize("source, target", [(0.9, 0.9), (1.0, 0.6), (0.5, 0.5), (float("nan"), 1.0)])
+def test_classifier_that_still_learns_is_not_warned_about(source, target):
+    watch = ClassifierWatch()
+    assert not any(watch.see(k, domain(source, target)) for k in range(10 * LONG))
+
+
+def test_net_without_a_classifier_is_not_watched():
+    assert ClassifierWatch().see(0, {"loss": 1.0}) is None
+
+
+def test_first_loss_near_ln_classes_is_healthy_and_a_high_one_is_not():
+    watch = FirstLossWatch(19)
+    assert "only 0.5" in FirstLossWatch(19).see(0, {"seg_loss": 0.5})
+    assert watch.see(0, {"seg_loss": 2.95}) is None
+    assert "ln(19) = 2.94" in watch.see(0, {"seg_loss": 60.0})
+    assert watch.see(1, {"seg_loss": 60.0}) is None
+
+
+def test_high_first_loss_is_warned_about_in_the_run_and_its_log(tmp_path, capfd):
+    net = net_text().replace("std: 0.001", "std: 30")
+    train(write_run(tmp_path, net, max_iter=1), tmp_path / "out")
+    assert "Likely causes" in capfd.readouterr().err
+    assert entries(tmp_path / "out", "note")[0]["iteration"] == 0

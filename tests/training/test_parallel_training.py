@@ -1,0 +1,272 @@
+"""Several processes train one net: what they share, that they equal one process, resuming, and dying together."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
+
+from data.files import ROOT
+from data.sharing import ALONE, Share  # noqa: E402
+from tools.lib.runtime import mpi  # noqa: E402
+from tools.lib.runtime.environment import runtime_environment  # noqa: E402
+from tools.lib.training import parallel  # noqa: E402
+
+import tiny_training as tiny  # noqa: E402
+
+needs_mpi = pytest.mark.usefixtures("mpi_starts")
+
+#: Two processes that find each other, without anything of ours but the import path.
+PROBE = """
+from tools.lib.runtime import mpi
+mpi.make_importable()
+from mpi4py import MPI
+assert MPI.COMM_WORLD.allreduce(1) == 2
+"""
+
+#: tools/train.py, with the layer of the tiny net imported: from a file, only layers.* would be
+DRIVER = """
+import tiny_training
+from tools.lib.command import run_command
+from tools.lib.training.command_line import main
+from tools.lib.training.parallel import together
+run_command(together(main))
+"""
+
+
+def command(solver, output, options, processes):
+    launcher = [mpi.program("mpiexec"), "-n", str(processes)] if processes > 1 else []
+    return launcher + [sys.executable, "-c", DRIVER, "--solver", solver, "--output", str(output)] + list(options)
+
+
+def environment():
+    tests = os.path.join(ROOT, "tests")
+    return dict(os.environ, OPENBLAS_NUM_THREADS="1",
+                PYTHONPATH=os.pathsep.join([ROOT, tests, os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.fixture(scope="session")
+def mpi_starts():
+    """Skips where there is no MPI, or where it cannot start two processes that find each other."""
+    if not (os.path.isdir(mpi.packages("%d.%d" % sys.version_info[:2])) and os.access(os.path.join(mpi.FOLDER, "bin/mpiexec"), os.X_OK)):
+        pytest.skip("no private MPI for this Python: %s makes it" % mpi.SETUP)
+    try:
+        done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", PROBE], env=environment(),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        pytest.skip("MPI starts no two processes here within a minute")
+    if done.returncode:
+        pytest.skip("MPI starts no two processes here: %s" % " ".join(done.stdout.split())[-300:])
+
+
+def train(repo_root, solver, output, *options, processes=1):
+    done = subprocess.run(command(solver, output, options, processes), cwd=repo_root, env=environment(),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=400)
+    return done.returncode, done.stdout
+
+
+class Recorder:
+    """A maker that says which batch it was asked for."""
+    shapes = ((1,), (1,))
+
+    def fill(self, batch, data, label):
+        data[...] = batch
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_processes_batches_are_all_batches_each_once(size):
+    data, label = np.zeros(1), np.zeros(1)
+    seen = []
+    for step in range(4):
+        for rank in range(size):
+            Share(rank, size).of(Recorder()).fill(step, data, label)
+            seen.append(int(data[0]))
+            assert Share(rank, size).own(seen[-1]) == step
+    assert seen == list(range(4 * size))
+
+
+def test_one_process_needs_no_mpi_and_shares_nothing(monkeypatch):
+    for names in mpi.RANKS:
+        monkeypatch.delenv(names[0], raising=False)
+    assert parallel.join() is parallel.ALONE and ALONE.of("maker") == "maker"
+
+
+@pytest.mark.parametrize("environ, expected", [
+    ({}, (0, 1)), ({"PMI_RANK": "1", "PMI_SIZE": "4"}, (1, 4)), ({"PMI_RANK": "x", "PMI_SIZE": "4"}, (0, 1)),
+    ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "3"}, (2, 3)), ({"PMI_RANK": "1"}, (0, 1))])
+def test_ranks_are_read_from_the_launchers_variables(environ, expected):
+    assert mpi.launched(environ) == expected
+
+
+def test_processes_of_a_machine_share_its_cores(monkeypatch):
+    from tools.lib.runtime import environment as of_runtime
+    monkeypatch.setattr(of_runtime, "usable_cores", lambda: 8)
+    for processes, threads in (("1", "8"), ("3", "2"), ("16", "1")):
+        environ = {"MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": processes}
+        assert runtime_environment(environ)["OPENBLAS_NUM_THREADS"] == threads
+
+
+OFFSETS = """
+import os
+os.environ["CUDA_VISIBLE_DEVICES"] = %s
+from tools.lib.training import parallel
+group = parallel.join()
+print("process %%d takes GPU %%d" %% (group.rank, group.gpu_offset))
+"""
+
+
+@needs_mpi
+@pytest.mark.parametrize("visible, taken", [('"0,1"', (0, 1)), ('os.environ["PMI_RANK"]', (0, 0))])
+def test_processes_of_a_machine_take_its_gpus_in_turn_unless_each_is_shown_its_own(visible, taken):
+    done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", OFFSETS % visible], env=environment(),
+                          stdout=subprocess.PIPE, universal_newlines=True, timeout=120)
+    # the launcher may pass on a line and its end apart
+    found = re.findall(r"process (\d) takes GPU (\d)", done.stdout)
+    assert sorted((int(rank), int(gpu)) for rank, gpu in found) == list(enumerate(taken))
+
+
+def test_shared_parameters_are_averaged_once(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 } } }' + "".join(
+        'layer { name: "%s" type: "InnerProduct" bottom: "d" top: "%s" param { name: "w" } param { name: "b" }'
+        ' inner_product_param { num_output: 2 } }' % (name, name) for name in "ab"))
+    net = caffe.Net(str(path), caffe.TRAIN)
+    assert len(list(parallel.blobs_once(net, "diff"))) == 2
+
+
+def small_run(folder, repo_root, stage, **fields):
+    """A solver of the toy's slim nets with crops of a size for tests."""
+    with open(os.path.join(repo_root, "models/toy/%s.prototxt" % stage)) as file:
+        net = file.read()
+    for old, new in (("[80, 144]", "[32, 48]"), ('workers\\": 1', 'workers\\": 0')):
+        assert old in net
+        net = net.replace(old, new)
+    return tiny.write_run(folder, net, base_lr=0.002, lr_policy='"fixed"', gamma=None, stepsize=None, max_iter=3,
+                          snapshot=3, **fields)
+
+
+@needs_mpi
+@pytest.mark.parametrize("stage", ["source", "ga", "ga_ca"])
+def test_two_processes_equal_one_with_iter_size_two(tmp_path, repo_root, stage):
+    models, logs = [], []
+    for name, processes, passes in (("one", 1, 2), ("two", 2, 1)):
+        solver = small_run(tmp_path / name, repo_root, stage, iter_size=passes)
+        code, said = train(repo_root, solver, tmp_path / name / "out", processes=processes)
+        assert code == 0, said
+        models.append(tiny.parameters(tmp_path / name / "out" / "tiny_iter_3.caffemodel"))
+        logs.append(tiny.entries(tmp_path / name / "out", "train"))
+    one, two = models
+    assert one.keys() == two.keys()
+    for key in one:
+        assert np.abs(one[key] - two[key]).max() <= 1e-5 * np.abs(one[key]).max() + 1e-9, key
+    # the last entry is one more forward pass of each process, after the last update
+    for a, b in list(zip(*logs))[:-1]:
+        for name, value in a["values"].items():
+            assert b["values"][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+@needs_mpi
+def test_a_run_of_two_resumes_bit_for_bit_and_only_with_two(tmp_path, repo_root):
+    solver = tiny.write_run(tmp_path, max_iter=4)
+    code, said = train(repo_root, solver, tmp_path / "whole", processes=2)
+    assert code == 0, said
+    assert train(repo_root, solver, tmp_path / "parts", "--max-iter", "2", processes=2)[0] == 0
+    code, said = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4")
+    assert code == 2 and "processes: 2 before, 1 now" in said, said
+    code, said = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4", processes=2)
+    assert code == 0, said
+    assert tiny.model(tmp_path / "parts", 4) == tiny.model(tmp_path / "whole", 4)
+    # the second process reads batches of its own
+    assert train(repo_root, solver, tmp_path / "alone")[0] == 0
+    assert tiny.model(tmp_path / "alone", 4) != tiny.model(tmp_path / "whole", 4)
+
+
+@needs_mpi
+def test_an_error_in_one_process_ends_the_others_with_its_message(tmp_path, repo_root):
+    # batch 3 is the second process's in iteration 0
+    solver = tiny.write_run(tmp_path, tiny.net_text(fail_at=3), max_iter=50)
+    code, said = train(repo_root, solver, tmp_path / "out", processes=2)
+    assert code != 0 and "list.txt:7: broken.png cannot be read" in said
+    assert "process 1 of 2 has failed" in said and "Traceback" not in said
+
+
+@needs_mpi
+def test_a_wrong_option_ends_all_with_one_message(tmp_path, repo_root):
+    code, said = train(repo_root, str(tmp_path / "none.prototxt"), tmp_path / "out", processes=2)
+    assert code != 0 and said.count("none.prototxt") == 1 and "process 0 of 2 has failed" in said, said
+
+
+@pytest.fixture
+def started(repo_root):
+    """started(solver, output): two processes training; ended with the test."""
+    runs = []
+
+    def start(solver, output):
+        runs.append(subprocess.Popen(command(solver, output, (), 2), cwd=repo_root, env=environment(),
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True))
+        wait_until(lambda: len(tiny.entries(output, "train")) > 2 or runs[0].poll() is not None)
+        return runs[0]
+
+    yield start
+    for run in runs:
+        run.kill()
+        run.communicate()
+
+
+def processes_of(output):
+    """Numbers of the training processes whose command line names the output folder."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % entry, "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if str(output).encode() in words and b"-n" not in words:
+            found.append(int(entry))
+    return sorted(found)
+
+
+def rank_of(number):
+    with open("/proc/%d/environ" % number, "rb") as file:
+        return int(dict(item.split(b"=", 1) for item in file.read().split(b"\0") if b"=" in item)[b"PMI_RANK"])
+
+
+def wait_until(condition, seconds=400):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "still waiting"
+        time.sleep(0.05)
+
+
+@needs_mpi
+def test_a_killed_process_ends_the_others_with_a_message(tmp_path, started):
+    output = tmp_path / "out"
+    solver = tiny.write_run(tmp_path, tiny.net_text(nap=0.05), max_iter=100000, snapshot=0)
+    run = started(solver, output)
+    victim = next(number for number in processes_of(output) if rank_of(number) == 1)
+    os.kill(victim, signal.SIGKILL)
+    said, _ = run.communicate(timeout=400)
+    # "KILLED BY SIGNAL: 9" or "Killed (signal 9)", as the launcher has it
+    assert run.returncode != 0 and re.search(r"killed\W.*signal:? 9", said, re.I), said
+    wait_until(lambda: not processes_of(output))
+
+
+@needs_mpi
+def test_a_signal_to_one_process_stops_all_at_the_same_iteration(tmp_path, started):
+    output = tmp_path / "out"
+    solver = tiny.write_run(tmp_path, tiny.net_text(nap=0.05), max_iter=100000, snapshot=0)
+    run = started(solver, output)
+    follower = next(number for number in processes_of(output) if rank_of(number) == 1)
+    os.kill(follower, signal.SIGTERM)
+    said, _ = run.communicate(timeout=400)
+    assert "stopped by SIGTERM" in said and "  tools/mpirun -n 2 python tools/train.py --solver" in said, said
+    assert len(tiny.entries(output, "snapshot")) == 1
+    with open(str(output / "record.json")) as file:
+        assert json.load(file)["processes"] == 2

@@ -1,0 +1,1 @@
+../_init_paths.py

@@ -1,0 +1,54 @@
+"""The two measurements of tools/bench/bench_long_runs.py."""
+import argparse
+import os
+import tempfile
+
+from data.files import write_whole
+from tools.bench.endurance.kills import survive_kills
+from tools.bench.endurance.memory import SETTLED, draw_curve, figures, watch_run
+from tools.lib.command import count
+from tools.lib.tables import Table, format_of, render
+
+STAGES = ("source", "ga", "ga_ca")
+
+
+def main(arguments=None):
+    """Runs one measurement, prints its table and optionally writes it."""
+    parser = argparse.ArgumentParser(prog="tools/bench/bench_long_runs.py",
+                                     description="Kills survived, and memory over many iterations.")
+    commands = parser.add_subparsers(dest="measurement", required=True)
+    kills = commands.add_parser("kills", help="SIGKILL at random moments; are the final bytes those of a quiet run?")
+    kills.add_argument("--kills", type=count, default=20, help="of each stage")
+    kills.add_argument("--seed", type=int, default=1, help="of the moments")
+    kills.set_defaults(measure=_kills)
+    memory = commands.add_parser("memory", help="memory, open files and processes of one toy GA + CA run")
+    memory.add_argument("--iterations", type=count, default=2000, help="at least %d" % SETTLED)
+    memory.set_defaults(measure=_memory)
+    for command in (kills, memory):
+        command.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
+    args = parser.parse_args(arguments)
+    if args.measurement == "memory" and args.iterations < SETTLED:
+        memory.error("--iterations: expected at least %d, after which memory is compared, found %d" % (SETTLED, args.iterations))
+    form = args.output and format_of(args.output)
+    with tempfile.TemporaryDirectory() as folder:
+        table = args.measure(args, folder)
+    print(render(table, "text"), end="")
+    if form:
+        write_whole(args.output, render(table, form))
+
+
+def _kills(args, folder):
+    rows = []
+    for stage in STAGES:
+        counts = survive_kills(stage, args.kills, args.seed, os.path.join(folder, stage))
+        rows.append([stage] + [str(value) for value in counts.values()])
+    return Table(["toy stage"] + list(counts), rows,
+                 "Written by python tools/bench/bench_long_runs.py kills --kills %d --seed %d" % (args.kills, args.seed))
+
+
+def _memory(args, folder):
+    samples = watch_run(args.iterations, folder)
+    if args.output:
+        draw_curve(samples, os.path.splitext(args.output)[0] + ".png")
+    return Table(["one toy GA + CA run", "value"], [[key, str(value)] for key, value in figures(samples).items()],
+                 "Written by python tools/bench/bench_long_runs.py memory --iterations %d" % args.iterations)

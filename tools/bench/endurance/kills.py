@@ -1,0 +1,103 @@
+"""SIGKILL at random moments, snapshot writing included, until a run has been killed often enough."""
+import glob
+import os
+import random
+import statistics
+import time
+
+from tqdm import tqdm
+
+from data.errors import InputError
+from data.files import sha256
+from tools.bench.endurance.toy_run import start, write_solver
+from tools.lib.training.log import iteration_seconds
+from tools.lib.training.manifest import read_manifest
+from tools.lib.training.run_folder import LOG, PARTIAL
+
+#: Iterations a kill: it costs the run two or three, and the run may not be done before the last kill.
+ITERATIONS = 5
+#: Times that a run is let train, or start, before a kill, at most: in iterations, so that machines of any speed get as far.
+#: Kills at any time would mostly hit the start, which takes longer than a step.
+LONGEST_TRAINING, LONGEST_START = 2.0, 6.0
+
+
+def survive_kills(stage, kills, seed, folder):
+    """Trains a toy stage twice, quietly and under `kills` kills; returns counts in words.
+
+    Both with dropout, shuffling, a prefetching worker, iter_size 2, steps of the rate and a
+    snapshot every iteration. InputError when the run was done before the last kill.
+    """
+    os.makedirs(folder)
+    iterations = ITERATIONS * (kills + 1)
+    solver = write_solver(stage, folder, iter_size=2, lr_policy="step", gamma=0.5, stepsize=15,
+                          max_iter=iterations, snapshot=1, display=5)
+    with open(os.path.join(folder, "log.txt"), "w+b") as log:
+        quiet, killed = os.path.join(folder, "quiet"), os.path.join(folder, "killed")
+        _require_success(start(solver, quiet, log, "--keep-snapshots", "1").wait(), log)
+        counts = _kill(solver, killed, log, kills, random.Random(seed), stage,
+                       statistics.median(iteration_seconds(os.path.join(quiet, LOG))))
+    if sum(counts.values()) < kills:
+        raise InputError("the run of %s was done after %d of %d kills" % (stage, sum(counts.values()), kills),
+                         "give it more iterations: ITERATIONS in tools/bench/endurance/kills.py")
+    name = "toy_%s_iter_%d.caffemodel" % (stage, iterations)
+    same = sha256(os.path.join(quiet, name)) == sha256(os.path.join(killed, name))
+    return {"kills": sum(counts.values()), "before the first step": counts["start"],
+            "while training": counts["training"], "while writing a snapshot": counts["writing"],
+            "final caffemodel": "same bytes" if same else "DIFFERS"}
+
+
+def _kill(solver, output, log, kills, draw, stage, iteration):
+    counts = dict(start=0, training=0, writing=0)
+    bar = tqdm(total=kills, desc="kills of %s" % stage, unit="kill")
+    while True:
+        process = start(solver, output, log, "--resume", "--keep-snapshots", "2")
+        try:
+            if sum(counts.values()) < kills:
+                counts[_wait_for_moment(process, output, draw, iteration)] += 1
+                process.kill()
+                bar.update(1)
+            code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if code != -9:
+            _require_success(code, log)
+            bar.close()
+            return counts
+
+
+def _wait_for_moment(process, output, draw, iteration):
+    """Waits for a random moment; returns what the run was doing then. iteration: seconds that one takes."""
+    before = _newest(output)
+    kind = draw.choice(("start", "training", "training", "writing", "writing"))
+    if kind == "start":
+        time.sleep(draw.uniform(0, LONGEST_START * iteration))
+    else:
+        _wait(process, lambda: _newest(output) > before)
+        if kind == "training":
+            time.sleep(draw.uniform(0, LONGEST_TRAINING * iteration))
+        else:
+            _wait(process, lambda: _writing(output))
+            time.sleep(draw.uniform(0, 0.03))
+    if _writing(output):
+        return "writing"
+    return "training" if _newest(output) > before else "start"
+
+
+def _newest(output):
+    return max([entry["iteration"] for entry in read_manifest(output)], default=-1)
+
+
+def _writing(output):
+    return bool(glob.glob(os.path.join(output, PARTIAL, "*_iter_*")))
+
+
+def _wait(process, condition):
+    while process.poll() is None and not condition():
+        time.sleep(0.002)
+
+
+def _require_success(code, log):
+    if code != 0:
+        log.seek(max(0, log.seek(0, 2) - 2000))
+        raise InputError("a run ended with exit code %d:\n%s" % (code, log.read().decode("utf-8", "replace")))

@@ -1,0 +1,48 @@
+"""Drawn Cityscapes-like label maps and flawed predictions of them, for benchmarks and tests of the scoring."""
+import os
+
+import cv2
+import numpy as np
+
+from data.label_spaces import CITYSCAPES
+from data.record import DataSet, Frame, Record
+from data.tables import CITYSCAPES_IDS
+from tools.lib.scoring.pictures import write_image
+
+#: labelIds that may occur in a truth: every class and some that are ignored.
+IDS = np.array(sorted(CITYSCAPES_IDS), np.uint8)
+
+
+def draw_labels(seed, height=1024, width=2048, shapes=250):
+    """(H, W) uint8 labelIds: bands of stuff under random polygons, about as busy as a street."""
+    random = np.random.RandomState(seed)
+    labels = np.full((height, width), 23, np.uint8)
+    labels[height // 3:] = 11
+    labels[height // 2:] = 7
+    for _ in range(shapes):
+        centre = random.rand(2) * (width, height)
+        corners = centre + random.randn(7, 2) * random.gamma(1.0, width / 60.0)
+        cv2.fillPoly(labels, [cv2.convexHull(corners.astype(np.int32))], int(random.choice(IDS)))
+    return labels
+
+
+def flawed(labels, seed):
+    """A prediction of them: moved borders and specks of other labelIds, in about a tenth of the pixels."""
+    random = np.random.RandomState(seed)
+    moved = np.roll(labels, random.randint(-6, 7, 2), (0, 1))
+    specks = cv2.resize(random.rand(*[-(-side // 16) for side in labels.shape]), labels.shape[::-1]) < 0.15
+    return np.where(specks, random.choice(IDS), moved).astype(np.uint8)
+
+
+def write_sample(folder, count, **size):
+    """Writes `count` truths and predictions as PNG in labelIds; returns (DataSet, frames, prediction folder)."""
+    truths, predictions = os.path.join(folder, "truth"), os.path.join(folder, "predictions")
+    frames = []
+    for number in range(count):
+        labels = draw_labels(number, **size)
+        frame = Frame("frame_%04d" % number, label=os.path.join(truths, "frame_%04d.png" % number))
+        write_image(frame.label, labels)
+        write_image(os.path.join(predictions, frame.name + ".png"), flawed(labels, number))
+        frames.append(frame)
+    record = Record("sample", folder, (0, 0, 0), {"cityscapes": CITYSCAPES_IDS}, lambda *_: frames)
+    return DataSet(record, folder, CITYSCAPES, CITYSCAPES_IDS), frames, predictions

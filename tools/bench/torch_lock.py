@@ -1,0 +1,52 @@
+"""The lock files of the comparison with PyTorch, as pip resolves them today; nothing large is downloaded."""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+from data.errors import InputError
+from data.files import write_whole
+from tools.bench import torch_env
+from tools.lib.runtime import wheels
+
+REQUESTED = os.path.join(torch_env.LOCKS, "torch.in")
+HEAD = "# Written by `python tools/build/lock_build.py torch` from torch.in: change that file, not this one.\n"
+
+
+def write_locks():
+    """Writes both lists for the Python that runs this; returns the paths written.
+
+    The list for the CPU is left as it is where the index has no such build.
+    """
+    with open(REQUESTED, encoding="utf-8") as file:
+        wanted = [line for line in file.read().split("\n") if line and not line.startswith("#")]
+    for_cpu = [re.sub(r"^(torch===\S+)$", r"\1+cpu", line) for line in wanted]
+    written = []
+    for kind, names in ((torch_env.CUDA, wanted), (torch_env.CPU, for_cpu)):
+        try:
+            text = HEAD + _resolved(names)
+        except InputError:
+            if kind == torch_env.CUDA:
+                raise
+            continue
+        written.append(torch_env.lock(kind, "%d.%d" % sys.version_info[:2]))
+        write_whole(written[-1], text)
+    return written
+
+
+def _resolved(names):
+    """The lines of a lock: what pip would install, with the hashes that the index gives."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "report.json")
+        done = subprocess.run(wheels.pip_command("install") + ["--dry-run", "--ignore-installed", "--quiet",
+                                                               "--only-binary=:all:", "--report", report] + names,
+                              env=dict(os.environ, PIP_CONSTRAINT=os.devnull))
+        if done.returncode:
+            raise InputError("pip does not resolve %s" % ", ".join(names))
+        with open(report, encoding="utf-8") as file:
+            found = json.load(file)["install"]
+    lines = {item["metadata"]["name"].lower().replace("_", "-"):
+             (item["metadata"]["version"], item["download_info"]["archive_info"]["hashes"]["sha256"]) for item in found}
+    return "".join("%s==%s \\\n    --hash=sha256:%s\n" % (name, *lines[name]) for name in sorted(lines))

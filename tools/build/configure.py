@@ -1,0 +1,104 @@
+"""The command lines of cmake for each variant."""
+import os
+import subprocess
+import sys
+import sysconfig
+
+from data.errors import InputError
+from tools.build import wheel_parts
+from tools.build.debian_parts import TRIPLET, library_folder
+
+VARIANTS = ("cpu", "cuda", "cudnn")
+TARGETS = ("caffe", "pycaffe", "caffe.bin")
+
+
+def cmake_arguments(variant, arch, libraries, cuda, boost_python):
+    """Options for Caffe's own cmake files.
+
+    arch: GPU architectures such as (80, 90, 120).  libraries: unpacked Debian packages.
+    cuda: folders with NVIDIA's wheels.  boost_python: a Boost.Python library built here, or None for Debian's.
+    """
+    folder = library_folder(libraries)
+    usr = os.path.join(libraries, "usr")
+    openblas = os.path.join(folder, "openblas-pthread")
+    links = " ".join("-Wl,-rpath-link," + path for path in [folder, openblas] + _library_folders(cuda))
+    settings = {
+        "CMAKE_BUILD_TYPE": "Release", "CPU_ONLY": _switch(variant == "cpu"), "USE_CUDNN": _switch(variant == "cudnn"),
+        # images and databases are Python's work here; USE_HDF5=OFF does not compile
+        "USE_NCCL": "OFF", "USE_OPENCV": "OFF", "USE_LEVELDB": "OFF", "USE_LMDB": "OFF",
+        "BUILD_docs": "OFF", "BUILD_matlab": "OFF",
+        "BLAS": "Open", "OpenBLAS_LIB": os.path.join(openblas, "libopenblas.so"),
+        "OpenBLAS_INCLUDE_DIR": os.path.join(usr, "include", TRIPLET, "openblas-pthread"),
+        "python_version": wheel_parts.PYTHON, "PYTHON_EXECUTABLE": sys.executable,
+        "PYTHON_INCLUDE_DIR": python_headers(),
+        # any library will do: the module must take Python's symbols from the program that loads it
+        "PYTHON_LIBRARY": c_library("libm.so.6"),
+        "CMAKE_PREFIX_PATH": ";".join([usr, openblas, os.path.join(folder, "hdf5/serial")]),
+        "Boost_NO_BOOST_CMAKE": "ON", "Boost_NO_SYSTEM_PATHS": "ON", "BOOST_ROOT": usr,
+        # the stock program is told about libpython when the folder is made
+        "CMAKE_SHARED_LINKER_FLAGS": links,
+        "CMAKE_EXE_LINKER_FLAGS": links + " -Wl,--unresolved-symbols=ignore-in-shared-libs",
+    }
+    if boost_python:
+        settings["Boost_PYTHON%s_LIBRARY_RELEASE" % wheel_parts.PYTHON.replace(".", "")] = boost_python
+    if variant != "cpu":
+        settings.update(_cuda_settings(arch, cuda))
+    return ["-D%s=%s" % item for item in settings.items()]
+
+
+def _cuda_settings(arch, cuda):
+    toolkit = wheel_parts.toolkit(cuda[0])
+    includes = " ".join("-I" + path for path in _folders(cuda, "include"))
+    settings = {
+        "CUDA_TOOLKIT_ROOT_DIR": toolkit, "CUDA_ARCH_NAME": "Manual",
+        "CUDA_ARCH_BIN": " ".join(str(number) for number in arch),
+        # code for later cards than the newest one named
+        "CUDA_ARCH_PTX": str(max(arch)),
+        # FindCUDA forgets library paths given one by one
+        "CMAKE_LIBRARY_PATH": ";".join(_folders(cuda, "lib")),
+        "CMAKE_CXX_FLAGS": includes, "CUDA_NVCC_FLAGS": includes.replace(" ", ";"),
+    }
+    if len(cuda) > 1:
+        settings["CUDNN_ROOT"] = _folders(cuda[1:], "")[0]
+        settings["CUDNN_INCLUDE"] = _folders(cuda[1:], "include")[0]
+        settings["CUDNN_LIBRARY"] = os.path.join(_folders(cuda[1:], "lib")[0], "libcudnn.so")
+    return settings
+
+
+def _folders(cuda, name):
+    """The folders <wheels>/nvidia/*/<name> that are there."""
+    found = []
+    for folder in cuda:
+        nvidia = os.path.join(folder, "nvidia")
+        # cuDNN's own folder first: its wheels list also brings a compiler library
+        for part in sorted(os.listdir(nvidia), reverse=True):
+            path = os.path.join(nvidia, part, name).rstrip("/")
+            if os.path.isdir(path):
+                found.append(path)
+    return found
+
+
+def _library_folders(cuda):
+    return _folders(cuda, "lib")
+
+
+def _switch(on):
+    return "ON" if on else "OFF"
+
+
+def python_headers():
+    """Folder of Python.h for this Python."""
+    folder = sysconfig.get_paths()["include"]
+    if not os.path.isfile(os.path.join(folder, "Python.h")):
+        raise InputError("no Python.h in %s: the headers of this Python are missing" % folder,
+                         fix="apt install python3-dev, or run this with a Python that has its headers")
+    return folder
+
+
+def c_library(name):
+    """Path of a library of the machine's compiler."""
+    path = subprocess.run(["g++", "-print-file-name=" + name], check=True, stdout=subprocess.PIPE,
+                          universal_newlines=True).stdout.strip()
+    if not os.path.isabs(path):
+        raise InputError("the compiler does not know where %s is" % name, fix="apt install build-essential")
+    return os.path.realpath(path)

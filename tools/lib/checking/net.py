@@ -1,0 +1,159 @@
+"""Reading a net prototxt and checking its layers, their wiring and their parameters."""
+import math
+
+import caffe
+from caffe.proto import caffe_pb2
+
+from data.errors import InputError
+from layers.domain_classifier_check import check_classifier
+from tools.lib.checking.layer_fields import check_fields
+from tools.lib.checking.prototxt import near, read_prototxt
+from tools.lib.checking.python_layers import check_python_layer
+from tools.lib.checking.upgrade import upgrade_net
+
+#: Layer types of Caffe that these tools do not run, and why.
+REFUSED = {"HDF5Output": "it writes to any file that the net names",
+           "MemoryData": "it takes its data from a C++ program only"}
+#: Layer types that may stand without a bottom.
+SOURCES = ("Input", "Data", "DummyData", "HDF5Data", "ImageData", "WindowData", "Parameter", "Python")
+
+
+def load_net(path):
+    """Reads a net prototxt; returns its NetParameter in the current format, not yet checked.
+
+    V1 `layers` and net-level inputs are upgraded.  Raises InputError.
+    """
+    return upgrade_net(read_prototxt(path, caffe_pb2.NetParameter(), "net"), path)
+
+
+def check_net(net, phase, name):
+    """Checks the layers that run in `phase` (caffe.TRAIN or caffe.TEST); returns those layers.
+
+    net: NetParameter in the current format; its state's level and stages count.
+    name: its file, for errors.  Raises InputError naming the layer, what was found and
+    what was expected.  What only Caffe knows (shapes, number of bottoms) is left to
+    `rehearsal.rehearse_net`.
+    """
+    layers = running_layers(net, phase, name)
+    if not layers:
+        raise InputError("%s has no layer that runs in phase %s"
+                         % (name, caffe_pb2.Phase.Name(phase)))
+    types = set(caffe.layer_type_list())
+    names = set()
+    for position, layer in enumerate(layers):
+        where = _where(name, layer, position)
+        if not layer.name:
+            raise InputError("%s has no name" % where)
+        if layer.name in names:
+            raise InputError("%s: the name is given twice; expected a name of its own, for weights "
+                             "load by name" % where)
+        names.add(layer.name)
+        _check_type(layer, types, where)
+        check_fields(layer, where)
+        if layer.type == "Python":
+            check_python_layer(layer, where)
+    _check_wiring(layers, name)
+    _check_sharing(layers, name)
+    try:
+        check_classifier(layers, phase)
+    except InputError as problem:
+        raise InputError("%s: %s" % (name, problem.what), problem.fix) from None
+    return layers
+
+
+def running_layers(net, phase, name):
+    """The layers of `net` that its include and exclude rules let run in `phase`."""
+    state = caffe_pb2.NetState()
+    state.CopyFrom(net.state)
+    state.phase = phase
+    chosen = []
+    for position, layer in enumerate(net.layer):
+        if layer.include and layer.exclude:
+            raise InputError("%s has include and exclude rules; expected one kind"
+                             % _where(name, layer, position))
+        rules = layer.include or layer.exclude
+        met = any(_meets(state, rule) for rule in rules)
+        if not rules or met == bool(layer.include):
+            chosen.append(layer)
+    return chosen
+
+
+def _meets(state, rule):
+    return not ((rule.HasField("phase") and rule.phase != state.phase)
+                or (rule.HasField("min_level") and state.level < rule.min_level)
+                or (rule.HasField("max_level") and state.level > rule.max_level)
+                or any(stage not in state.stage for stage in rule.stage)
+                or any(stage in state.stage for stage in rule.not_stage))
+
+
+def _where(name, layer, position):
+    return '%s: layer "%s"' % (name, layer.name) if layer.name else "%s: layer number %d" % (
+        name, position + 1)
+
+
+def _check_type(layer, types, where):
+    if layer.type in REFUSED:
+        raise InputError("%s: the type %s is not run here: %s"
+                         % (where, layer.type, REFUSED[layer.type]))
+    if layer.type not in types:
+        fix = None
+        if layer.type == "Python":
+            fix = "this Caffe was built without Python layers; see: python tools/doctor.py"
+        raise InputError('%s: unknown type "%s"%s' % (where, layer.type, near(layer.type, types)
+                                                     or "; expected one of: %s"
+                                                     % ", ".join(sorted(types))), fix)
+    if not layer.bottom and layer.type not in SOURCES:
+        raise InputError("%s has no bottom; a layer of type %s takes at least one" % (where, layer.type))
+
+
+def _check_wiring(layers, name):
+    """Every bottom is the top of an earlier layer; no top is made twice, except in place."""
+    makers = {}
+    for position, layer in enumerate(layers):
+        where = _where(name, layer, position)
+        for bottom in layer.bottom:
+            if bottom not in makers:
+                later = [other.name for other in layers[position:] if bottom in other.top]
+                hint = ('; layer "%s" makes it, later' % later[0] if later
+                        else near(bottom, makers) or "; expected one of: %s" % ", ".join(makers))
+                raise InputError('%s: no layer before it makes its bottom "%s"%s'
+                                 % (where, bottom, hint))
+        for index, top in enumerate(layer.top):
+            in_place = index < len(layer.bottom) and layer.bottom[index] == top
+            if top in makers and not in_place:
+                raise InputError('%s: its top "%s" is made by layer "%s" already'
+                                 % (where, top, makers[top]))
+            makers[top] = layer.name
+        _check_counts(layer, where)
+
+
+def _check_counts(layer, where):
+    """Fields that come once for each bottom, or once for each top, or not at all."""
+    for field, number, side in (("propagate_down", len(layer.bottom), "bottoms"),
+                                ("loss_weight", len(layer.top), "tops")):
+        given = len(getattr(layer, field))
+        if given not in (0, number):
+            raise InputError("%s: %s is given %d times for %d %s; expected none or one for each"
+                             % (where, field, given, number, side))
+    for weight in layer.loss_weight:
+        if not math.isfinite(weight):
+            raise InputError("%s: loss_weight is %s; expected a finite number" % (where, weight))
+
+
+def _check_sharing(layers, name):
+    """Parameters that share a name agree on their multipliers; multipliers are sound."""
+    shared = {}
+    for position, layer in enumerate(layers):
+        where = _where(name, layer, position)
+        for spec in layer.param:
+            for field in ("lr_mult", "decay_mult"):
+                value = getattr(spec, field)
+                if not math.isfinite(value) or value < 0:
+                    raise InputError("%s: %s is %s; expected a finite number, at least 0"
+                                     % (where, field, value))
+                if not spec.name or not spec.HasField(field):
+                    continue
+                first = shared.setdefault((spec.name, field), (value, layer.name))
+                if first[0] != value:
+                    raise InputError('%s: %s of the shared parameter "%s" is %g; layer "%s" says %g'
+                                     % (where, field, spec.name, value, first[1], first[0]))

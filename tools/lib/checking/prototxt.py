@@ -1,0 +1,116 @@
+"""Reading a text-format protocol buffer strictly, with errors that can be acted on."""
+import difflib
+import os
+import re
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+
+from data.errors import InputError
+from data.files import write_whole
+
+#: The longest prototxt that is read.  ResNet-152 takes 100 kB; this is not a text file of a net.
+MAX_BYTES = 2 * 1024 * 1024
+
+_NO_FIELD = re.compile(r'Message type "([\w.]+)" has no field named "([^"]*)"')
+_TWICE = re.compile(r'should not have multiple "([^"]*)" fields')
+_NO_VALUE = re.compile(r'Enum type "([\w.]+)" has no value named "?([^".]*)"?')
+
+
+def near(word, names, count=3):
+    """'; did you mean "a" or "b"?', or '' when nothing in `names` resembles `word`."""
+    by_lower = {str(name).lower(): str(name) for name in names}
+    found = [by_lower[n] for n in difflib.get_close_matches(str(word).lower(), by_lower, count, 0.6)]
+    return "; did you mean %s?" % " or ".join('"%s"' % f for f in found) if found else ""
+
+
+def read_bytes(path, what, limit):
+    """The bytes of a file that a user named; InputError when it cannot be read or is too long."""
+    try:
+        if os.path.isdir(path):
+            raise InputError("%s %s is a folder; expected a file" % (what, path))
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise InputError("%s %s has %d bytes; expected at most %d"
+                                 % (what, path, size, limit))
+            return file.read()
+    except FileNotFoundError:
+        raise InputError("%s %s does not exist%s" % (what, path, _neighbours(path))) from None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise InputError("%s %s cannot be read: %s" % (what, path, reason)) from None
+
+
+def _neighbours(path):
+    folder, name = os.path.split(path)
+    try:
+        return near(name, os.listdir(folder or "."))
+    except (OSError, ValueError):
+        return ""
+
+
+def read_prototxt(path, message, what):
+    """Parses the file into `message` and returns it.
+
+    what: "solver" or "net", for the errors.  Errors name file, line and column, what
+    was found and, for an unknown field or value, the nearest that exist.
+    """
+    data = read_bytes(path, what, MAX_BYTES)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise InputError("%s:%d: not text: byte 0x%02x is not UTF-8; expected a %s in protobuf "
+                         "text format" % (path, line, data[problem.start], what)) from None
+    if not text.strip():
+        raise InputError("%s is empty; expected a %s in protobuf text format" % (path, what))
+    return parse_prototxt(text, message, path)
+
+
+def parse_prototxt(text, message, name):
+    """As read_prototxt, from a string; `name` stands for the file in errors."""
+    try:
+        text_format.Parse(text, message)
+        # a string with a lone surrogate parses and cannot be written again
+        message.SerializeToString()
+    except text_format.ParseError as problem:
+        line, column = problem.GetLine(), problem.GetColumn()
+        place = name if line is None else "%s:%d:%d" % (name, line, column or 1)
+        detail = re.sub(r"^\d+:\d+ : ", "", str(problem))
+        detail = re.sub(r"^'(.*)': ", r"\1: ", detail, flags=re.S)
+        raise InputError("%s: %s" % (place, _explain(detail, message.DESCRIPTOR))) from None
+    except (DecodeError, ValueError, UnicodeError, RecursionError) as problem:
+        raise InputError("%s: %s" % (name, _short(problem))) from None
+    return message
+
+
+def _short(problem, limit=300):
+    text = " ".join(str(problem).split())
+    return text if len(text) <= limit else text[:limit] + " ..."
+
+
+def _explain(detail, descriptor):
+    """A parse error with the near names of an unknown field or enum value added."""
+    detail = _short(detail)
+    field = _NO_FIELD.search(detail)
+    if field:
+        owner = descriptor.file.pool.FindMessageTypeByName(field.group(1))
+        names = [f.name for f in owner.fields]
+        return 'unknown field "%s" in %s%s' % (
+            field.group(2), owner.name,
+            near(field.group(2), names) or "; expected one of: %s" % ", ".join(sorted(names)))
+    twice = _TWICE.search(detail)
+    if twice:
+        return '"%s" is given twice; expected once' % twice.group(1)
+    value = _NO_VALUE.search(detail)
+    if value:
+        owner = descriptor.file.pool.FindEnumTypeByName(value.group(1))
+        return '"%s" is not a %s; expected one of: %s' % (
+            value.group(2).strip(), owner.name, ", ".join(v.name for v in owner.values))
+    return detail
+
+
+def write_prototxt(message, path):
+    """Writes the message as canonical text, whole or not at all: what Caffe is given to read."""
+    write_whole(path, text_format.MessageToString(message))

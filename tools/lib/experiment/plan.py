@@ -1,0 +1,165 @@
+"""What an experiment consists of: tasks, the commands that do them, and what each needs first."""
+import os
+import sys
+from collections import namedtuple
+
+from data.errors import InputError
+from data.files import ROOT
+from models.cost import snapshot_bytes, training_bytes
+from models.experiments import STAGES
+from solvers.build import ADAM, SGD, initial_weights, schedules, solver_name
+
+# name: unique, "ga seed 2"; argv: the command; needs: names of tasks that come first;
+# result: the file whose presence says that the task is done; about: words for the plan; stage: what it trains, or None.
+Task = namedtuple("Task", "name argv needs result about stage", defaults=(None,))
+
+# The stages that read target images, and those that read the source's label statistics.
+ADAPTED = ("ga", "ca", "ga_ca")
+CONSTRAINED = ("ca", "ga_ca")
+
+# Snapshots that a run keeps: the last, and the one before it for the case that the last is damaged.
+KEPT = 2
+# Numbers a parameter that the solver remembers.
+HISTORIES = {SGD: 1, ADAM: 2}
+
+
+def refuse_twice(seeds):
+    """InputError when a seed is given twice: two commands would write into one folder."""
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise InputError("--seeds %s: %s given twice; expected each seed once" % (
+            " ".join(map(str, seeds)), ", ".join(map(str, twice))), "--seeds " + " ".join(map(str, dict.fromkeys(seeds))))
+
+
+def run_folder(experiment, stage, seed):
+    """Output folder of a stage, relative to the repository; seed 1 is the solvers' own default."""
+    name = solver_name(experiment.name, stage)
+    return os.path.join("runs", name if seed == 1 else "%s_seed%d" % (name, seed))
+
+
+def last_weights(experiment, stage, seed):
+    """Path of the stage's last caffemodel."""
+    return os.path.join(run_folder(experiment, stage, seed), "%s_iter_%d.caffemodel" % (
+        solver_name(experiment.name, stage), schedules(experiment.name)[stage].max_iter))
+
+
+def result_file(experiment, stage, seed, dataset, split):
+    """Path of the JSON in which tools/test.py leaves a stage's IoUs on one test set."""
+    words = "".join(c if c.isalnum() else "_" for c in "%s_%s" % (dataset, split))
+    return os.path.join(run_folder(experiment, stage, seed), "test_%s.json" % words)
+
+
+def ordered_stages(experiment, wanted):
+    """`wanted` stages in order, with those that they start from put before them."""
+    needed = set()
+    for stage in wanted:
+        while stage in STAGES:
+            needed.add(stage)
+            stage = schedules(experiment.name)[stage].start
+    return [stage for stage in STAGES if stage in needed]
+
+
+def tool(name, *arguments):
+    """argv of one of the project's commands, in the Python that runs now."""
+    return [sys.executable, os.path.join(ROOT, "tools", name)] + list(arguments)
+
+
+def named(domain):
+    """The data set of a domain with its options, as the commands take it: "name:key=value"."""
+    options = ",".join("%s=%s" % item for item in sorted(domain.get("options", {}).items()))
+    return domain["dataset"] + (":" + options if options else "")
+
+
+def preparation(experiment, stages, data_root=None):
+    """The Tasks that come before the stages: initial weights, and label statistics where a stage reads them."""
+    tasks = []
+    if experiment.initial_weights:
+        tasks.append(Task("initial weights", tool("make_vgg_weights.py"), (),
+                          experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
+    if not set(stages) & set(CONSTRAINED):
+        return tasks
+    source = experiment.source
+    # What the net sees of a label is a crop: the source's sizes are taken over windows of as many of its pixels.
+    window = ["%d" % round(side / experiment.source_resize) for side in experiment.crop]
+    tasks.append(Task(
+        "statistics", tool("label_stats.py", "--dataset", named(source),
+                           "--split", source["split"], "--label-space", experiment.label_space,
+                           "--window", *window, "--output", experiment.statistics, *_root(data_root)),
+        (), experiment.statistics, "label statistics of the source, P_LS"))
+    return tasks
+
+
+def _training(experiment, stage, seed, data_root):
+    folder = run_folder(experiment, stage, seed)
+    schedule = schedules(experiment.name)[stage]
+    arguments = ["--solver", "solvers/%s.prototxt" % solver_name(experiment.name, stage),
+                 "--seed", str(seed), "--output", folder, "--keep-snapshots", str(KEPT), *data_root]
+    needs = ["statistics"] if stage in CONSTRAINED else []
+    if schedule.start in STAGES:
+        arguments += ["--weights", last_weights(experiment, schedule.start, seed)]
+        needs.append("%s seed %d" % (schedule.start, seed))
+    elif initial_weights(experiment.name, stage)[0]:
+        needs.append("initial weights")
+    if os.path.exists(os.path.join(ROOT, folder, "record.json")):
+        arguments.append("--resume")
+    return Task("%s seed %d" % (stage, seed), tool("train.py", *arguments), tuple(needs),
+                last_weights(experiment, stage, seed), "%d iterations" % schedule.max_iter, stage)
+
+
+def prediction_of(experiment, dataset, split):
+    """The options of tools/test.py and tools/figure.py for a split: images are as large as in training."""
+    resize = (experiment.source_resize if dataset == named(experiment.source)
+              else experiment.target_resize)
+    return ["--model", "models/%s/deploy.prototxt" % experiment.name, "--dataset", dataset,
+            "--split", split, "--label-space", experiment.label_space, "--resize", "%g" % resize]
+
+
+def scoring(experiment, name, weights, dataset, split, result, needs, data_root=None):
+    """The Task that scores a caffemodel on a split and leaves the IoUs in the file `result`."""
+    argv = tool("test.py", *prediction_of(experiment, dataset, split), "--weights", weights,
+                "--json", result, *_root(data_root))
+    return Task(name, argv, (needs,), result, "IoU")
+
+
+def _root(data_root):
+    return ["--data-root", data_root] if data_root else []
+
+
+def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
+    """Every Task of an experiment in a possible order.
+
+    experiment: models.experiments.Experiment.  data_root: folder of the data sets, or None.
+    """
+    stages = ordered_stages(experiment, stages)
+    planned = preparation(experiment, stages, data_root)
+    for seed in seeds:
+        for stage in stages:
+            planned.append(_training(experiment, stage, seed, _root(data_root)))
+            planned += [scoring(
+                experiment, "test %s seed %d on %s %s" % (stage, seed, dataset, split),
+                last_weights(experiment, stage, seed), dataset, split,
+                result_file(experiment, stage, seed, dataset, split),
+                "%s seed %d" % (stage, seed), data_root) for dataset, split in experiment.tests]
+    return planned
+
+
+def done(task):
+    """True when the task's result is there."""
+    return os.path.exists(os.path.join(ROOT, task.result))
+
+
+def describe(experiment, planned, jobs):
+    """The plan in words, with what it needs on disk and in memory."""
+    todo = [task for task in planned if not done(task)]
+    kinds = [schedules(experiment.name)[task.stage].type for task in todo if task.stage is not None]
+    disk = sum(KEPT * snapshot_bytes(experiment.shape, experiment.classes, HISTORIES[kind]) for kind in kinds)
+    images = 2 * experiment.batch
+    lines = ["%s: %d tasks, %d done" % (experiment.name, len(planned), len(planned) - len(todo))]
+    width = max(len(task.name) for task in planned)
+    lines += ["  %-4s %-*s  %s" % ("done" if done(task) else "", width, task.name, task.about)
+              for task in planned]
+    lines.append("needs about %.2g GB of disk and %.2g GB of memory (%d at a time)" % (
+        disk / 1e9,
+        jobs * training_bytes(experiment.shape, experiment.classes, experiment.crop, images) / 1e9,
+        jobs))
+    return "\n".join(lines)

@@ -1,0 +1,152 @@
+"""Tables over stages and seeds, and one picture, from the results that tools/test.py left."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from data.errors import InputError
+from data.files import ROOT, write_whole
+from solvers.build import schedules
+from tools.lib.experiment.plan import last_weights, prediction_of, result_file, run_folder, tool
+from tools.lib.outputs import require_file
+from tools.lib.results import read_results
+from tools.lib.tables import Table, render
+from tools.lib.training.log import iteration_seconds
+from tools.lib.training.run_folder import LOG
+
+TITLES = dict(source="source only", control="control", ga="GA", ca="CA", ga_ca="GA + CA")
+ABOUT = dict(
+    source="trained on the labelled source: the paper's \"before adapt\"",
+    control="trained on the source for as long again as adaptation takes",
+    ga="global alignment, Eq. 2 to 7", ca="constrained multiple-instance loss, Eq. 8",
+    ga_ca="both losses")
+
+
+def described(experiment, stage):
+    """One line on a stage: what it is, its iterations, and what it starts from."""
+    schedule = schedules(experiment.name)[stage]
+    start = TITLES.get(schedule.start) or schedule.start or "random weights"
+    return "%s: %s; %d iterations from %s" % (
+        TITLES[stage], ABOUT[stage], schedule.max_iter, start)
+
+
+def setting(experiment):
+    """What the nets are and see, in a sentence or two."""
+    shape, first = experiment.shape, experiment.shape.frozen_blocks
+    return ("Nets: the dilated VGG-16 front-end with %s channels in its blocks and %d in fc6 and fc7%s%s; %d image%s of each domain in "
+            "a batch, crops of %d x %d pixels after resizing by %g (source) and %g (target)." % (
+                ", ".join(map(str, shape.channels)), shape.fc,
+                ", the first %d blocks left as they start" % first if first else "",
+                ", a margin of %d pixels" % shape.margin if shape.margin else "", experiment.batch,
+                "" if experiment.batch == 1 else "s", *experiment.crop, experiment.source_resize, experiment.target_resize))
+
+
+def seconds_an_iteration(experiment, stage, seeds):
+    """Median over the log lines of all seeds, which also tests and other commands may have slowed; nan without any."""
+    found = []
+    for seed in seeds:
+        found += iteration_seconds(os.path.join(ROOT, run_folder(experiment, stage, seed), LOG))
+    return float(np.median(found)) if found else float("nan")
+
+
+def collect(experiment, stages, seeds, dataset, split):
+    """(classes, ious): ious (stages, seeds, classes) float64 percent, nan where a class is absent."""
+    records = [[read_results(os.path.join(ROOT, result_file(
+        experiment, stage, seed, dataset, split)))[0] for seed in seeds] for stage in stages]
+    ious = np.array([[[np.nan if value is None else 100 * value for value in record["iou"]]
+                      for record in row] for row in records])
+    return records[0][0]["classes"], ious
+
+
+def spread(values):
+    """"mean ± standard deviation" (n - 1) of a row of numbers, the mean alone when there is one."""
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "nan"
+    if len(values) == 1:
+        return "%.1f" % values[0]
+    return "%.1f ± %.1f" % (values.mean(), values.std(ddof=1))
+
+
+def class_table(title, classes, stages, ious):
+    """One row a class and the mean IoU, one column a stage; each mean ± deviation over seeds."""
+    rows = [[name] + [spread(stage[:, index]) for stage in ious]
+            for index, name in enumerate(classes)]
+    rows.append(["mIoU"] + [spread(np.nanmean(stage, axis=1)) for stage in ious])
+    return Table(["IoU %"] + [TITLES[stage] for stage in stages], rows, title, [len(classes)])
+
+
+def seed_table(stages, seeds, ious):
+    """mIoU of every single run, and the differences to `control` (or the first stage)
+    and to GA, seed by seed."""
+    means = np.nanmean(ious, axis=2)
+    reference = stages.index("control") if "control" in stages else 0
+    rows = [["seed %d" % seed] + ["%.1f" % mean for mean in means[:, index]]
+            for index, seed in enumerate(seeds)]
+    rows.append(["minus " + TITLES[stages[reference]]]
+                + [spread(stage - means[reference]) for stage in means])
+    if {"ga", "ga_ca"} <= set(stages):
+        rows.append(["minus GA"] + [spread(stage - means[stages.index("ga")]) for stage in means])
+    return Table(["mIoU %"] + [TITLES[stage] for stage in stages], rows, "", [len(seeds)])
+
+
+def markdown(experiment, stages, seeds, command):
+    """The report's text: what was run, then two tables a test set."""
+    parts = ["# %s" % experiment.name, "",
+             "Written by `%s`. Mean ± standard deviation over the seeds %s; last iterate of each "
+             "run; a class absent from truth and prediction is nan and left out of the mean."
+             % (command, ", ".join(map(str, seeds))), ""]
+    parts += ["**%s**" % experiment.note, ""] if experiment.note else []
+    parts += ["- %s; %.2g s an iteration" % (described(experiment, stage), seconds_an_iteration(experiment, stage, seeds))
+              for stage in stages]
+    parts += ["", setting(experiment)]
+    parts += ["", "Domain loss: objective %s, lambda %g, lr_mult of the classifier %g. Category "
+              "loss: loss_weight %g, slack %g, factor of large classes %g, statistics %s."
+              % (experiment.objective, experiment.weight, experiment.classifier_lr, experiment.mil_weight,
+                 experiment.slack, experiment.down_weight, experiment.statistics)]
+    for dataset, split in experiment.tests:
+        classes, ious = collect(experiment, stages, seeds, dataset, split)
+        parts += ["", "## %s, %s" % (dataset, split), "",
+                  render(class_table("", classes, stages, ious), "markdown"),
+                  render(seed_table(stages, seeds, ious), "markdown").rstrip()]
+    return "\n".join(parts) + "\n"
+
+
+def draw(experiment, stages, seed, data_root, path):
+    """The picture: frames of the last test set, image, before, after, truth."""
+    shown = [stage for stage in ("source", "ga", "ga_ca") if stage in stages]
+    weights = [last_weights(experiment, stage, seed) for stage in shown]
+    frames = ["--most-changed", "4"] if len(shown) > 1 else ["--frames", "0"]
+    argv = tool("figure.py", *prediction_of(experiment, *experiment.tests[-1]), *frames, "--weights", *weights,
+                "--names", *[TITLES[stage] for stage in shown], "--output", path)
+    try:
+        subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT, check=True)
+    except subprocess.CalledProcessError as problem:
+        raise InputError("the picture %s could not be drawn, for the reason above (exit code %d)" % (path, problem.returncode),
+                         "after the repair run the same command again: what is done stays done") from None
+
+
+def files(base):
+    """Paths of the tables and of the picture; raises InputError when they cannot be written."""
+    paths = base + ".md", base + ".png"
+    for path in paths:
+        require_file(path, "--report")
+    return paths
+
+
+def write(experiment, stages, seeds, data_root, base):
+    """Prints the tables, and writes them and the picture to files(base) (`base`: an absolute path)."""
+    for dataset, split in experiment.tests:
+        classes, ious = collect(experiment, stages, seeds, dataset, split)
+        print(render(class_table("%s, %s" % (dataset, split), classes, stages, ious), "text"))
+    if experiment.note:
+        print(experiment.note)
+    tables, picture = files(base)
+    command = "python " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
+    text = markdown(experiment, stages, seeds, command) + (
+        "\n![Frames of the last test set: image, predictions, truth](%s)\n" % os.path.basename(picture))
+    write_whole(tables, text)
+    draw(experiment, stages, seeds[0], data_root, picture)
+    print("tables: %s   picture: %s" % (os.path.relpath(tables), os.path.relpath(picture)))

@@ -1,0 +1,102 @@
+"""Scores of one model on one split: as a record for JSON, and as a comparison table of several."""
+import json
+import math
+
+import numpy as np
+
+from data.errors import InputError
+from tools.lib.scoring.class_means import subset_means
+from tools.lib.scoring.confusion import Confusion
+from tools.lib.tables import Table
+
+VERSION = 1
+
+
+def result_record(name, confusion, dataset, split, space, **origin):
+    """JSON-ready dict of one model's scores; IoU as fractions 0..1, null where there is none.
+
+    name: title of the model's column; space: LabelSpace; origin: further fields (weights, model ...).
+    """
+    record = dict(version=VERSION, name=name, dataset=dataset, split=split, label_space=space.name,
+                  classes=list(space.classes), images=confusion.images, **origin)
+    record.update(_scores(confusion, record["classes"]))
+    record["confusion"] = confusion.counts.tolist()
+    return record
+
+
+def _scores(confusion, classes):
+    iou = confusion.iou()
+    return dict(iou=[_or_null(v) for v in iou],
+                means={title: _or_null(v) for title, v in subset_means(iou, classes).items()},
+                pixel_accuracy=_or_null(confusion.pixel_accuracy()),
+                support=confusion.support().tolist(), predicted=confusion.predicted().tolist())
+
+
+def read_results(path):
+    """The list of records in a JSON file that `tools/test.py --json` wrote.
+
+    The scores are taken anew from the confusion counts.  Raises InputError naming file and field.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            records = json.load(stream)["results"]
+        return [_checked(record) for record in records]
+    except OSError as problem:
+        raise InputError("%s: %s" % (path, problem.strerror), "python tools/test.py ... --json %s" % path)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as problem:
+        raise InputError("%s is not a result file of tools/test.py: %s" % (path, problem),
+                         "python tools/test.py ... --json %s" % path)
+
+
+def _checked(record):
+    if record["version"] != VERSION:
+        raise ValueError("version %r, expected %d" % (record["version"], VERSION))
+    classes = [str(c) for c in record["classes"]]
+    counts = np.array(record["confusion"], np.int64)
+    if counts.shape != (len(classes), len(classes) + 1) or (counts < 0).any():
+        raise ValueError("confusion of shape %s for %d classes" % (counts.shape, len(classes)))
+    confusion = Confusion(len(classes))
+    confusion.counts = counts
+    return dict(record, classes=classes, name=str(record["name"]), **_scores(confusion, classes))
+
+
+def comparison(records, title=""):
+    """Table with a row a class, a column a model, and the means below (percent).
+
+    Where all were scored on the same pixels, a last column says how many of them each class has.
+    """
+    classes = records[0]["classes"]
+    if any(record["classes"] != classes for record in records):
+        raise InputError("results over different classes cannot stand in one table: %s"
+                         % "; ".join("%s has %d" % (r["name"], len(r["classes"])) for r in records))
+    iou = [r["iou"] for r in records]
+    rows = [[name] + [_percent(column[i]) for column in iou] for i, name in enumerate(classes)]
+    rules = [len(rows)]
+    rows += [[mean] + [_percent(r["means"][mean]) for r in records] for mean in records[0]["means"]]
+    rows.append(["pixel accuracy"] + [_percent(r["pixel_accuracy"]) for r in records])
+    header = ["IoU %"] + [r["name"] for r in records]
+    support = records[0]["support"]
+    if all(record["support"] == support for record in records):
+        header.append("share of the truth")
+        shares = [100.0 * count / max(sum(support), 1) for count in support]
+        rows = [row + [share] for row, share in zip(rows, shares)] + [row + [""] for row in rows[len(shares):]]
+    return Table(header, rows, title, rules, absent_notes(records))
+
+
+def absent_notes(records):
+    """One line for every set of classes that has no score in some column, and what the means do."""
+    notes = []
+    for record in records:
+        absent = [c for c, v in zip(record["classes"], record["iou"]) if v is None]
+        if absent:
+            notes.append("%s: nan for %s: in neither truth nor prediction, left out of the means."
+                         % (record["name"], ", ".join(absent)))
+    return notes
+
+
+def _percent(value):
+    return float("nan") if value is None else 100.0 * value
+
+
+def _or_null(value):
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,111 @@
+"""What the doctor asks of a runtime, each question in a process of its own.
+
+`python -m tools.lib.runtime.probe QUESTION` prints one JSON object. A question that
+fails, or that Caffe answers by aborting the process, leaves the others alone.
+"""
+import ctypes
+import importlib
+import json
+import os
+import sys
+import tempfile
+
+#: Import names of what the commands need, beside caffe itself.
+MODULES = ("numpy", "scipy", "cv2", "lmdb", "google.protobuf", "skimage", "matplotlib", "tqdm", "pytest")
+
+NET = """
+force_backward: true
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 1 kernel_size: 3 pad: 2 dilation: 2
+                            weight_filler { type: "constant" value: 1 } } }
+layer { name: "twice" type: "Python" bottom: "conv" top: "twice"
+        python_param { module: "tools.lib.runtime.probe_layer" layer: "Twice" } }
+"""
+
+
+def versions():
+    """{module: version or None where it cannot be imported, with the reason under "why"}."""
+    found, why = {}, {}
+    for name in MODULES:
+        try:
+            found[name] = getattr(importlib.import_module(name), "__version__", "?")
+        except Exception as problem:  # a broken package may raise anything
+            found[name], why[name] = None, "%s: %s" % (type(problem).__name__, problem)
+    return {"versions": found, "why": why}
+
+
+def engine():
+    """Caffe's version, place, libraries for matrix products, and what it was built for."""
+    import caffe
+    libraries = _mapped_libraries()
+    answer = {"version": caffe.__version__, "place": os.path.dirname(caffe.__file__), "blas": None,
+              "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries),
+              "cudnn": _cudnn(libraries), "devices": _cuda_devices(libraries)}
+    for path in libraries:
+        name = os.path.basename(path)
+        if name.startswith("libmkl_rt"):
+            answer["blas"] = "MKL"
+        # the wheels of numpy and scipy carry an OpenBLAS of their own, which Caffe does not use
+        elif name.startswith("libopenblas") and not os.path.dirname(path).endswith(".libs"):
+            answer.update(_openblas(path))
+    return answer
+
+
+def python_layer():
+    """Whether a net with a Python layer and a dilated convolution gives the right numbers, both ways."""
+    import numpy
+
+    from tools.lib.runtime.known_net import passes_of_ones
+    with tempfile.TemporaryDirectory() as folder:
+        net = passes_of_ones(NET, "twice", folder)
+    # nine taps over two channels of ones, doubled; each input is read by nine outputs at the centre
+    right = net.blobs["twice"].data[0, 0, 2, 2] == 36 and net.blobs["data"].diff[0, 0, 2, 2] == 18
+    return {"right": bool(right), "finite": bool(numpy.isfinite(net.blobs["twice"].data).all())}
+
+
+def _openblas(path):
+    """Name, kernel and threads of an OpenBLAS library that is loaded."""
+    library = ctypes.CDLL(path)
+    answer = {"blas": "OpenBLAS"}
+    for key, function, kind in (("blas", "openblas_get_config", ctypes.c_char_p),
+                                ("kernel", "openblas_get_corename", ctypes.c_char_p),
+                                ("threads", "openblas_get_num_threads", ctypes.c_int)):
+        call = getattr(library, function, None)
+        if call is not None:
+            call.restype = kind
+            value = call()
+            answer[key] = value.decode() if isinstance(value, bytes) else value
+    # "OpenBLAS 0.3.13 NO_LAPACKE DYNAMIC_ARCH ...": the first two words say enough
+    answer["blas"] = " ".join(answer["blas"].split()[:2])
+    return answer
+
+
+def _cudnn(libraries):
+    """Version of the cuDNN that is loaded, as cuDNN counts it (91002 is 9.10.2); None without it."""
+    for path in libraries:
+        if os.path.basename(path).startswith("libcudnn.so"):
+            call = ctypes.CDLL(path).cudnnGetVersion
+            call.restype = ctypes.c_size_t
+            return call()
+    return None
+
+
+def _cuda_devices(libraries):
+    """How many CUDA devices this process can use; 0 without a driver, None in a build for the CPU."""
+    for path in libraries:
+        if os.path.basename(path).startswith("libcudart.so"):
+            count = ctypes.c_int(0)
+            return count.value if ctypes.CDLL(path).cudaGetDeviceCount(ctypes.byref(count)) == 0 else 0
+    return None
+
+
+def _mapped_libraries():
+    """Paths of the shared libraries in this process."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
+        paths = {line.split(None, 5)[5].strip() for line in lines if line.count("/")}
+    return sorted(path for path in paths if ".so" in os.path.basename(path))
+
+
+if __name__ == "__main__":
+    print(json.dumps({"versions": versions, "engine": engine, "python_layer": python_layer}[sys.argv[1]]()))

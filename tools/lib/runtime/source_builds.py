@@ -1,0 +1,111 @@
+"""Caffe built by tools/build/build_caffe.py: which build the commands use, and with which Python.
+
+CAFFE_BUILD=FOLDER names one; CAFFE_BUILD= (empty) means none. Without the variable
+it is the one that `tools/build/build_caffe.py --activate` has chosen, if any. A build goes
+before every other runtime.
+"""
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from data.errors import InputError
+from data.files import ROOT
+
+HOME = os.path.join(ROOT, ".caffe-build")
+#: Link to the chosen build.
+ACTIVE = os.path.join(HOME, "active")
+#: Written last: a folder that has it is a finished build.
+RECORD = "build.json"
+REPAIR = "python tools/build/build_caffe.py --activate, or unset CAFFE_BUILD, or python tools/build/build_caffe.py --deactivate"
+
+
+def selected(environ=None):
+    """Folder of the build to use, None when there is none to use; InputError when the named one is not a build."""
+    environ = os.environ if environ is None else environ
+    named = environ.get("CAFFE_BUILD")
+    if named is None:
+        named = os.path.realpath(ACTIVE) if os.path.lexists(ACTIVE) else ""
+    if not named:
+        return None
+    folder = os.path.abspath(named)
+    read_record(folder)
+    return folder
+
+
+def read_record(folder):
+    """The record of a finished build: variant, arch, python, executable, caffe, compiler, seconds."""
+    path = os.path.join(folder, RECORD)
+    try:
+        with open(path, encoding="utf-8") as file:
+            record = json.load(file)
+        if not isinstance(record["python"], str) or not isinstance(record["variant"], str):
+            raise TypeError("python and variant are names")
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise InputError("%s is not a finished build of Caffe (%s: %s)" % (folder, RECORD, problem), fix=REPAIR) from None
+    return record
+
+
+def site_packages(folder):
+    """Where the build's Python packages lie, caffe among them."""
+    return os.path.join(folder, "python")
+
+
+def is_running(folder):
+    """True when this process has the build's packages on its path and is a Python of its version."""
+    here = {os.path.realpath(path) for path in sys.path if path}
+    return (os.path.realpath(site_packages(folder)) in here
+            and "%d.%d" % sys.version_info[:2] == read_record(folder)["python"])
+
+
+def python(folder):
+    """Path of a Python of the build's version: this one, or the one that built it, or one on the path."""
+    record = read_record(folder)
+    if "%d.%d" % sys.version_info[:2] == record["python"]:
+        return sys.executable
+    for path in (record.get("executable"), shutil.which("python" + record["python"])):
+        if path and ask(path, "'%d.%d' % sys.version_info[:2]") == record["python"]:
+            return path
+    raise InputError("the build in %s is for Python %s, which is not on this machine's path" % (folder, record["python"]),
+                     fix="run the command with python%s, or build for this Python: python tools/build/build_caffe.py"
+                         % record["python"])
+
+
+def ask(executable, expression):
+    """Value of a Python expression (sys and sysconfig are imported) in another Python, as text; None when it fails."""
+    try:
+        done = subprocess.run([executable, "-c", "import sys, sysconfig; print(%s)" % expression], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def stock_program(folder):
+    """(path of the build's `caffe` program, environment variables it needs: it embeds the build's Python)."""
+    executable = python(folder)
+    libraries = ask(executable, "sysconfig.get_config_var('LIBDIR') or ''")
+    if not glob.glob(os.path.join(libraries or "", "libpython%s.so.1.0" % read_record(folder)["python"])):
+        raise InputError("%s has no shared libpython, which the stock caffe program embeds" % executable,
+                         fix="apt install libpython3-dev, or use python tools/train.py: it needs none")
+    return os.path.join(folder, "bin/caffe"), {
+        "LD_LIBRARY_PATH": libraries, "PYTHONHOME": ask(executable, "sys.base_prefix") or "",
+        # libcaffe's protobuf is global in this process and clashes with the one inside the wheel
+        "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+
+
+def activate(folder):
+    """Makes `folder` the build that commands use; None takes the choice back."""
+    if folder is None:
+        if os.path.lexists(ACTIVE):
+            os.unlink(ACTIVE)
+        return
+    read_record(folder)
+    os.makedirs(HOME, exist_ok=True)
+    aside = ACTIVE + ".aside"
+    if os.path.lexists(aside):
+        os.unlink(aside)
+    os.symlink(os.path.relpath(folder, HOME), aside)
+    os.replace(aside, ACTIVE)

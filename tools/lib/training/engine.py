@@ -1,0 +1,127 @@
+"""Caffe's solver and nets, and the few things the loop asks of them."""
+import os
+import tempfile
+
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from tools.lib.checking.device import use_device
+from tools.lib.training.guards import check_loss
+from tools.lib.training.parallel import ALONE
+from tools.lib.training.seeding import step_seed
+from tools.lib.training.solver import engine_param
+
+
+class Engine:
+    """One solver on one device.
+
+    resolved:  tools.lib.training.solver.Resolved
+    snapshots: folder that caffe_snapshot() writes to
+    group:     the processes that train together (tools.lib.training.parallel)
+    """
+
+    def __init__(self, resolved, snapshots, group=ALONE):
+        self.param = resolved.param
+        self.seed = resolved.seed
+        self.group = group
+        self._prefix = os.path.join(snapshots, resolved.prefix)
+        self.on_gpu = self.param.solver_mode == caffe_pb2.SolverParameter.GPU
+        choose_device(self.param, group)
+        with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
+            file.write(text_format.MessageToString(engine_param(resolved, snapshots)))
+            file.flush()
+            self.solver = caffe.get_solver(file.name)
+        self.net = self.solver.net
+        self.test_nets = list(self.solver.test_nets)
+        self._sums, self._pass = {}, 0
+        self._last = len(self.net.layers) - 1
+        # Each callback is a few bytecodes, in which Python notices signals: a long step
+        # would otherwise hold Ctrl-C back until it ends.
+        self.net.before_forward(self._begin_pass)
+        self.net.after_forward(self._add_outputs)
+        self.net.after_backward(lambda layer: None)
+        self.solver.add_callback(lambda: None, self._finish_gradients)
+
+    @property
+    def iteration(self):
+        """How often the weights have been updated."""
+        return self.solver.iter
+
+    def step(self):
+        """One iteration: iter_size forward and backward passes and the update.
+
+        Returns {"loss": weighted sum, blob name: value, ...}, means over the passes of all
+        processes.
+        Raises guards.NotFinite and whatever a Python layer raised; the weights are then
+        those before the step.
+        """
+        self._sums, self._pass = {}, 0
+        self.solver.step(1)
+        return self.group.mean({name: value / self.param.iter_size
+                                for name, value in self._sums.items()})
+
+    def forward(self):
+        """The train net's forward pass alone, as Caffe does once after the last update."""
+        self._sums, self._pass = {}, 0
+        self.net.forward()
+        return self.group.mean(self._sums)
+
+    def seed_generators(self, number=None):
+        """Makes what pass `number` draws a function of (seed, number); default: this iteration's."""
+        seed = step_seed(self.seed, self.iteration if number is None else number)
+        caffe.set_random_seed(seed)
+        np.random.seed(seed)
+
+    def _begin_pass(self, layer):
+        # Passes count over all processes: n of them do what one does with iter_size n.
+        if layer == 0:
+            passes = self.iteration * self.param.iter_size + self._pass
+            number = passes * self.group.size + self.group.rank
+            self.seed_generators(number)
+            set_position(self.net, number)
+            self._pass += 1
+
+    def _add_outputs(self, layer):
+        if layer == self._last:
+            values = read_outputs(self.net)
+            check_loss(self.net, self.iteration, values["loss"])
+            for name, value in values.items():
+                self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def _finish_gradients(self):
+        self.group.average_gradients(self.net)
+
+    def caffe_snapshot(self):
+        """Lets Caffe write its snapshot; returns the (caffemodel, solverstate) paths."""
+        self.solver.snapshot()
+        stem = "%s_iter_%d" % (self._prefix, self.iteration)
+        return stem + ".caffemodel", stem + ".solverstate"
+
+
+def choose_device(param, group=ALONE):
+    """Puts Caffe on the solver's device; InputError when there is no such GPU or no GPU code."""
+    on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
+    gpu = param.device_id + group.gpu_offset if on_gpu else None
+    use_device(gpu, "--device gpu:%s, or the solver's solver_mode and device_id" % gpu)
+
+
+def read_outputs(net):
+    """{"loss": sum of all weighted losses, output blob: value}.
+
+    A blob with several values counts with their sum in the loss and its mean as a value.
+    """
+    weights = net.blob_loss_weights
+    values = {"loss": sum(weight * float(np.sum(net.blobs[name].data, dtype=np.float64))
+                          for name, weight in weights.items() if weight)}
+    for name in net.outputs:
+        values[name] = float(np.mean(net.blobs[name].data, dtype=np.float64))
+    return values
+
+
+def set_position(net, batches):
+    """Tells every Python layer with a position how many batches have been served before."""
+    for layer in net.layers:
+        if hasattr(layer, "set_position"):
+            layer.set_position(batches)

@@ -1,0 +1,100 @@
+"""The training loop: Caffe's own, with everything around the step in Python."""
+import collections
+import math
+import time
+
+from data.errors import InputError
+from tools.lib.training import guards, schedule
+from tools.lib.training.testing import run_tests
+
+
+def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
+    """Trains until max_iter or a signal; returns the signal's number, or None at max_iter.
+
+    Order within iteration i, as in Caffe: test, forward and backward (iter_size times),
+    display, update; then i + 1 updates are done and a snapshot may be due.
+    watches: see(iteration, values) returns a warning or None. on_snapshot() is called after
+    each snapshot. Raises InputError from guards, data and disk.
+    """
+    param, saved = engine.param, engine.iteration
+    window = collections.deque(maxlen=param.average_loss)
+    started, since = time.monotonic(), engine.iteration
+
+    def save():
+        nonlocal saved
+        guards.check_parameters(engine.net, engine.iteration)
+        entry = snapshots.save(engine)
+        saved = engine.iteration
+        log.write("snapshot", saved, file=entry["model"]["name"])
+        on_snapshot()
+
+    def write_line(kind, iteration, **values):
+        try:
+            log.write(kind, iteration, **values)
+        except InputError:
+            # what refused the line, a limit on a file's size or a quota, may let a snapshot pass
+            if engine.iteration > saved:
+                save()
+            raise
+
+    def display(iteration):
+        nonlocal started, since
+        elapsed = time.monotonic() - started
+        write_line("train", iteration, values=finite(mean(window)),
+                   learning_rate=schedule.learning_rate(param, iteration),
+                   iterations_per_second=(iteration - since) / elapsed if iteration > since else None)
+        started, since = time.monotonic(), iteration
+
+    def test():
+        for number, values in enumerate(run_tests(engine, signals)):
+            write_line("test", engine.iteration, net=number, values=finite(values))
+            progress.say("iteration %d, test net %d: %s" % (engine.iteration, number, ", ".join(
+                "%s %.4g" % item for item in values.items())))
+
+    while engine.iteration < param.max_iter and signals.stop is None:
+        iteration = engine.iteration
+        if schedule.tests_at(param, iteration):
+            test()
+            if signals.stop is not None:        # it may have come in the middle of a long test
+                break
+        try:
+            values = engine.step()
+        except guards.NotFinite:
+            raise
+        except Exception:
+            # A layer failed: the weights are still those before this step, so keep them.
+            if engine.iteration > saved:
+                save()
+            raise
+        window.append(values)
+        if schedule.displays_at(param, iteration):
+            guards.check_parameters(engine.net, engine.iteration)
+            display(iteration)
+        progress.advance()
+        progress.show(mean(window))
+        for warning in filter(None, [watch.see(iteration, values) for watch in watches]):
+            write_line("note", iteration, text=warning)
+            progress.say("warning: " + warning)
+        if schedule.snapshots_at(param, engine.iteration) or signals.snapshot:
+            signals.snapshot = False
+            save()
+
+    if engine.iteration > saved and (signals.stop is not None or param.snapshot_after_train):
+        save()
+    if signals.stop is None:
+        if schedule.displays_at(param, engine.iteration):
+            window.append(engine.forward())
+            display(engine.iteration)
+        if schedule.tests_at(param, engine.iteration):
+            test()
+    return signals.stop
+
+
+def mean(window):
+    """{name: mean over the window's iterations} (Caffe's average_loss, for every output)."""
+    return {name: sum(values[name] for values in window) / len(window) for name in window[-1]}
+
+
+def finite(values):
+    """The values as JSON can hold them: nan and infinities become None."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -1,0 +1,198 @@
+"""Several processes that train one net together, started by an MPI launcher.
+
+Every process makes the same net, reads its own share of the batches, and adds its gradients
+to those of the others before each update, so that all keep the same weights. Process 0
+leads: it alone checks, logs, tests, prints and snapshots.
+"""
+import os
+import sys
+import time
+import traceback
+
+import numpy as np
+
+from data import sharing
+from data.errors import InputError
+from tools.lib.command import exit_code
+from tools.lib.runtime import mpi
+
+#: Seconds for the launcher to pass on what a process has said: what it has not read when the process aborts is lost.
+FORWARD = 1.0
+
+
+class Alone:
+    """One process: nothing to share."""
+
+    rank, size, gpu_offset, seconds = 0, 1, 0, 0.0
+    leads = True
+
+    def average_gradients(self, net):
+        """Every parameter's gradient becomes its mean over the processes."""
+        self.average(blobs_once(net, "diff"))
+
+    def average(self, arrays):
+        """Each array becomes its mean over the processes, in place; that of one process is itself."""
+
+    def mean(self, values):
+        """{name: mean over the processes} of {name: number}."""
+        return dict(values)
+
+    def agreed(self, signals):
+        """A tools.lib.training.signals.Signals that says the same in every process."""
+        return signals
+
+    def announce(self, plan):
+        """Process 0 tells the others what to do; see hear()."""
+
+    def equalize(self, net):
+        """Gives every process the weights of process 0."""
+
+
+ALONE = Alone()
+
+
+class Group(Alone):
+    """The processes of an MPI communicator.
+
+    gpu_offset: the number of this process's GPU, counted from the solver's. seconds: spent so far in waiting for the
+    others and exchanging gradients.
+    """
+
+    def __init__(self, communicator):
+        self._communicator = communicator
+        self.rank, self.size = communicator.rank, communicator.size
+        self.gpu_offset = _gpu_offset(communicator)
+        self.leads = self.rank == 0
+        self.seconds = 0.0
+        self._signals = None
+
+    def average(self, arrays):
+        started = time.monotonic()
+        for values in arrays:
+            self._communicator.Allreduce(_in_place(), values)
+            values /= self.size
+        self.seconds += time.monotonic() - started
+
+    def mean(self, values):
+        """As Alone.mean; the signals that came to any process are agreed upon with it."""
+        names = sorted(values)
+        sums = np.array([values[name] for name in names])
+        self._communicator.Allreduce(_in_place(), sums)
+        if self._signals is not None:
+            self._signals.agree(self._communicator)
+        return dict(zip(names, sums / self.size))
+
+    def agreed(self, signals):
+        self._signals = _AgreedSignals(signals)
+        return self._signals
+
+    def announce(self, plan):
+        self._communicator.bcast(plan)
+
+    def hear(self):
+        """What process 0 announced."""
+        return self._communicator.bcast(None)
+
+    def equalize(self, net):
+        for values in blobs_once(net, "data"):
+            self._communicator.Bcast(values)
+
+
+def join():
+    """The group this process was started in: ALONE unless an MPI launcher started several.
+
+    Says to the data layers which batches are theirs. InputError when mpi4py is missing.
+    """
+    if mpi.launched()[1] == 1:
+        return ALONE
+    mpi.make_importable()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as problem:
+        raise InputError("started as one of %d processes, but mpi4py does not work in the runtime: %s"
+                         % (mpi.launched()[1], problem), fix=mpi.SETUP) from None
+    if MPI.COMM_WORLD.size != mpi.launched()[1]:
+        raise InputError("the launcher started %d processes, but their MPI library sees %d: launcher and library "
+                         "belong to different MPIs" % (mpi.launched()[1], MPI.COMM_WORLD.size),
+                         fix="start them with tools/mpirun, or install mpi4py for the launcher's MPI in the runtime")
+    group = Group(MPI.COMM_WORLD)
+    sharing.set_current(sharing.Share(group.rank, group.size))
+    return group
+
+
+def together(main):
+    """main for run_command(): a process that fails says so and ends the others with it."""
+    def run():
+        try:
+            code = exit_code(main)
+        except SystemExit:
+            raise
+        except BaseException:
+            if mpi.launched()[1] == 1:
+                raise
+            traceback.print_exc()
+            code = 1
+        rank, size = mpi.launched()
+        # 128 and more: stopped by a signal, as all have agreed
+        if 0 < code < 128 and size > 1 and "mpi4py.MPI" in sys.modules:
+            sys.stderr.write("process %d of %d has failed (exit code %d): the others are ended too\n" % (rank, size, code))
+            sys.stderr.flush()
+            time.sleep(FORWARD)
+            sys.modules["mpi4py.MPI"].COMM_WORLD.Abort(code)
+        return code
+    return run
+
+
+def blobs_once(net, part):
+    """The net's parameter arrays ("data" or "diff"); one that layers share comes once."""
+    seen = set()
+    for blobs in net.params.values():
+        for blob in blobs:
+            values = getattr(blob, part)
+            if values.ctypes.data not in seen:
+                seen.add(values.ctypes.data)
+                yield values
+
+
+class _AgreedSignals:
+    """Signals as of the last agreement, so that every process stops and snapshots at the same iteration."""
+
+    def __init__(self, signals):
+        self._signals = signals
+        self.stop, self._snapshot = None, False
+
+    @property
+    def snapshot(self):
+        return self._snapshot
+
+    @snapshot.setter
+    def snapshot(self, wanted):
+        self._snapshot = self._signals.snapshot = wanted
+
+    def agree(self, communicator):
+        flags = np.array([self._signals.stop or 0, int(self._signals.snapshot)])
+        communicator.Allreduce(_in_place(), flags, _maximum())
+        self.stop, self._snapshot = int(flags[0]) or None, bool(flags[1])
+
+
+def _gpu_offset(communicator):
+    """0, 1, ... among the communicator's processes that share this machine's memory, whatever launcher started them.
+
+    0 in all of them where the launcher shows GPUs of its own to each, which CUDA then counts from 0.
+    """
+    from mpi4py import MPI
+    own = communicator.Split_type(MPI.COMM_TYPE_SHARED, communicator.rank)
+    shown = own.allgather(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    offset = 0 if len(set(shown)) == own.size else own.rank
+    own.Free()
+    return offset
+
+
+def _in_place():
+    from mpi4py import MPI
+    return MPI.IN_PLACE
+
+
+def _maximum():
+    from mpi4py import MPI
+    return MPI.MAX

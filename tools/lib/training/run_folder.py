@@ -1,0 +1,152 @@
+"""The output folder: what may start in it, what may go on in it, and its prototxts."""
+import difflib
+import json
+import os
+import re
+
+from google.protobuf import text_format
+
+from data.errors import InputError
+from tools.lib.training import manifest
+from tools.lib.training import record as records
+from tools.lib.training.files import replace_file
+from tools.lib.training.solver import absolute, shown
+
+#: Names in the folder, beside those of the record, the nets and the manifest.
+SOLVER, LOG, PLOT, PARTIAL = "solver.prototxt", "log.jsonl", "plot.png", "partial"
+#: Solver fields that do not change what is computed, only how long and what is written.
+FREE_FIELDS = ("max_iter", "display", "average_loss", "snapshot", "snapshot_after_train",
+               "snapshot_prefix", "test_iter", "test_interval", "test_initialization",
+               "test_compute_loss", "debug_info", "solver_mode", "device_id")
+#: Solver fields that name the run's own copies of its nets.
+NET_FIELDS = ("net", "train_net", "test_net")
+
+
+def recall_options(options, record):
+    """Options that --resume was not given are those of the run that it resumes."""
+    if record is None:
+        return
+    recorded = record["options"]
+    if options.seed is None:
+        options.seed = recorded["seed"]
+    if options.max_iter is None:
+        options.max_iter = recorded.get("max_iter")
+    if options.data_root is None:
+        options.data_root = recorded.get("data_root")
+    if options.device is None:
+        options.device = recorded.get("device")
+    if options.keep_snapshots is None:
+        options.keep_snapshots = recorded.get("keep_snapshots")
+    if options.weights is None and recorded.get("weights"):
+        options.weights = [absolute(path) for path in recorded["weights"]]
+
+
+def refuse_overwriting(resolved, resume):
+    """InputError when the folder holds snapshots, or a file of a name that the run would write and no run's record.
+
+    resume: whether --resume was given; it goes by the record, which is not there.
+    """
+    folder = resolved.output
+    snapshots = manifest.read_manifest(folder)
+    if snapshots and resume:
+        raise InputError("%s holds snapshots but no %s, which --resume goes by" % (shown(folder), records.NAME),
+                         "Restore that file, or start from the newest weights: --weights %s --output ANOTHER_FOLDER"
+                         % shown(os.path.join(folder, snapshots[-1]["model"]["name"])))
+    if snapshots:
+        raise InputError("%s holds the snapshots of an earlier run" % shown(folder),
+                         "Go on with it: --resume. Keep it: --output ANOTHER_FOLDER. "
+                         "Or delete the folder.")
+    if records.read_record(folder) is not None:
+        return
+    names = {LOG, PLOT, PARTIAL, manifest.NAME, *prototxts(resolved)}
+    snapshot = re.compile(re.escape(resolved.prefix) + r"_iter_[0-9]+\.(caffemodel|solverstate)")
+    foreign = [name for name in sorted(os.listdir(folder)) if name in names or snapshot.fullmatch(name)]
+    if foreign:
+        raise InputError("%s holds %s and no %s: no run of tools/train.py wrote that, and a run would write over it"
+                         % (shown(folder), ", ".join(foreign), records.NAME),
+                         "Name another folder with --output, or move what is there away.")
+
+
+def refuse_difference(resolved, data, record, processes):
+    """InputError with the difference when a resumed run would not be the recorded one.
+
+    Compares solver, nets, seed, number of processes, data lists, label maps and statistics; max_iter, display and snapshot
+    may differ, except max_iter under lr_policy "poly", which uses it.
+    """
+    differences = prototxt_differences(resolved)
+    if record["seed"] != resolved.seed:
+        differences.append("seed: %s before, %s now" % (record["seed"], resolved.seed))
+    if record.get("processes", 1) != processes:
+        differences.append("processes: %s before, %s now" % (record.get("processes", 1), processes))
+    differences += _diff(json.dumps(record["data"], indent=1, sort_keys=True),
+                         json.dumps(_recorded_parts(data, record["data"]), indent=1, sort_keys=True), "data lists")
+    if differences:
+        raise InputError(
+            "--resume would not be the same run as before in %s:\n%s" % (shown(resolved.output), first_lines(differences)),
+            "Undo the difference, or start a run of its own with --output ANOTHER_FOLDER.")
+
+
+def _recorded_parts(data, before):
+    """`data` without what records did not hold at first: label maps and statistics. Runs of that time go on too."""
+    known = {}
+    for name, entry in data.items():
+        old = before.get(name)
+        if isinstance(old, dict) and "label_map" not in old:
+            entry = {key: value for key, value in entry.items() if key != "label_map"}
+        if old is not None or not name.endswith(".statistics"):
+            known[name] = entry
+    return known
+
+
+def first_lines(differences):
+    """As many lines of a difference as a message may have."""
+    return "\n".join("    " + line for line in differences[:60])
+
+
+def prototxt_differences(resolved):
+    """Lines of the difference between solver and nets in the output folder and those of the resolved run.
+
+    What may differ, because it changes nothing that is computed, is left out.
+    """
+    differences = []
+    for name, text in prototxts(resolved).items():
+        path = os.path.join(resolved.output, name)
+        if not os.path.exists(path):          # killed before it was written, or a net that is new
+            if manifest.read_manifest(resolved.output):
+                differences.append("%s: not there before" % name)
+            continue
+        with open(path, encoding="utf-8", errors="replace") as file:
+            before = file.read()
+        if name == SOLVER:
+            # the nets are compared themselves; their paths change when the folder has moved
+            free = [f for f in FREE_FIELDS + NET_FIELDS
+                    if f != "max_iter" or resolved.param.lr_policy != "poly"]
+            before, text = _without(before, free), _without(text, free)
+        differences += _diff(before, text, name)
+    return differences
+
+
+def prototxts(resolved):
+    """{file name: text} of the resolved solver and nets."""
+    texts = {SOLVER: text_format.MessageToString(resolved.param)}
+    for name, net in resolved.nets.items():
+        texts[name] = text_format.MessageToString(net)
+    return texts
+
+
+def write_prototxts(resolved):
+    """Writes the resolved solver and nets into the output folder."""
+    for name, text in prototxts(resolved).items():
+        replace_file(os.path.join(resolved.output, name), text.encode())
+
+
+def _without(text, fields):
+    return "".join(line for line in text.splitlines(True)
+                   if line.split(":")[0] not in fields)
+
+
+def _diff(before, after, name):
+    if before == after:
+        return []
+    return list(difflib.unified_diff(before.splitlines(), after.splitlines(),
+                                     name + " before", name + " now", lineterm="", n=2))

@@ -1,0 +1,164 @@
+"""Snapshots that are there whole or not at all.
+
+Caffe writes its two files in place and aborts the process when the disk is full. So:
+
+1. The space is claimed first: a full disk is noticed while nothing is at stake.
+2. Caffe writes into the folder `partial/`, on the CPU from a forked child, whose abort
+   harms nobody (a GPU's memory cannot be read from a fork, so there Caffe writes itself).
+3. Both files are read back and compared with the net, brought to the disk and hashed.
+4. They are renamed into place, and only then listed in the manifest.
+
+A kill at any moment leaves the snapshots that were listed before.
+"""
+import os
+import shutil
+
+from caffe.proto import caffe_pb2
+
+from data.errors import InputError
+from tools.lib.checking.caffemodel import read_caffemodel, read_solverstate
+from tools.lib.checking.child import run_in_child
+from tools.lib.checking.glog import fatal_message
+from tools.lib.checking.shapes import shapes_of
+from tools.lib.checking.weights import compare, require_match
+from tools.lib.training import manifest
+from tools.lib.training.files import sync_file, sync_folder, writing
+from tools.lib.training.run_folder import PARTIAL
+from tools.lib.training.solver import shown
+from tools.lib.training.wire import append_string
+
+#: Seconds that writing may take on a slow network disk before it counts as hanging.
+SLOWEST_WRITE = 3600
+#: Copies of the parameters in a solver's history, where it is not one.
+HISTORY = {"AdaDelta": 2, "Adam": 2}
+#: Room for names and shapes beside the parameters, in bytes.
+OVERHEAD = 1 << 20
+LEARNED_NET = caffe_pb2.SolverState.LEARNED_NET_FIELD_NUMBER
+
+
+class Snapshots:
+    """Writes and restores the snapshots of one output folder.
+
+    keep: how many to keep, the newest ones; 0 keeps all.
+    """
+
+    def __init__(self, folder, keep=0):
+        self.folder = folder
+        self.partial = os.path.join(folder, PARTIAL)
+        self._keep = keep
+        shutil.rmtree(self.partial, ignore_errors=True)
+        with writing(self.partial):
+            os.makedirs(self.partial)
+
+    def close(self):
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def save(self, engine):
+        """Writes the engine's state; returns its manifest entry.
+
+        InputError when it cannot be written; the earlier snapshots are then as they were.
+        """
+        try:
+            claim_space(self.partial, snapshot_bytes(engine))
+            files = self._write(engine)
+            for path in files:
+                sync_file(path)
+            model, state = map(manifest.describe, files)
+            for path in files:
+                os.replace(path, os.path.join(self.folder, os.path.basename(path)))
+            sync_folder(self.folder)
+            return self._list({"iteration": engine.iteration, "model": model, "state": state})
+        except (OSError, InputError) as problem:
+            why = problem.what if isinstance(problem, InputError) else problem.strerror or problem
+            for name in os.listdir(self.partial):
+                os.unlink(os.path.join(self.partial, name))
+            raise InputError(
+                "the snapshot of iteration %d cannot be written to %s: %s"
+                % (engine.iteration, shown(self.folder), why),
+                "The earlier snapshots are intact. Make room, then go on with --resume.") from None
+
+    def restore(self, engine, entry):
+        """Puts the engine into a listed snapshot's state; the data's position follows the iteration.
+
+        InputError when Caffe does not take the files (they are as listed, but not this net's).
+        """
+        model = os.path.join(self.folder, entry["model"]["name"])
+        # The state names its model by the path it had when written, and the folder may have moved.
+        copy = os.path.join(self.partial, "restored.solverstate")
+        try:
+            shutil.copyfile(os.path.join(self.folder, entry["state"]["name"]), copy)
+            append_string(copy, LEARNED_NET, model)
+        except OSError as problem:
+            raise InputError("the snapshot of iteration %d cannot be copied aside in %s: %s" % (
+                entry["iteration"], shown(self.folder), problem.strerror)) from None
+        if not engine.on_gpu:
+            _in_child(lambda: engine.solver.restore(copy) or engine.iteration,
+                      "Caffe does not take the snapshot of iteration %d" % entry["iteration"])
+        engine.solver.restore(copy)
+        os.unlink(copy)
+
+    def _write(self, engine):
+        shapes, failed = shapes_of(engine.net), "Caffe could not write it"
+        if engine.on_gpu:
+            files = engine.caffe_snapshot()
+        else:
+            files = _in_child(engine.caffe_snapshot, failed)
+        model, state = files
+        append_string(state, LEARNED_NET, shown(os.path.join(self.folder, os.path.basename(model))))
+
+        def read_back():
+            require_match(compare(shapes, read_caffemodel(model)), complete=True)
+            return read_solverstate(state).iteration
+
+        # in a child for the sake of memory: reading takes twice the file's size
+        if _in_child(read_back, failed) != engine.iteration:
+            raise InputError("its solverstate has another iteration")
+        return files
+
+    def _list(self, entry):
+        """Adds the entry to the manifest, and deletes what is not to be kept any longer."""
+        entries = [old for old in manifest.read_manifest(self.folder)
+                   if old["iteration"] != entry["iteration"]]
+        entries = sorted(entries + [entry], key=lambda listed: listed["iteration"])
+        kept = entries[-self._keep:] if self._keep else entries
+        manifest.write_manifest(self.folder, kept)
+        for old in entries[:len(entries) - len(kept)]:
+            for part in ("model", "state"):
+                _unlink(os.path.join(self.folder, old[part]["name"]))
+        return entry
+
+
+def snapshot_bytes(engine):
+    """Upper estimate of the bytes of a snapshot's two files: parameters of 4 bytes each,
+    their history, their gradients where the solver asks for snapshot_diff."""
+    count = sum(blob.count for blobs in engine.net.params.values() for blob in blobs)
+    copies = 1 + HISTORY.get(engine.param.type, 1) + int(engine.param.snapshot_diff)
+    return 4 * count * copies + OVERHEAD
+
+
+def claim_space(folder, size):
+    """Raises OSError when `folder` has no room for `size` bytes (disk, quota or file limit)."""
+    path = os.path.join(folder, "claim")
+    try:
+        with open(path, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    finally:
+        _unlink(path)
+
+
+def _in_child(function, failed):
+    """function()'s value, computed in a forked child; InputError("<failed>: why") if that dies."""
+    outcome = run_in_child(function, SLOWEST_WRITE)
+    if outcome.error is not None:
+        raise outcome.error
+    if outcome.value is None:
+        raise InputError("%s: %s" % (failed, outcome.exception or fatal_message(outcome.stderr)
+                                     or "its process ended without a word"))
+    return outcome.value
+
+
+def _unlink(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,146 @@
+"""A solver prototxt resolved: what a run does, with nothing left open.
+
+Caffe is handed files that this module made from the user's: the seed written into the
+data layers and `random_seed`, initial weights, device and output folder filled in. The
+files in the output folder are complete: stock `caffe train` runs them too.
+"""
+import copy
+import json
+import os
+from collections import namedtuple
+
+from caffe.proto import caffe_pb2
+
+from data.errors import InputError
+from data.files import ROOT
+from tools.lib.checking.net import load_net
+from tools.lib.checking.solver import find_file, load_solver
+
+# name: the solver file's name without its ending.  param: SolverParameter.
+# nets: {file name in the output folder: NetParameter}.  output: absolute folder.
+# prefix: what the snapshots' names start with.
+Resolved = namedtuple("Resolved", "name param nets seed output prefix")
+
+TESTS_NEVER = 2 ** 31 - 1
+DATA_LAYER = "layers.source_target_data"
+
+
+def resolve(options):
+    """The Resolved run of the command line's options; InputError for what cannot be done."""
+    param = load_solver(options.solver)
+    name = os.path.splitext(os.path.basename(options.solver))[0]
+    output = output_folder(options)
+    if param.snapshot_format != caffe_pb2.SolverParameter.BINARYPROTO:
+        raise InputError("%s: snapshot_format: HDF5 is not supported" % options.solver,
+                         "Use BINARYPROTO, or leave the field out.")
+    prefix = os.path.basename(param.snapshot_prefix) or name
+    seed = options.seed
+    if seed is None:
+        seed = param.random_seed if param.random_seed >= 0 else 1
+    param.random_seed = seed
+    param.snapshot_prefix = shown(os.path.join(output, prefix))
+    if options.max_iter is not None:
+        param.max_iter = options.max_iter
+    if options.weights is not None:
+        given = [shown(path) for path in options.weights]
+    else:                   # Caffe takes a comma for a list here too
+        given = [path for entry in param.weights for path in entry.split(",") if path]
+    param.ClearField("weights")
+    param.weights.extend(given)
+    _set_device(param, options.device)
+    nets = _take_nets(param, options.solver, output)
+    for net in [*nets.values(), *_inline_nets(param)]:
+        _set_seed(net, seed)
+    return Resolved(name, param, nets, seed, output, prefix)
+
+
+def output_folder(options):
+    """Absolute path of --output, or runs/<solver name> in the repository."""
+    name = os.path.splitext(os.path.basename(options.solver))[0]
+    return options.output or os.path.join(ROOT, "runs", name)
+
+
+def engine_param(resolved, folder):
+    """The SolverParameter that Caffe is given: resolved.param with display, tests and
+    snapshots left to the loop, and snapshots going to `folder`."""
+    param = copy.deepcopy(resolved.param)
+    for field in ("net", "train_net"):
+        if param.HasField(field):
+            setattr(param, field, absolute(getattr(param, field)))
+    tests = [absolute(path) for path in param.test_net]
+    param.ClearField("test_net")
+    param.test_net.extend(tests)
+    if len(param.test_iter):
+        param.test_interval = TESTS_NEVER
+        param.test_initialization = False
+    # Caffe prints the blobs' magnitudes at `display` only, so debug_info needs it
+    param.display = param.display if param.debug_info else 0
+    param.snapshot = 0
+    param.snapshot_prefix = os.path.join(folder, resolved.prefix)
+    param.ClearField("weights")
+    return param
+
+
+def shown(path):
+    """A path as files and messages name it: relative to the repository when inside it."""
+    inside = os.path.relpath(path, ROOT)
+    return path if inside.startswith(os.pardir) else inside
+
+
+def absolute(path):
+    """The opposite of shown()."""
+    return os.path.join(ROOT, path)
+
+
+def _set_device(param, device):
+    if device is None:
+        if not param.HasField("solver_mode"):
+            param.solver_mode = caffe_pb2.SolverParameter.CPU
+    elif device == "cpu":
+        param.solver_mode = caffe_pb2.SolverParameter.CPU
+    else:
+        param.solver_mode = caffe_pb2.SolverParameter.GPU
+        param.device_id = int(device.partition(":")[2] or param.device_id)
+
+
+def _take_nets(param, solver_path, output):
+    """Loads the net files that the solver names, and makes the solver name the output's copies."""
+    nets = {}
+
+    def take(path, field, file_name):
+        nets[file_name] = load_net(find_file(path, solver_path, field))
+        return shown(os.path.join(output, file_name))
+
+    if param.HasField("net"):
+        param.net = take(param.net, "net", "net.prototxt")
+    if param.HasField("train_net"):
+        param.train_net = take(param.train_net, "train_net", "train_net.prototxt")
+    tests = [take(path, "test_net", "test_net_%d.prototxt" % k)
+             for k, path in enumerate(param.test_net)]
+    param.ClearField("test_net")
+    param.test_net.extend(tests)
+    return nets
+
+
+def _inline_nets(param):
+    nets = [getattr(param, field) for field in ("net_param", "train_net_param")
+            if param.HasField(field)]
+    return nets + list(param.test_net_param)
+
+
+def _set_seed(net, seed):
+    """Writes the seed into the data layers, and into other Python layers that name one."""
+    for layer in net.layer:
+        keys = python_keys(layer)
+        if keys is not None and ("seed" in keys or layer.python_param.module == DATA_LAYER):
+            keys["seed"] = seed
+            layer.python_param.param_str = json.dumps(keys)
+
+
+def python_keys(layer):
+    """The param_str of a Python layer as a dict, or None when it is not a JSON object."""
+    try:
+        keys = json.loads(layer.python_param.param_str) if layer.type == "Python" else None
+    except (ValueError, RecursionError):
+        return None
+    return keys if isinstance(keys, dict) else None

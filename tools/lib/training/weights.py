@@ -1,0 +1,80 @@
+"""Initial weights: where they come from, and what of them loads.
+
+A stage says where its initial weights come from in its solver, which stock `caffe train`
+honours too; a comment directly above names the command that makes them:
+
+    # initial weights, made by: python tools/train.py --solver solvers/toy_source.prototxt
+    weights: "runs/toy_source/toy_source_iter_1500.caffemodel"
+
+--weights overrides the field. Missing weights are an error that names the command.
+"""
+import os
+import re
+
+from data.errors import InputError
+from tools.lib.checking.caffemodel import read_caffemodel
+from tools.lib.checking.weights import compare, report_lines, require_finite, require_match
+from tools.lib.training.solver import absolute, shown
+
+MADE_BY = re.compile(r"#\s*initial weights, made by:\s*(.+?)\s*\n\s*weights:\s*[\"']([^\"']+)[\"']")
+
+
+def making_commands(solver_path):
+    """{weights path as written: command that makes it}, from the solver's comments."""
+    with open(solver_path, encoding="utf-8") as file:
+        return {path: command for command, path in MADE_BY.findall(file.read())}
+
+
+def check_present(paths, commands):
+    """InputError for the first caffemodel that is missing or in a format that is not read.
+
+    paths: as in the resolved solver; commands: what making_commands() found.
+    """
+    for path in paths:
+        if path.endswith((".h5", ".hdf5")):
+            raise InputError("%s: weights in HDF5 are not supported" % path,
+                             "Save them as a .caffemodel (snapshot_format: BINARYPROTO).")
+        if not os.path.isfile(absolute(path)):
+            raise InputError("the initial weights %s do not exist%s" % (path, _others(path)),
+                             "Make them with: %s" % commands[path] if path in commands
+                             else "Name others with --weights.")
+
+
+def compare_all(paths, shapes):
+    """The WeightsReport of every caffemodel against the train net (shapes: its NetShapes).
+
+    InputError when one has a layer of another shape, or no layer of the net at all.
+    """
+    reports = [compare(shapes, read_caffemodel(absolute(path))) for path in paths]
+    for report in reports:
+        require_match(report)
+    return reports
+
+
+def left_initial(reports, shapes):
+    """Names of the layers with weights that no caffemodel fills, in the net's order."""
+    loaded = {name for report in reports for name in report.loaded}
+    return [name for name, own in shapes.parameters.items()
+            if own and name not in loaded and name not in shapes.fixed]
+
+
+def load(net, reports, tell):
+    """Loads the caffemodels into a caffe.Net by layer names; tell(line) hears what loaded."""
+    for report in reports:
+        net.copy_from(report.path)
+        require_finite(net, report.path)
+        for line in report_lines(report):
+            tell(line)
+
+
+def _others(path):
+    """', but FILE does' for the newest other caffemodel of the same folder, or ''."""
+    folder = os.path.dirname(absolute(path))
+    if not os.path.isdir(folder):
+        return ""
+    models = [os.path.join(folder, name) for name in os.listdir(folder)
+              if name.endswith(".caffemodel")]
+    if not models:
+        return ""
+    newest = max(models, key=os.path.getmtime)
+    return " (%s does: --weights %s)" % (shown(newest), shown(newest))
