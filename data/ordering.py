@@ -1,7 +1,9 @@
-"""Which frame comes when, and with which random choices: functions of (seed, position) and nothing else.
+"""Which frame comes when, and with which random choices: functions of (seed, position) and nothing
+else.
 
-A stream runs through all its frames once an epoch, each epoch in another order. Because nothing is carried over from one
-position to the next, a resumed run continues exactly where it was, and any number of workers draws the same samples.
+A stream runs through all its frames once an epoch, each epoch in another order. Because nothing is
+carried over from one position to the next, a resumed run continues exactly where it was, and any
+number of workers draws the same samples.
 """
 import functools
 
@@ -13,9 +15,11 @@ STREAMS = {"source": 0, "target": 1}
 def generator(seed, stream, position):
     """A numpy Generator for the random choices at one position of a stream ("source" or "target").
 
-    Use only its random(): numpy promises the bits, not the algorithms of permutation() or integers(), across versions.
+    Use only its random(): numpy promises the bits, not the algorithms of permutation() or
+    integers(), across versions.
     """
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, STREAMS[stream], 0, position))))
+    return np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence((seed, STREAMS[stream], 0, position))))
 
 
 @functools.lru_cache(maxsize=8)

@@ -4,7 +4,8 @@
     FOLDER/images        LMDB of Caffe Datum: the image file's own bytes (PNG, JPEG), encoded = true
     FOLDER/labels        the same with the label as a grey PNG of train ids; absent without labels
 
-Key n is the n-th frame's number in eight digits, in both. A path FOLDER/images/00000012 stands for one entry.
+Key n is the n-th frame's number in eight digits, in both. A path FOLDER/images/00000012 stands for
+one entry.
 """
 import functools
 import json
@@ -31,9 +32,11 @@ def key_of(index):
 
 @dataclass(frozen=True)
 class Meta:
-    """dataset, split: what was packed, as given on the command line. space: LabelSpace of the labels. mean: BGR.
+    """dataset, split: what was packed, as given on the command line. space: LabelSpace of the
+    labels. mean: BGR.
 
-    names: tuple of the frames' names. labelled: whether there are labels. complete: written and verified to the end.
+    names: tuple of the frames' names. labelled: whether there are labels. complete: written and
+    verified to the end.
     """
 
     dataset: str
@@ -46,46 +49,63 @@ class Meta:
 
     def to_json(self):
         """The text of meta.json."""
-        return json.dumps({
-            "version": VERSION, "dataset": self.dataset, "split": self.split, "label_space": self.space.name,
-            "classes": [{"name": name, "colour": colour} for name, colour in zip(self.space.classes, self.space.palette.tolist())],
-            "mean": list(self.mean), "labelled": self.labelled, "complete": self.complete, "names": list(self.names)}, indent=1) + "\n"
+        return json.dumps(
+            {
+                "version": VERSION, "dataset": self.dataset, "split": self.split,
+                "label_space": self.space.name, "classes": [
+                    {"name": name, "colour": colour}
+                    for name, colour in zip(self.space.classes, self.space.palette.tolist())
+                ], "mean": list(self.mean), "labelled": self.labelled, "complete": self.complete,
+                "names": list(self.names)
+            }, indent=1) + "\n"
 
 
 def read_meta(folder):
-    """The Meta of a folder, strictly. Raises InputError, naming file and key, for anything else than this format."""
+    """The Meta of a folder, strictly. Raises InputError, naming file and key, for anything else
+    than this format."""
     path = os.path.join(folder, META)
     if os.path.isfile(path) and os.path.getsize(path) > LARGEST_META:
-        raise InputError("%s: larger than %d bytes" % (path, LARGEST_META))
+        raise InputError(f"{path}: larger than {LARGEST_META} bytes")
     try:
         content = read_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
-        raise InputError("%s: not a text file in UTF-8" % path) from None
+        raise InputError(f"{path}: not a text file in UTF-8") from None
     except InputError as error:
-        raise InputError(error.what, "pack a data set: python tools/make_lmdb.py --dataset NAME --split SPLIT --output %s"
-                         % folder) from None
-    found = parse_object(path, content, {
-        "version": integer(VERSION, VERSION), "dataset": text(), "split": text(), "label_space": text(),
-        "classes": list_of(mapping()), "mean": list_of(number(0, 255), 3), "labelled": boolean(), "complete": boolean(),
-        "names": list_of(text())}, {})
-    rows = [check_params("%s: class %d" % (path, index), row, {"name": text(), "colour": list_of(integer(0, 255), 3)}, {})
-            for index, row in enumerate(found["classes"])]
+        raise InputError(error.what, "pack a data set: python3 tools/make_lmdb.py --dataset NAME "
+                                     f"--split SPLIT --output {folder}") from None
+    found = parse_object(
+        path, content, {
+            "version": integer(VERSION, VERSION), "dataset": text(), "split": text(),
+            "label_space": text(), "classes": list_of(mapping()), "mean": list_of(
+                number(0, 255), 3), "labelled": boolean(), "complete": boolean(), "names": list_of(
+                    text())
+        }, {})
+    rows = [
+        check_params(f"{path}: class {index}", row,
+                     {"name": text(), "colour": list_of(integer(0, 255), 3)}, {})
+        for index, row in enumerate(found["classes"])
+    ]
     names = tuple(row["name"] for row in rows)
     if not 1 <= len(names) <= 250 or len(set(names)) < len(names):
-        raise InputError("%s: %d classes with %d names; 1 to 250 different ones are expected" % (path, len(names), len(set(names))))
+        raise InputError(f"{path}: {len(names)} classes with {len(set(names))} names; 1 to 250 "
+                         "different ones are expected")
     space = SPACES.get(found["label_space"])
     if space is None:
-        space = LabelSpace(found["label_space"], names, np.array([row["colour"] for row in rows], np.uint8))
+        space = LabelSpace(found["label_space"], names,
+                           np.array([row["colour"] for row in rows], np.uint8))
     elif space.classes != names:
-        raise InputError("%s: the classes are not those of label space %s" % (path, space.name), "pack it again")
-    return Meta(found["dataset"], found["split"], space, tuple(found["mean"]), tuple(found["names"]),
-                found["labelled"], found["complete"])
+        raise InputError(f"{path}: the classes are not those of label space {space.name}",
+                         "pack it again")
+    return Meta(found["dataset"], found["split"], space, tuple(found["mean"]),
+                tuple(found["names"]), found["labelled"], found["complete"])
 
 
 def read_entry(path):
-    """The encoded bytes of FOLDER/images/KEY or FOLDER/labels/KEY. Raises InputError naming the path.
+    """The encoded bytes of FOLDER/images/KEY or FOLDER/labels/KEY. Raises InputError naming the
+    path.
 
-    The database is opened by the process that reads from it and stays open, read-only and without a lock file, until
+    The database is opened by the process that reads from it and stays open, read-only and without a
+    lock file, until
     that process forks: LMDB may not be used on both sides of a fork.
     """
     from caffe.proto import caffe_pb2  # only here: whoever reads folders does without it
@@ -96,14 +116,14 @@ def read_entry(path):
         with _opened(place).begin(buffers=True) as transaction:
             value = transaction.get(key.encode())
             if value is None:
-                raise InputError("%s: no such entry" % path)
+                raise InputError(f"{path}: no such entry")
             datum = caffe_pb2.Datum.FromString(bytes(value))
     except lmdb.Error as error:
-        raise InputError("%s: %s" % (path, error)) from None
+        raise InputError(f"{path}: {error}") from None
     except DecodeError:
-        raise InputError("%s: not a Caffe Datum" % path) from None
+        raise InputError(f"{path}: not a Caffe Datum") from None
     if not datum.encoded or not datum.data:
-        raise InputError("%s: a Datum without an encoded image" % path)
+        raise InputError(f"{path}: a Datum without an encoded image")
     return datum.data
 
 
@@ -120,9 +140,11 @@ def _opened(place):
     # Values are read whole, many pages each: the kernel's read-ahead helps them.
     environment = lmdb.open(place, readonly=True, lock=False, create=False, readahead=True)
     pages = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if os.path.getsize(os.path.join(place, "data.mdb")) < pages:  # reading on would end in a bus error
+    # reading on would end in a bus error
+    if os.path.getsize(os.path.join(place, "data.mdb")) < pages:
         environment.close()
-        raise InputError("%s: truncated, %d bytes are expected" % (os.path.join(place, "data.mdb"), pages), "pack it again")
+        raise InputError(f"{os.path.join(place, 'data.mdb')}: truncated, {pages} bytes are "
+                         "expected", "pack it again")
     _environments.append(environment)
     return environment
 

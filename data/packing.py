@@ -16,21 +16,28 @@ BATCH = 64  # frames a transaction: what an interruption costs at most
 _FIRST_MAP = 1 << 26  # bytes; doubled as often as it is full
 
 
-def pack(data, name, split, folder, labelled=True, workers=None, progress=lambda items, what, total: items):
-    """Packs a split of a DataSet into `folder`, or goes on where an earlier call stopped; returns packed.Meta.
+def pack(data, name, split, folder, labelled=True, workers=None,
+         progress=lambda items, what, total: items):
+    """Packs a split of a DataSet into `folder`, or goes on where an earlier call stopped; returns
+    packed.Meta.
 
-    name, split: as the user gave them, recorded. labelled: False packs images alone. progress: wraps an iterable,
-    with what is done and the number of items. Every pair is decoded before it is written, and all are compared with
-    the originals at the end. Raises InputError for a folder that holds something else, and for bad frames.
+    name, split: as the user gave them, recorded. labelled: False packs images alone. progress:
+    wraps an iterable, with what is done and the number of items. Every pair is decoded before it is
+    written, and all are compared with the originals at the end. Raises InputError for a folder that
+    holds something else, and for bad frames.
     """
     frames = data.frames(split)
     refuse_repeats(((frame.name, str(frame)) for frame in frames), "list each frame once")
     labelled = labelled and (frames[0].label is not None or data.record.read_pair is not None)
     if not labelled:
         frames = unlabelled(frames)
-    meta = packed.Meta(name, split, data.space, data.mean, tuple(frame.name for frame in frames), labelled, False)
+    meta = packed.Meta(name, split, data.space, data.mean, tuple(frame.name for frame in frames),
+                       labelled, False)
     _begin_or_go_on(folder, meta)
-    places = [os.path.join(folder, part) for part in ((packed.IMAGES, packed.LABELS) if labelled else (packed.IMAGES,))]
+    places = [
+        os.path.join(folder, part)
+        for part in ((packed.IMAGES, packed.LABELS) if labelled else (packed.IMAGES, ))
+    ]
     environments = [_open(place) for place in places]
     try:
         done = min(_entries(environment) for environment in environments)
@@ -55,7 +62,8 @@ def pack(data, name, split, folder, labelled=True, workers=None, progress=lambda
 
 
 def encode(data, frame, labelled):
-    """[image Datum, label Datum] of a frame, serialised. The image keeps its file's bytes, so that nothing is lost.
+    """[image Datum, label Datum] of a frame, serialised. The image keeps its file's bytes, so that
+    nothing is lost.
 
     Raises InputError for files that cannot be read, and for a pair of different sizes."""
     if labelled:
@@ -68,7 +76,8 @@ def encode(data, frame, labelled):
 
 
 def verify(data, frames, folder, meta, workers=None, progress=lambda items, what, total: items):
-    """Raises InputError unless every frame read from the LMDB equals the original, pixel for pixel, and nothing else is there."""
+    """Raises InputError unless every frame read from the LMDB equals the original, pixel for pixel,
+    and nothing else is there."""
     for part in (packed.IMAGES, packed.LABELS)[:1 + meta.labelled]:
         environment = _open(os.path.join(folder, part))
         try:
@@ -76,12 +85,16 @@ def verify(data, frames, folder, meta, workers=None, progress=lambda items, what
         finally:
             environment.close()
         if entries != len(frames):
-            raise InputError("%s: %d entries; expected %d" % (os.path.join(folder, part), entries, len(frames)), _AGAIN % folder)
+            raise InputError(f"{os.path.join(folder, part)}: {entries} entries; expected "
+                             f"{len(frames)}", _AGAIN % folder)
     numbered = list(enumerate(frames))
-    for index, same in enumerate(progress(each_result(
-            lambda pair: _equal(data, pair[1], folder, pair[0], meta), numbered, workers), "verifying", len(frames))):
+    for index, same in enumerate(
+            progress(
+                each_result(lambda pair: _equal(data, pair[1], folder, pair[0], meta), numbered,
+                            workers), "verifying", len(frames))):
         if not same:
-            raise InputError("%s: entry %d differs from %s" % (folder, index, frames[index].name), _AGAIN % folder)
+            raise InputError(f"{folder}: entry {index} differs from {frames[index].name}",
+                             _AGAIN % folder)
 
 
 _MAKE_ROOM = "make room and run the same command again: it goes on where it stopped"
@@ -97,22 +110,27 @@ def _equal(data, frame, folder, index, meta):
     if not meta.labelled:
         return np.array_equal(image, data.read_image(frame))
     originals = data.read_pair(frame)
-    return np.array_equal(image, originals[0]) and np.array_equal(entry(packed.LABELS, reading.decode_ids), originals[1])
+    return np.array_equal(image, originals[0]) and np.array_equal(
+        entry(packed.LABELS, reading.decode_ids), originals[1])
 
 
 def _begin_or_go_on(folder, meta):
-    """Writes meta.json into a new folder, or makes sure that the one there is of the same packing."""
+    """Writes meta.json into a new folder, or makes sure that the one there is of the same
+    packing."""
     if os.path.exists(os.path.join(folder, packed.META)):
         found = packed.read_meta(folder)
         for field in ("dataset", "split", "labelled", "names", "mean"):
             if getattr(found, field) != getattr(meta, field):
-                shown = "" if field == "names" else ": %r there, %r now" % (getattr(found, field), getattr(meta, field))
-                raise InputError("%s holds another packing; its %s differ%s" % (folder, field, shown), "name another folder")
+                shown = "" if field == "names" else f": {getattr(found, field)!r} there, {getattr(meta, field)!r} now"
+                raise InputError(f"{folder} holds another packing; its {field} differ{shown}",
+                                 "name another folder")
         if found.space.name != meta.space.name or found.space.classes != meta.space.classes:
-            raise InputError("%s holds another packing; its labels are of %s" % (folder, found.space.name), "name another folder")
+            raise InputError(
+                f"{folder} holds another packing; its labels are of {found.space.name}",
+                "name another folder")
         return
     if os.path.isdir(folder) and os.listdir(folder):
-        raise InputError("%s is not empty and not an LMDB packing" % folder, "name another folder")
+        raise InputError(f"{folder} is not empty and not an LMDB packing", "name another folder")
     _write_meta(folder, meta)
 
 
@@ -127,17 +145,18 @@ def _write_meta(folder, meta):
             os.fsync(file.fileno())
         os.replace(path + ".part", path)
     except OSError as error:
-        raise InputError("%s: cannot be written (%s)" % (path, error.strerror), _MAKE_ROOM) from None
+        raise InputError(f"{path}: cannot be written ({error.strerror})", _MAKE_ROOM) from None
 
 
 def _open(place):
     packed.close_all()  # LMDB opens a database once a process
     try:
         os.makedirs(place, exist_ok=True)
-        size = os.path.getsize(os.path.join(place, "data.mdb")) if os.path.exists(os.path.join(place, "data.mdb")) else 0
+        size = os.path.getsize(os.path.join(place, "data.mdb")) if os.path.exists(
+            os.path.join(place, "data.mdb")) else 0
         return lmdb.open(place, map_size=max(_FIRST_MAP, size))
     except (lmdb.Error, OSError) as error:
-        raise InputError("%s: %s" % (place, error)) from None
+        raise InputError(f"{place}: {error}") from None
 
 
 def _entries(environment):
@@ -156,7 +175,8 @@ def _write(environments, batch, places):
             except lmdb.MapFullError:
                 environment.set_mapsize(2 * environment.info()["map_size"])
             except lmdb.Error as error:
-                raise InputError("%s: cannot be written (%s)" % (places[part], error), _MAKE_ROOM) from None
+                raise InputError(f"{places[part]}: cannot be written ({error})",
+                                 _MAKE_ROOM) from None
 
 
 def _png(pixels):

@@ -1,8 +1,9 @@
 """A function over many items on all cores, for the tools that walk a whole data set.
 
-Python's own ProcessPoolExecutor and multiprocessing.Pool are not used: in Python 3.9 the shutdown of either can wait for
-ever after work that failed or was cancelled (github.com/python/cpython/issues/94777 is one such case), and both fork
-workers while threads of their own run.
+Python's own ProcessPoolExecutor and multiprocessing.Pool are not used: in Python 3.9 the shutdown
+of either can wait for ever after work that failed or was cancelled
+(github.com/python/cpython/issues/94777 is one such case), and both fork workers while threads of
+their own run.
 """
 import collections
 import traceback
@@ -16,7 +17,8 @@ from data.worker import end_worker, fork_worker
 
 CHUNK = 8  # items a worker takes at a time: the hand-over is then small beside reading one image
 
-#: What a worker answers to the number of a chunk: its results, or the exception with its traceback as text.
+#: What a worker answers to the number of a chunk: its results, or the exception with its traceback
+#: as text.
 _Answer = collections.namedtuple("_Answer", "number results error trace")
 
 
@@ -27,17 +29,19 @@ class WorkerTraceback(Exception):
 def each_result(function, items, workers=None, chunk=CHUNK):
     """Yields function(item) for every item of a sequence, in order, computed in forked processes.
 
-    workers: how many (default: as many as data.cores.usable_cores; 1 computes here); chunk: items a worker takes at a
-    time. Only a few chunks are under way at a time, so memory does not grow with the number of items. An exception in
-    `function` is raised here; a worker that dies raises InputError. Workers end with this process. In a fork of a process
-    that used OpenCV's threads, setNumThreads below may hang: such a process calls cv2.setNumThreads(1) before it forks.
+    workers: how many (default: as many as data.cores.usable_cores; 1 computes here); chunk: items a
+    worker takes at a time. Only a few chunks are under way at a time, so memory does not grow with
+    the number of items. An exception in `function` is raised here; a worker that dies raises
+    InputError. Workers end with this process. In a fork of a process that used OpenCV's threads,
+    setNumThreads below may hang: such a process calls cv2.setNumThreads(1) before it forks.
     """
     workers = workers or usable_cores()
     if workers == 1:
         yield from map(function, items)
         return
     chunks = [items[start:start + chunk] for start in range(0, len(items), chunk)]
-    # OpenCV's threads do not survive a fork, and a child that touches them hangs: none may be left in the parent.
+    # OpenCV's threads do not survive a fork, and a child that touches them hangs: none may be left
+    # in the parent.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     team = []
@@ -53,7 +57,8 @@ def each_result(function, items, workers=None, chunk=CHUNK):
 
 def _in_order(count, pipes):
     """Yields the results of the chunks 0 to count - 1."""
-    free = collections.deque(pipes * 2)  # two chunks a worker, so that it has one while this process is busy
+    # two chunks a worker, so that it has one while this process is busy
+    free = collections.deque(pipes * 2)
     answers = {}
     asked = 0
     for number in range(count):
@@ -69,8 +74,9 @@ def _in_order(count, pipes):
                     answers[answer.number] = answer
                     free.append(pipe)
         except (EOFError, ConnectionError):
-            raise InputError("a worker process died, perhaps killed for want of memory",
-                             "free memory, or use fewer of them where the command has --workers") from None
+            raise InputError(
+                "a worker process died, perhaps killed for want of memory",
+                "free memory, or use fewer of them where the command has --workers") from None
         answer = answers.pop(number)
         if answer.error is not None:
             raise answer.error from WorkerTraceback(answer.trace)

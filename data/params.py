@@ -1,11 +1,12 @@
-"""Strict reading of JSON objects with known keys: a Python layer's param_str, a statistics file, an LMDB's meta.json.
+"""Strict reading of JSON objects with known keys: a Python layer's param_str, a statistics file, an
+LMDB's meta.json.
 
     parse_params("DomainAdversarialLoss", '{"weight": 0.1, "source_images": 1}',
                  required={"weight": number(minimum=0), "source_images": integer(minimum=1)},
                  optional={"objective": (choice("confusion", "reversal"), "confusion")})
 
-A missing or unknown key, a key given twice, a value of the wrong type or out of its range, NaN and text that is not JSON
-each raise InputError with the layer's name and the list of its keys.
+A missing or unknown key, a key given twice, a value of the wrong type or out of its range, NaN and
+text that is not JSON each raise InputError with the layer's name and the list of its keys.
 """
 import collections
 import difflib
@@ -20,8 +21,10 @@ Field.__doc__ = "What one key may hold: `expected` in words, `accepts(value)` ->
 
 
 def _is_number(value):
-    # A whole number too large for a float is no use to any layer, and math.isfinite would raise on it.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    # A whole number too large for a float is no use to any layer, and math.isfinite would raise on
+    # it.
+    return isinstance(
+        value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def number(minimum=-math.inf, maximum=math.inf):
@@ -32,8 +35,9 @@ def number(minimum=-math.inf, maximum=math.inf):
 
 def integer(minimum=-math.inf, maximum=math.inf):
     """A whole number in [minimum, maximum], written without a decimal point."""
-    return Field("an integer" + _range_words(minimum, maximum),
-                 lambda value: isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum)
+    return Field(
+        "an integer" + _range_words(minimum, maximum), lambda value: isinstance(value, int) and
+        not isinstance(value, bool) and minimum <= value <= maximum)
 
 
 def boolean():
@@ -55,8 +59,10 @@ def choice(*values):
 def list_of(field, length=None):
     """A list whose items all satisfy `field`; `length` fixes how many."""
     many = "a list" if length is None else "a list of length {}".format(length)
-    return Field("{}, each item {}".format(many, field.expected),
-                 lambda value: isinstance(value, list) and length in (None, len(value)) and all(map(field.accepts, value)))
+    return Field(
+        "{}, each item {}".format(many, field.expected),
+        lambda value: isinstance(value, list) and length in
+        (None, len(value)) and all(map(field.accepts, value)))
 
 
 def mapping():
@@ -67,8 +73,8 @@ def mapping():
 def parse_params(layer_name, param_str, required, optional):
     """Reads a layer's param_str into a dict that holds every key of `required` and `optional`.
 
-    required: {key: Field}; optional: {key: (Field, default)}, the default taken as it is. An empty param_str reads as {}.
-    Raises InputError as the module's text says.
+    required: {key: Field}; optional: {key: (Field, default)}, the default taken as it is. An empty
+    param_str reads as {}. Raises InputError as the module's text says.
     """
     return parse_object(layer_name + ": param_str", param_str or "{}", required, optional)
 
@@ -78,7 +84,8 @@ def parse_object(where, content, required, optional):
     try:
         given = json.loads(content, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError("{} is not valid JSON: {}".format(where, error), _keys_in_words(required, optional)) from None
+        raise InputError("{} is not valid JSON: {}".format(where, error),
+                         _keys_in_words(required, optional)) from None
     return check_params(where, given, required, optional)
 
 
@@ -99,8 +106,9 @@ def check_params(where, given, required, optional):
             raise InputError("{} lacks the key {}".format(where, json.dumps(key)), keys)
     for key, value in given.items():
         if not fields[key].accepts(value):
-            raise InputError("{}: {} must be {}, found {}".format(where, json.dumps(key), fields[key].expected, _shown(value)),
-                             keys)
+            raise InputError(
+                "{}: {} must be {}, found {}".format(where, json.dumps(key), fields[key].expected,
+                                                     _shown(value)), keys)
     values = {key: default for key, (_, default) in optional.items()}
     values.update(given)
     return values
@@ -110,7 +118,8 @@ def _once(pairs):
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError("the key {} is given twice".format(_shown(next(k for k in keys if keys.count(k) > 1))))
+        raise ValueError("the key {} is given twice".format(
+            _shown(next(k for k in keys if keys.count(k) > 1))))
     return values
 
 
@@ -135,5 +144,8 @@ def _shown(value):
 
 def _keys_in_words(required, optional):
     words = ["{} ({})".format(key, field.expected) for key, field in required.items()]
-    words += ["{} ({}; default {})".format(key, field.expected, _shown(default)) for key, (field, default) in optional.items()]
+    words += [
+        "{} ({}; default {})".format(key, field.expected, _shown(default))
+        for key, (field, default) in optional.items()
+    ]
     return "its keys are: " + "; ".join(words) if words else "it takes no keys"

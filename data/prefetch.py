@@ -11,8 +11,8 @@ _log = logging.getLogger(__name__)
 
 
 def open_stream(maker, workers):
-    """A stream of the maker's batches (data.batches.BatchMaker), starting at batch 0, made by `workers` processes or, with
-    0, on demand in this one. The batches are the same either way."""
+    """A stream of the maker's batches (data.batches.BatchMaker), starting at batch 0, made by
+    `workers` processes or, with 0, on demand in this one. The batches are the same either way."""
     return Prefetcher(maker, workers) if workers else DirectStream(maker)
 
 
@@ -28,7 +28,8 @@ class DirectStream:
         self.position = batch
 
     def fetch(self, data, label):
-        """Writes the next batch into the float32 arrays data and label. Raises InputError for files that cannot be used."""
+        """Writes the next batch into the float32 arrays data and label. Raises InputError for files
+        that cannot be used."""
         self._maker.fill(self.position, data, label)
         self.position += 1
 
@@ -37,14 +38,18 @@ class DirectStream:
 
 
 class Prefetcher:
-    """The same stream, made ahead by forked workers. Batch b is made by worker b % workers, in slot b % slots.
+    """The same stream, made ahead by forked workers. Batch b is made by worker b % workers, in slot
+    b % slots.
 
-    Nothing is made before the first fetch, so that set_position after the start wastes nothing. A worker that dies is
-    reported with the file that it was reading and started once more; its second death is an InputError.
+    Nothing is made before the first fetch, so that set_position after the start wastes nothing. A
+    worker that dies is reported with the file that it was reading and started once more; its second
+    death is an InputError.
     """
 
     def __init__(self, maker, workers):
-        self._slots = [tuple(shared_array(shape) for shape in maker.shapes) for _ in range(workers * _DEPTH)]
+        self._slots = [
+            tuple(shared_array(shape) for shape in maker.shapes) for _ in range(workers * _DEPTH)
+        ]
         self._generation = shared_array((1,), "int64")
         self._workers = [Worker(maker, self._slots, self._generation) for _ in range(workers)]
         self._restarted = set()
@@ -54,7 +59,8 @@ class Prefetcher:
         self._end = weakref.finalize(self, _kill_all, self._workers, os.getpid())
 
     def set_position(self, batch):
-        """The next fetch gives batch number `batch`; what was made ahead is dropped unless it fits."""
+        """The next fetch gives batch number `batch`; what was made ahead is dropped unless it
+        fits."""
         if batch != self.position:
             self._generation[0] += 1
             self._answers.clear()
@@ -63,7 +69,8 @@ class Prefetcher:
     def fetch(self, data, label):
         """Writes the next batch into the float32 arrays data and label, waiting for it if need be.
 
-        Raises InputError for files that cannot be used, when their batch's turn comes, and for a worker that died twice.
+        Raises InputError for files that cannot be used, when their batch's turn comes, and for a
+        worker that died twice.
         """
         self._ask_ahead()
         worker = self.position % len(self._workers)
@@ -92,7 +99,8 @@ class Prefetcher:
 
     def _ask(self, batch):
         worker = batch % len(self._workers)
-        while self._workers[worker].has_answer():  # an unread pipe fills up and would block both sides
+        # an unread pipe fills up and would block both sides
+        while self._workers[worker].has_answer():
             self._take_answer(worker)
         self._workers[worker].ask(int(self._generation[0]), batch, batch % len(self._slots))
 
@@ -102,14 +110,16 @@ class Prefetcher:
             self._answers[batch] = kind, details
 
     def _attempt(self, worker, action):
-        """Does the action; if the worker turns out to be dead, starts it again and asks it for all that it owes."""
+        """Does the action; if the worker turns out to be dead, starts it again and asks it for all
+        that it owes."""
         try:
             action()
         except WorkerDied as death:
-            message = "data worker %d ended by %s while reading %s" % (worker, death.how, death.file or "nothing")
+            message = f"data worker {worker} ended by {death.how} while reading {death.file or 'nothing'}"
             if worker in self._restarted:
                 raise InputError(message + ", for the second time",
-                                 'look at that file and at the memory; "workers": 0 reads it in the main process') from None
+                                 'look at that file and at the memory; "workers": 0 reads it in '
+                                 'the main process') from None
             self._restarted.add(worker)
             _log.warning("%s; it is started again", message)
             self._workers[worker].start()

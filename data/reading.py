@@ -1,7 +1,8 @@
 """Images and stored class ids from files, whole or not at all.
 
-Decoders are forgiving: some return half a picture for half a file, expand palettes to colours, or turn 16-bit
-colours into zeros. Everything here returns exactly what the file says, or raises InputError with the file's name.
+Decoders are forgiving: some return half a picture for half a file, expand palettes to colours, or
+turn 16-bit colours into zeros. Everything here returns exactly what the file says, or raises
+InputError with the file's name.
 """
 import io
 import warnings
@@ -28,36 +29,39 @@ def read_ids(path):
 
 
 def decode_image(path, data):
-    """The picture in the bytes `data` as (H, W, 3) uint8, BGR, 0..255. PNG and JPEG; EXIF rotation is not applied.
+    """The picture in the bytes `data` as (H, W, 3) uint8, BGR, 0..255. PNG and JPEG; EXIF rotation
+    is not applied.
 
-    path: where the bytes are from. Raises InputError, naming it, if they are truncated, damaged, or deeper than 8 bits.
+    path: where the bytes are from. Raises InputError, naming it, if they are truncated, damaged, or
+    deeper than 8 bits.
     """
     if _png_depth(path, data) == 16:
-        raise InputError("%s: a 16-bit picture; images have to be 8-bit" % path)
+        raise InputError(f"{path}: a 16-bit picture; images have to be 8-bit")
     picture = _decode(path, data)
     if picture.mode.startswith("I") or picture.mode == "F":
-        raise InputError("%s: pixels of mode %s; images have to be 8-bit" % (path, picture.mode))
+        raise InputError(f"{path}: pixels of mode {picture.mode}; images have to be 8-bit")
     return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
 def decode_ids(path, data):
     """The class ids in the bytes `data` of `path` as (H, W) uint8 or uint16, before any label map.
 
-    Palette PNGs give their indices (two indices may share a colour), grey PNGs their values, 16-bit colour PNGs (SYNTHIA)
-    their red channel. Raises InputError for damaged files and for 8-bit colour pictures, which hold no ids.
+    Palette PNGs give their indices (two indices may share a colour), grey PNGs their values, 16-bit
+    colour PNGs (SYNTHIA) their red channel. Raises InputError for damaged files and for 8-bit
+    colour pictures, which hold no ids.
     """
     depth = _png_depth(path, data)
     if depth is None:
-        raise InputError("%s: labels have to be PNG files (other formats blur the ids)" % path)
+        raise InputError(f"{path}: labels have to be PNG files (other formats blur the ids)")
     if depth == 16 and data[25] in (_RGB, _RGBA):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if pixels is None:
-            raise InputError("%s: damaged PNG file" % path)
+            raise InputError(f"{path}: damaged PNG file")
         return pixels[:, :, 2]  # OpenCV's order is BGR
     picture = _decode(path, data)
     if picture.mode in ("RGB", "RGBA", "LA"):
-        raise InputError("%s: a colour picture (%s), not class ids; labels are grey, palette or SYNTHIA's 16-bit PNG"
-                         % (path, picture.mode))
+        raise InputError(f"{path}: a colour picture ({picture.mode}), not class ids; labels are "
+                         "grey, palette or SYNTHIA's 16-bit PNG")
     ids = np.asarray(picture)
     if depth < 8 and data[25] == _GREY and picture.mode == "L":
         ids = ids // (255 // (2 ** depth - 1))  # the decoder stretches 2- and 4-bit grey to 0..255
@@ -72,7 +76,7 @@ def image_size(path):
     except FileNotFoundError:
         raise _missing(path) from None
     except Exception as error:  # Pillow raises many kinds on hostile files
-        raise InputError("%s: not a readable image (%s)" % (path, error)) from None
+        raise InputError(f"{path}: not a readable image ({error})") from None
 
 
 def read_bytes(path):
@@ -83,18 +87,20 @@ def read_bytes(path):
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError) as error:
-        raise InputError("%s: cannot be read (%s)" % (path, getattr(error, "strerror", None) or error)) from None
+        raise InputError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if not data:
-        raise InputError("%s: empty file" % path)
+        raise InputError(f"{path}: empty file")
     return data
 
 
 def _missing(path):
-    return InputError("%s: no such file" % path)
+    return InputError(f"{path}: no such file")
 
 
 def _decode(path, data):
-    """A loaded Pillow picture. Pillow, unlike OpenCV, refuses truncated data and keeps palette indices."""
+    """A loaded Pillow picture. Pillow, unlike OpenCV, refuses truncated data and keeps palette
+    indices."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -102,13 +108,15 @@ def _decode(path, data):
             picture.load()
             return picture
     except Exception as error:  # Pillow raises many kinds on hostile files
-        raise InputError("%s: truncated or damaged image (%s)" % (path, error)) from None
+        raise InputError(f"{path}: truncated or damaged image ({error})") from None
 
 
 def _png_depth(path, data):
-    """Bits a channel of a PNG, or None for another format. Raises InputError for a truncated or altered PNG.
+    """Bits a channel of a PNG, or None for another format. Raises InputError for a truncated or
+    altered PNG.
 
-    Walks the chunks and compares their checksums, because a decoder stops once it has all the pixels it wants.
+    Walks the chunks and compares their checksums, because a decoder stops once it has all the
+    pixels it wants.
     """
     if not data.startswith(_PNG_SIGNATURE):
         return None
@@ -120,10 +128,11 @@ def _png_depth(path, data):
         if end + 4 > len(data):
             break
         if zlib.crc32(view[position + 4:end]) != int.from_bytes(view[end:end + 4], "big"):
-            raise InputError("%s: damaged PNG file (wrong checksum in its %r part)" % (path, kind.decode("latin-1")))
+            raise InputError(f"{path}: damaged PNG file (wrong checksum in its "
+                             f"{kind.decode('latin-1')!r} part)")
         if position == len(_PNG_SIGNATURE) and (kind != b"IHDR" or length != 13):
             break
         if kind == b"IEND":
             return data[24]
         position = end + 4
-    raise InputError("%s: truncated PNG file (%d bytes, no end mark)" % (path, len(data)))
+    raise InputError(f"{path}: truncated PNG file ({len(data)} bytes, no end mark)")

@@ -1,4 +1,5 @@
-"""A data set is a record: where its frames are, how its ids map to classes, and how its files are read."""
+"""A data set is a record: where its frames are, how its ids map to classes, and how its files are
+read."""
 import os
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
@@ -27,7 +28,8 @@ _OUTSIDE = 254  # marks stored ids that the label map does not know; no label sp
 
 @dataclass(frozen=True)
 class Frame:
-    """One image and its label: paths, or None where the data set draws them (toy) or there is no label.
+    """One image and its label: paths, or None where the data set draws them (toy) or there is no
+    label.
 
     line: where the frame was listed ("train.txt:12"), or "".
     """
@@ -38,7 +40,7 @@ class Frame:
     line: str = ""
 
     def __str__(self):
-        return "%s: %s" % (self.line, self.name) if self.line else self.name
+        return f"{self.line}: {self.name}" if self.line else self.name
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,12 @@ class Record:
     unlabelled:   those of them that come without labels: targets.
     whole:        the splits that show every frame once, where `splits` shows some twice or may name what is not there.
     options:      {option: default} of a data set that has variants.
-    other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the usual splits of these options.
+    other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the
+    usual splits of these options.
     published:    {split name: how many frames it is published with}, where that is known.
     read_bytes:   path -> bytes, for a data set whose encoded images are not files. Their pairs have one size already.
-    read_image, read_pair: frame -> image, (image, label), for a data set that is drawn instead of read from files.
+    read_image, read_pair: frame -> image, (image, label), for a data set that is drawn instead of
+    read from files.
     open_space:   (folder, options) -> (LabelSpace, table, mean), for a data set that brings its own class table.
     """
 
@@ -79,12 +83,15 @@ class Record:
 
 
 class DataSet:
-    """An opened record: its folder, label space and options are chosen. data.registry.open_dataset makes one.
+    """An opened record: its folder, label space and options are chosen. data.registry.open_dataset
+    makes one.
 
-    .name, .folder, .space (LabelSpace), .table ({stored id: train id or 255}), .mean (3 floats, BGR), .record, .options
+    .name, .folder, .space (LabelSpace), .table ({stored id: train id or 255}), .mean (3 floats,
+    BGR), .record, .options
     """
 
-    def __init__(self, record: Record, folder: str, space: LabelSpace, table: dict, mean=None, options=None):
+    def __init__(self, record: Record, folder: str, space: LabelSpace, table: dict, mean=None,
+                 options=None):
         self.name = record.name
         self.folder = folder
         self.space = space
@@ -97,63 +104,77 @@ class DataSet:
         self._mapped_bins = _bins(np.arange(256), len(space.classes))
 
     def frames(self, split):
-        """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there are none.
+        """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there
+        are none.
 
-        Frames that the folder's skip.txt names are left out before the slice is taken, and stderr says how many.
+        Frames that the folder's skip.txt names are left out before the slice is taken, and stderr
+        says how many.
         """
         name, part = slice_split(split)
         listed = without_skipped(self.listed(name), self.folder, name)
         frames = listed[part]
         if not frames:
-            raise InputError("%s: split %r has no frames (%d before the slice)" % (self.name, split, len(listed)))
+            raise InputError(f"{self.name}: split {split!r} has no frames ({len(listed)} before "
+                             "the slice)")
         return frames
 
     def listed(self, name):
-        """All frames of a split without a slice, those that skip.txt names included. Raises InputError for an unknown one."""
+        """All frames of a split without a slice, those that skip.txt names included. Raises
+        InputError for an unknown one."""
         try:
             return self.record.list_frames(self.folder, name, self.options)
         except InputError as error:
             drawn_or_anywhere = self.record.read_image is not None or "path" in self.record.options
             if not drawn_or_anywhere and not os.path.isdir(self.folder):
-                error = InputError("%s: no such folder, where the data set %s is expected" % (self.folder, self.name),
-                                   "docs/datasets.md says where it is obtained; --data-root or DATA_ROOT, the folder "
+                error = InputError(f"{self.folder}: no such folder, where the data set {self.name} "
+                                   "is expected",
+                                   "docs/datasets.md says where it is obtained; --data-root or "
+                                   "DATA_ROOT, the folder "
                                    "around it")
             elif error.fix is None and name not in self.record.splits:
-                error = InputError(error.what, "the usual splits of %s are %s" % (self.name, ", ".join(self.record.splits)))
+                error = InputError(error.what, f"the usual splits of {self.name} are "
+                                               f"{', '.join(self.record.splits)}")
             raise error from None
 
     def has_labels(self, split):
-        """Whether a split, its slice or a part of it such as test/berlin comes with labels, as far as the record knows."""
+        """Whether a split, its slice or a part of it such as test/berlin comes with labels, as far
+        as the record knows."""
         return slice_split(split)[0].partition("/")[0] not in self.record.unlabelled
 
     def read_image(self, frame):
         """(H, W, 3) uint8, BGR. Raises InputError naming the file and its line."""
         with _naming(frame):
-            return self.record.read_image(frame) if self.record.read_image else self._image_of(frame)
+            return self.record.read_image(frame) if self.record.read_image else self._image_of(
+                frame)
 
     def read_label(self, frame):
-        """(H, W) uint8 train ids, 255 ignored. Raises InputError naming the file, its line and the offending ids."""
+        """(H, W) uint8 train ids, 255 ignored. Raises InputError naming the file, its line and the
+        offending ids."""
         with _naming(frame):
             if self.record.read_pair is not None:
                 return self.record.read_pair(frame)[1]
             return self._label_of(frame)
 
     def read_ids(self, frame):
-        """(H, W) uint8 or uint16: the ids in the label's file, before the label map. Raises InputError as read_label."""
+        """(H, W) uint8 or uint16: the ids in the label's file, before the label map. Raises
+        InputError as read_label."""
         with _naming(frame):
             path = _label_path(frame)
             return reading.decode_ids(path, self._bytes(path))
 
     def count_label(self, frame):
-        """(C,) int64: the pixels of each class in read_label(frame), found faster. Raises InputError as it does."""
+        """(C,) int64: the pixels of each class in read_label(frame), found faster. Raises
+        InputError as it does."""
         return self._counts(frame)[0]
 
     def count_windows(self, frame, window):
-        """(windows, C) int64: as count_label, in each of the label's even_windows of `window` (height, width) pixels."""
+        """(windows, C) int64: as count_label, in each of the label's even_windows of `window`
+        (height, width) pixels."""
         return self._counts(frame, window)
 
     def read_pair(self, frame):
-        """(image, label) as read_image and read_label give them. Raises InputError if their sizes differ."""
+        """(image, label) as read_image and read_label give them. Raises InputError if their sizes
+        differ."""
         with _naming(frame):
             if self.record.read_pair is not None:
                 return self.record.read_pair(frame)
@@ -166,7 +187,8 @@ class DataSet:
         return None if self.record.read_image else self._bytes(frame.image)
 
     def check(self, frame, labelled=True):
-        """What can be known without decoding: the files exist and have the same size. InputError otherwise.
+        """What can be known without decoding: the files exist and have the same size. InputError
+        otherwise.
 
         With labelled=False the label is not looked at, not even for its existence.
         """
@@ -178,7 +200,7 @@ class DataSet:
                 return  # its pairs were compared when they were written
             if not labelled:
                 if not os.path.isfile(frame.image):
-                    raise InputError("%s: no such file" % frame.image)
+                    raise InputError(f"{frame.image}: no such file")
                 return
             _same_size(frame, reading.image_size(frame.image), reading.image_size(label))
 
@@ -193,32 +215,38 @@ class DataSet:
         classes = len(self.space.classes)
         with _naming(frame):
             ids, bins = self._countable(frame)
-            whole, counts = count_windows(ids, even_grid(ids.shape, tuple(window or ids.shape)), bins, classes + 2)
+            whole, counts = count_windows(ids, even_grid(ids.shape, tuple(window or ids.shape)),
+                                          bins, classes + 2)
             if whole[classes + 1]:
                 self._label_of(frame)  # says which
             return counts[:, :classes]
 
     def _countable(self, frame):
-        """(ids, bins): (H, W) uint8 and what each id counts as, so that only what is counted need be mapped."""
+        """(ids, bins): (H, W) uint8 and what each id counts as, so that only what is counted need
+        be mapped."""
         if self.record.read_pair is not None:
             return self.record.read_pair(frame)[1], self._mapped_bins
         ids = self.read_ids(frame)
-        return (ids, self._stored_bins) if ids.dtype == np.uint8 else (self._label_of(frame), self._mapped_bins)
+        return (ids, self._stored_bins) if ids.dtype == np.uint8 else (self._label_of(frame),
+                                                                       self._mapped_bins)
 
     def _label_of(self, frame):
         ids = self.read_ids(frame)
         # No table reaches beyond 255, so that the fast 8-bit lookup does for 16-bit labels too.
-        label = cv2.LUT(ids if ids.dtype == np.uint8 else np.minimum(ids, 255).astype(np.uint8), self._train_ids)
+        label = cv2.LUT(ids if ids.dtype == np.uint8 else np.minimum(ids, 255).astype(np.uint8),
+                        self._train_ids)
         outside = label == _OUTSIDE if ids.dtype == np.uint8 else (label == _OUTSIDE) | (ids > 255)
         if outside.any():
             unknown = np.unique(ids[outside])
-            raise UnknownIds("%s: label value%s %s outside the %s table of %s" % (
-                frame.label, "s" if len(unknown) > 1 else "", ", ".join(map(str, unknown[:8])), self.space.name, self.name))
+            raise UnknownIds("%s: label value%s %s outside the %s table of %s" %
+                             (frame.label, "s" if len(unknown) > 1 else "", ", ".join(
+                                 map(str, unknown[:8])), self.space.name, self.name))
         return label
 
 
 def unlabelled(frames):
-    """The same frames without their labels: what a target's frames become before anything else sees them."""
+    """The same frames without their labels: what a target's frames become before anything else sees
+    them."""
     return [replace(frame, label=None) for frame in frames]
 
 
@@ -232,21 +260,23 @@ class _naming:
         return self
 
     def __exit__(self, kind, error, trace):
-        if isinstance(error, InputError) and self.frame.line and not error.what.startswith(self.frame.line):
-            raise type(error)("%s: %s" % (self.frame.line, error.what), error.fix) from None
+        if isinstance(
+                error,
+                InputError) and self.frame.line and not error.what.startswith(self.frame.line):
+            raise type(error)(f"{self.frame.line}: {error.what}", error.fix) from None
         return False
 
 
 def _label_path(frame):
     if frame.label is None:
-        raise InputError("%s has no label" % frame.name)
+        raise InputError(f"{frame.name} has no label")
     return frame.label
 
 
 def _same_size(frame, image, label):
     if tuple(image) != tuple(label):
-        raise SizesDiffer("%s is %d x %d (height x width) but its label %s is %d x %d"
-                         % (frame.image, image[0], image[1], frame.label, label[0], label[1]))
+        raise SizesDiffer(f"{frame.image} is {image[0]} x {image[1]} (height x width) but its "
+                          f"label {frame.label} is {label[0]} x {label[1]}")
 
 
 def _lookup(table):
@@ -258,7 +288,8 @@ def _lookup(table):
 
 
 def _bins(train_ids, classes):
-    """(256,) intp: classes as they are, `classes` for what is ignored and classes + 1 for what the label map does not know.
+    """(256,) intp: classes as they are, `classes` for what is ignored and classes + 1 for what the
+    label map does not know.
 
     Few bins are counted faster than 256.
     """

@@ -1,4 +1,5 @@
-"""Opens data sets by name. The records are found in data/records/, so that adding one touches one place."""
+"""Opens data sets by name. The records are found in data/records/, so that adding one touches one
+place."""
 import functools
 import importlib
 import os
@@ -23,30 +24,33 @@ def open_dataset(name, root=None, space=None, **options):
     name:  a record's name; options may follow it, as in "synthia_seqs:season=FALL,view=Omni_F", for command lines.
     root:  the folder that holds the data sets' folders (default: environment variable DATA_ROOT, else data/sets).
     space: a label space's name (default: the record's first).
-    Raises InputError for an unknown name, space or option, and for an option that is not text. Files are looked at when
-    frames are listed.
+    Raises InputError for an unknown name, space or option, and for an option that is not text.
+    Files are looked at when frames are listed.
     """
     name, options = _split_options(name, options)
     if name not in _all():
-        raise InputError("unknown data set %r; there are %s" % (name, ", ".join(names())))
+        raise InputError(f"unknown data set {name!r}; there are {', '.join(names())}")
     record = _all()[name]
     for option in options:
         if option not in record.options:
-            raise InputError("data set %s has no option %r; it has %s"
-                             % (name, option, ", ".join(record.options) or "none"))
+            raise InputError(f"data set {name} has no option {option!r}; it has "
+                             f"{', '.join(record.options) or 'none'}")
         _require_text(name, option, options[option])
     options = dict(record.options, **options)
-    # An absolute option `path` stands for itself, a relative one lies below the data root, beside the other data sets.
-    folder = os.path.join(root or os.environ.get("DATA_ROOT") or _DEFAULT_ROOT, options.get("path", record.folder))
+    # An absolute option `path` stands for itself, a relative one lies below the data root, beside
+    # the other data sets.
+    folder = os.path.join(root or os.environ.get("DATA_ROOT") or _DEFAULT_ROOT,
+                          options.get("path", record.folder))
     if record.open_space is not None:
         own, table, mean = record.open_space(folder, options)
         if space not in (None, own.name):
-            raise InputError("data set %s brings its own classes, %s; label space %r cannot be chosen" % (name, own.name, space))
+            raise InputError(f"data set {name} brings its own classes, {own.name}; label space "
+                             f"{space!r} cannot be chosen")
         return DataSet(record, folder, own, table, mean, options)
     chosen = space or next(iter(record.tables))
     if chosen not in record.tables:
-        raise InputError("data set %s has no map to label space %r; it has %s"
-                         % (name, chosen, ", ".join(record.tables)))
+        raise InputError(f"data set {name} has no map to label space {chosen!r}; it has "
+                         f"{', '.join(record.tables)}")
     return DataSet(record, folder, label_space(chosen), record.tables[chosen], options=options)
 
 
@@ -66,8 +70,10 @@ def _require_text(name, option, value):
             return
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
         pass
-    raise InputError("data set %s: option %s is %r; expected text that a path can hold" % (name, option, value),
-                     'nets write "options": {"%s": "..."}, commands --dataset %s:%s=...' % (option, name, option))
+    raise InputError(
+        f"data set {name}: option {option} is {value!r}; expected text that a path "
+        "can hold", 'nets write "options": {"%s": "..."}, commands --dataset %s:%s=...' %
+        (option, name, option))
 
 
 def _split_options(name, options):
@@ -76,7 +82,7 @@ def _split_options(name, options):
         for pair in rest.split(","):
             key, equals, value = pair.partition("=")
             if not equals or key in options:
-                raise InputError("data set %r: options are written NAME:OPTION=VALUE,OPTION=VALUE, each once"
-                                 % (name + ":" + rest))
+                raise InputError(f"data set {name + ':' + rest!r}: options are written "
+                                 "NAME:OPTION=VALUE,OPTION=VALUE, each once")
             options = dict(options, **{key: value})
     return name, options

@@ -1,6 +1,7 @@
-"""The toy data set: street scenes drawn on the fly in two domains. A toy, to try methods on in minutes; it says nothing
-about real streets. Frame i of a split is a function of (domain, split, i) alone. OpenCV 4.8 to 4.10 draw the bytes that
-the committed results were made with; in other versions some pixels at the edges of things differ."""
+"""The toy data set: street scenes drawn on the fly in two domains. A toy, to try methods on in
+minutes; it says nothing about real streets. Frame i of a split is a function of (domain, split, i)
+alone. OpenCV 4.8 to 4.10 draw the bytes that the committed results were made with; in other
+versions some pixels at the edges of things differ."""
 import numpy as np
 
 from data.errors import InputError
@@ -12,7 +13,8 @@ _NUMBERS = {"source": 0, "target": 1, "train": 0, "val": 1}
 
 
 def draw_toy(split, index):
-    """(image, label) number `index` of a split: (96, 160, 3) uint8 BGR and (96, 160) uint8 train ids, 255 ignored."""
+    """(image, label) number `index` of a split: (96, 160, 3) uint8 BGR and (96, 160) uint8 train
+    ids, 255 ignored."""
     domain, _, part = split.partition("_")
     layout, look = (np.random.Generator(np.random.PCG64(np.random.SeedSequence(
         (_NUMBERS[domain], _NUMBERS[part], index, purpose)))) for purpose in (0, 1))
@@ -22,8 +24,8 @@ def draw_toy(split, index):
 def frame_names(split):
     """["source_train/0000", ...]. Raises InputError for an unknown split."""
     if split not in SPLITS:
-        raise InputError("toy has no split %r; it has %s" % (split, ", ".join(SPLITS)))
-    return ["%s/%04d" % (split, index) for index in range(SPLITS[split])]
+        raise InputError(f"toy has no split {split!r}; it has {', '.join(SPLITS)}")
+    return [f"{split}/{index:04d}" for index in range(SPLITS[split])]
 
 
 def draw_named(name):

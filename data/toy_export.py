@@ -18,27 +18,32 @@ def default_splits():
 
 
 def export_toy(output, splits):
-    """Writes splits (a slice may follow the name) as images/, labels/, list files and classes.txt; returns the frame count.
+    """Writes splits (a slice may follow the name) as images/, labels/, list files and classes.txt;
+    returns the frame count.
 
-    The folder appears when it is complete. Raises InputError if it is there already or a split is unknown.
+    The folder appears when it is complete. Raises InputError if it is there already or a split is
+    unknown.
     """
     if os.path.exists(output):
-        raise InputError("%s is there already; nothing is overwritten" % output, "choose another --output, or remove it")
+        raise InputError(f"{output} is there already; nothing is overwritten",
+                         "choose another --output, or remove it")
     toy = open_dataset("toy")
     listed = [(slice_split(split)[0], toy.frames(split)) for split in splits]
     if len({name for name, _ in listed}) < len(listed):
-        raise InputError("each split can be written once; found %s" % ", ".join(splits))
+        raise InputError(f"each split can be written once; found {', '.join(splits)}")
     unfinished = os.path.normpath(output) + ".unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         with tqdm(total=sum(len(frames) for _, frames in listed), unit="frame") as progress:
             for name, frames in listed:
                 _write_split(toy, unfinished, name, frames, progress)
-        _write_lines(unfinished, "classes.txt", ["%d %s %d %d %d" % ((index, name) + tuple(colour)) for index, (name, colour)
-                                                 in enumerate(zip(TOY.classes, TOY.palette))] + ["%d ignored" % IGNORED])
+        _write_lines(unfinished, "classes.txt", [
+            "%d %s %d %d %d" % ((index, name) + tuple(colour))
+            for index, (name, colour) in enumerate(zip(TOY.classes, TOY.palette))
+        ] + [f"{IGNORED} ignored"])
         os.replace(unfinished, output)
     except OSError as error:
-        raise InputError("%s: cannot be written (%s)" % (output, error.strerror)) from None
+        raise InputError(f"{output}: cannot be written ({error.strerror})") from None
     return progress.n
 
 
@@ -46,12 +51,12 @@ def _write_split(toy, folder, split, frames, progress):
     names = [frame.name + ".png" for frame in frames]
     for kind in ("images", "labels"):
         os.makedirs(os.path.join(folder, kind, split), exist_ok=True)
-        _write_lines(folder, "%s_%s.txt" % (split, kind), ["%s/%s" % (kind, name) for name in names])
+        _write_lines(folder, f"{split}_{kind}.txt", [f"{kind}/{name}" for name in names])
     for frame, name in zip(frames, names):
         for kind, pixels in zip(("images", "labels"), toy.read_pair(frame)):
             path = os.path.join(folder, kind, name)
             if not cv2.imwrite(path, pixels):
-                raise InputError("%s: cannot be written" % path)
+                raise InputError(f"{path}: cannot be written")
         progress.update()
 
 

@@ -1,10 +1,12 @@
-"""The toy's street scenes: what stands where, the same distribution for both domains. Colour comes later (toy_look.py).
+"""The toy's street scenes: what stands where, the same distribution for both domains. Colour comes
+later (toy_look.py).
 
-A scene is a list of parts in painting order. The camera stands 1.5 m above the ground and looks along the street:
-a point X metres to the right, Y metres up and Z metres ahead is seen at
+A scene is a list of parts in painting order. The camera stands 1.5 m above the ground and looks
+along the street: a point X metres to the right, Y metres up and Z metres ahead is seen at
     x = vanishing x + focal X / Z,    y = horizon + focal (1.5 - Y) / Z    (pixels).
-What kind of street it is decides which classes appear and how large: downtown has houses and people, a suburb trees and
-lawns, a highway neither pavement nor people. So the share of a class differs much from image to image.
+What kind of street it is decides which classes appear and how large: downtown has houses and
+people, a suburb trees and lawns, a highway neither pavement nor people. So the share of a class
+differs much from image to image.
 """
 from collections import namedtuple
 
@@ -19,16 +21,20 @@ _CLASS = {name: index for index, name in enumerate(TOY.classes)}
 _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 12, endpoint=False)),
                     np.sin(np.linspace(0, 2 * np.pi, 12, endpoint=False))], axis=1)
 
-# points: (n, 2) pixels, x and y; material: a key of the look's palettes; pick: 0..1, which of the material's colours;
-# shade: brightness factor; depth: metres, None for flat ground; train: the train id.
+# points: (n, 2) pixels, x and y; material: a key of the look's palettes; pick: 0..1, which of the
+# material's colours; shade: brightness factor; depth: metres, None for flat ground; train: the
+# train id.
 Part = namedtuple("Part", "points material pick shade depth train")
 
 _STREETS = {
-    # share, lanes' half width, pavement width (metres), storeys, houses, trees, people, cars, poles (probability or
-    # largest number a side)
-    "downtown": dict(share=0.4, road=(3, 6), pavement=(2, 8), storeys=(2, 7), houses=0.9, trees=2, people=5, cars=3, poles=3),
-    "suburb": dict(share=0.4, road=(2.5, 4.5), pavement=(1.2, 4), storeys=(1, 3), houses=0.5, trees=5, people=2, cars=2, poles=2),
-    "highway": dict(share=0.2, road=(6, 11), pavement=(0, 0), storeys=(1, 4), houses=0.15, trees=4, people=0, cars=5, poles=2),
+    # share, lanes' half width, pavement width (metres), storeys, houses, trees, people, cars, poles
+    # (probability or largest number a side)
+    "downtown": dict(share=0.4, road=(3, 6), pavement=(2, 8), storeys=(2, 7), houses=0.9, trees=2,
+                     people=5, cars=3, poles=3),
+    "suburb": dict(share=0.4, road=(2.5, 4.5), pavement=(1.2, 4), storeys=(1, 3), houses=0.5,
+                   trees=5, people=2, cars=2, poles=2),
+    "highway": dict(share=0.2, road=(6, 11), pavement=(0, 0), storeys=(1, 4), houses=0.15, trees=4,
+                    people=0, cars=5, poles=2),
 }
 
 
@@ -41,12 +47,15 @@ class _Camera:
     def see(self, points):
         """Pixels (n, 2) of points (n, 3) in metres."""
         points = np.array(points)
-        return (points[:, :2] - (0, _EYE)) * (self.focal, -self.focal) / points[:, 2:] + (self.vanishing, self.horizon)
+        return (points[:, :2] -
+                (0, _EYE)) * (self.focal, -self.focal) / points[:, 2:] + (self.vanishing,
+                                                                          self.horizon)
 
     def box(self, x, y, z, width, height):
         """An upright rectangle whose foot's centre is (x, y, z)."""
         left, right = x - width / 2, x + width / 2
-        return self.see([(left, y, z), (right, y, z), (right, y + height, z), (left, y + height, z)])
+        return self.see([(left, y, z), (right, y, z), (right, y + height, z),
+                         (left, y + height, z)])
 
     def blob(self, x, y, z, width, height):
         """An upright ellipse around (x, y, z)."""
@@ -64,9 +73,12 @@ def make_scene(generator):
 
     street = _choose(generator.random())
     camera = _Camera(draw)
-    edges = [-draw(*street["road"]), draw(*street["road"])]  # the curbs, left and right of the camera
+    # the curbs, left and right of the camera
+    edges = [-draw(*street["road"]), draw(*street["road"])]
     pavements = [draw(*street["pavement"]) for _ in edges]
-    walls = [edge + sign * (width + draw(0, 2)) for edge, sign, width in zip(edges, (-1, 1), pavements)]
+    walls = [
+        edge + sign * (width + draw(0, 2)) for edge, sign, width in zip(edges, (-1, 1), pavements)
+    ]
 
     parts = _ground(camera, draw, edges, pavements)
     for side, sign in enumerate((-1, 1)):
@@ -80,7 +92,9 @@ def make_scene(generator):
             things.append(_tree(camera, draw, edge + sign * draw(pavement + 0.2, pavement + 3)))
         for _ in range(count(street["people"])):
             # One in four is crossing the street.
-            things.append(_person(camera, draw, draw(*edges) if draw(0, 1) < 0.25 else edge + sign * draw(0.2, pavement)))
+            things.append(
+                _person(camera, draw,
+                        draw(*edges) if draw(0, 1) < 0.25 else edge + sign * draw(0.2, pavement)))
         for _ in range(count(street["poles"])):
             things.append(_pole(camera, draw, edge + sign * draw(0.2, 0.7)))
         if draw(0, 1) < 0.15:
@@ -105,17 +119,21 @@ def _ground(camera, draw, edges, pavements):
     near = 0.8 * _EYE * camera.focal / (HEIGHT - camera.horizon)
 
     def strip(left, right, material, train, shade=1.0, first=near, last=_FAR):
-        return Part(camera.see([(left, 0, first), (right, 0, first), (right, 0, last), (left, 0, last)]),
-                    material, pick, shade, None, _CLASS[train])
+        return Part(
+            camera.see([(left, 0, first), (right, 0, first), (right, 0, last), (left, 0, last)]),
+            material, pick, shade, None, _CLASS[train])
 
     pick = draw(0, 1)
-    parts = [Part(np.array([(0, 0), (WIDTH, 0), (WIDTH, HEIGHT), (0, HEIGHT)], float), "sky", pick, 1.0, _FAR, _CLASS["sky"])]
+    parts = [
+        Part(np.array([(0, 0), (WIDTH, 0), (WIDTH, HEIGHT), (0, HEIGHT)], float), "sky", pick, 1.0,
+             _FAR, _CLASS["sky"])
+    ]
     material, train = ("leaves", "vegetation") if draw(0, 1) < 0.5 else ("facade", "building")
     left = -WIDTH * 0.2
     while left < WIDTH:
         width, height = draw(10, 50), draw(0, 14)
-        box = np.array([(left, HEIGHT * 0.9), (left + width, HEIGHT * 0.9), (left + width, camera.horizon - height),
-                        (left, camera.horizon - height)])
+        box = np.array([(left, HEIGHT * 0.9), (left + width, HEIGHT * 0.9),
+                        (left + width, camera.horizon - height), (left, camera.horizon - height)])
         parts.append(Part(box, material, draw(0, 1), draw(0.8, 1.1), _FAR * 0.8, _CLASS[train]))
         left += width
     parts.append(strip(-300, 300, "grass", "vegetation"))
@@ -144,15 +162,18 @@ def _houses(camera, draw, wall, sign, storeys):
         def add(points, material, brightness):
             parts.append(Part(points, material, pick, brightness, depth, _CLASS["building"]))
 
-        end = camera.see([(wall, 0.0, first), (wall + 14 * sign, 0, first), (wall + 14 * sign, height, first),
-                          (wall, height, first)])
+        end = camera.see([(wall, 0.0, first), (wall + 14 * sign, 0, first),
+                          (wall + 14 * sign, height, first), (wall, height, first)])
         add(end, "facade", 0.8 * shade)
         columns, floors = max(1, int((last - first) / 3)), min(int(height / 3), 4)
         pitch = (last - first) / columns
-        rectangles = [(first, last, 0.0, height)]  # z from and to, y from and to: the facade, then its windows
-        rectangles += [(first + (column + 0.3) * pitch, first + (column + 0.75) * pitch, 3 * floor + 0.9, 3 * floor + 2.3)
-                       for floor in range(floors) for column in range(columns)]
-        corners = camera.see([(wall, y, z) for z0, z1, y0, y1 in rectangles for y, z in ((y0, z0), (y0, z1), (y1, z1), (y1, z0))])
+        # z from and to, y from and to: the facade, then its windows
+        rectangles = [(first, last, 0.0, height)]
+        rectangles += [(first + (column + 0.3) * pitch, first + (column + 0.75) * pitch,
+                        3 * floor + 0.9, 3 * floor + 2.3) for floor in range(floors)
+                       for column in range(columns)]
+        corners = camera.see([(wall, y, z) for z0, z1, y0, y1 in rectangles
+                              for y, z in ((y0, z0), (y0, z1), (y1, z1), (y1, z0))])
         for number in range(len(rectangles)):
             add(corners[4 * number:4 * number + 4], "window" if number else "facade", shade)
     return parts
@@ -160,10 +181,16 @@ def _houses(camera, draw, wall, sign, storeys):
 
 def _tree(camera, draw, x):
     z, height, pick, shade = draw(5, 35), draw(2.5, 8), draw(0, 1), draw(0.8, 1.15)
-    parts = [_part(camera.box(x, 0, z, draw(0.3, 0.5), height * 0.6), "trunk", pick, shade, z, "vegetation")]
+    parts = [
+        _part(camera.box(x, 0, z, draw(0.3, 0.5), height * 0.6), "trunk", pick, shade, z,
+              "vegetation")
+    ]
     for _ in range(4):
-        parts.append(_part(camera.blob(x + draw(-0.25, 0.25) * height, height * draw(0.55, 0.85), z, height * draw(0.35, 0.6),
-                                       height * draw(0.3, 0.5)), "leaves", pick, shade * draw(0.85, 1.15), z, "vegetation"))
+        parts.append(
+            _part(
+                camera.blob(x + draw(-0.25, 0.25) * height, height * draw(0.55, 0.85), z,
+                            height * draw(0.35, 0.6), height * draw(0.3, 0.5)), "leaves", pick,
+                shade * draw(0.85, 1.15), z, "vegetation"))
     return z, parts
 
 
@@ -171,35 +198,51 @@ def _person(camera, draw, x):
     z, height, pick, shade = 4 / draw(0.4, 1), draw(1.5, 1.95), draw(0, 1), draw(0.8, 1.1)
     width, stride = height * 0.42, height * draw(0.02, 0.12)
     return z, [
-        _part(camera.box(x - stride, 0, z, width * 0.4, height * 0.5), "trousers", pick, shade, z, "person"),
-        _part(camera.box(x + stride, 0, z, width * 0.4, height * 0.5), "trousers", pick, shade * 0.9, z, "person"),
-        _part(camera.box(x, height * 0.42, z, width, height * 0.43), "shirt", draw(0, 1), shade, z, "person"),
-        _part(camera.blob(x, height * 0.92, z, height * 0.15, height * 0.17), "skin", pick, shade, z, "person")]
+        _part(camera.box(x - stride, 0, z, width * 0.4, height * 0.5), "trousers", pick, shade, z,
+              "person"),
+        _part(camera.box(x + stride, 0, z, width * 0.4, height * 0.5), "trousers", pick,
+              shade * 0.9, z, "person"),
+        _part(camera.box(x, height * 0.42, z, width, height * 0.43), "shirt", draw(0, 1), shade, z,
+              "person"),
+        _part(camera.blob(x, height * 0.92, z, height * 0.15, height * 0.17), "skin", pick, shade,
+              z, "person")
+    ]
 
 
 def _car(camera, draw, x):
-    z, pick, shade, width = 4 / draw(0.15, 0.9), draw(0, 1), draw(0.85, 1.1), draw(1.7, 2.0)  # most of them near
-    shadow = camera.see([(x - width * 0.6, 0, z - 0.4), (x + width * 0.6, 0, z - 0.4), (x + width * 0.6, 0, z + 2.5),
-                         (x - width * 0.6, 0, z + 2.5)])
-    cabin = camera.see([(x - width * 0.47, 0.8, z), (x + width * 0.47, 0.8, z), (x + width * 0.36, 1.45, z), (x - width * 0.36, 1.45, z)])
-    glass = camera.see([(x - width * 0.38, 0.88, z), (x + width * 0.38, 0.88, z), (x + width * 0.3, 1.36, z), (x - width * 0.3, 1.36, z)])
+    # most of them near
+    z, pick, shade, width = 4 / draw(0.15, 0.9), draw(0, 1), draw(0.85, 1.1), draw(1.7, 2.0)
+    shadow = camera.see([(x - width * 0.6, 0, z - 0.4), (x + width * 0.6, 0, z - 0.4),
+                         (x + width * 0.6, 0, z + 2.5), (x - width * 0.6, 0, z + 2.5)])
+    cabin = camera.see([(x - width * 0.47, 0.8, z), (x + width * 0.47, 0.8, z),
+                        (x + width * 0.36, 1.45, z), (x - width * 0.36, 1.45, z)])
+    glass = camera.see([(x - width * 0.38, 0.88, z), (x + width * 0.38, 0.88, z),
+                        (x + width * 0.3, 1.36, z), (x - width * 0.3, 1.36, z)])
     parts = [Part(shadow, "asphalt", pick, 0.45, None, _CLASS["road"])]
     for side in (-1, 1):
-        parts.append(_part(camera.box(x + side * width * 0.36, 0, z, 0.28, 0.45), "tyre", pick, 1, z, "car"))
-    parts += [_part(cabin, "paint", pick, shade * 0.9, z, "car"), _part(glass, "glass", pick, shade, z, "car"),
-              _part(camera.box(x, 0.22, z, width, 0.65), "paint", pick, shade, z, "car")]
+        parts.append(
+            _part(camera.box(x + side * width * 0.36, 0, z, 0.28, 0.45), "tyre", pick, 1, z, "car"))
+    parts += [
+        _part(cabin, "paint", pick, shade * 0.9, z, "car"),
+        _part(glass, "glass", pick, shade, z, "car"),
+        _part(camera.box(x, 0.22, z, width, 0.65), "paint", pick, shade, z, "car")
+    ]
     for side in (-1, 1):
-        parts.append(_part(camera.box(x + side * width * 0.4, 0.55, z, 0.3, 0.18), "lamp", pick, 1, z, "car"))
+        parts.append(
+            _part(camera.box(x + side * width * 0.4, 0.55, z, 0.3, 0.18), "lamp", pick, 1, z,
+                  "car"))
     return z, parts
 
 
 def _pole(camera, draw, x):
     z, height, pick, shade = 4 / draw(0.4, 1), draw(2.2, 4), draw(0, 1), draw(0.8, 1.1)
-    width = max(0.3, 5 * z / camera.focal)  # at least 5 pixels, or a net at 1/8 of the size cannot see it
+    # at least 5 pixels, or a net at 1/8 of the size cannot see it
+    width = max(0.3, 5 * z / camera.focal)
     parts = [_part(camera.box(x, 0, z, width, height), "pole", pick, shade, z, "pole")]
     if draw(0, 1) < 0.8:
         size = draw(0.9, 1.6)
-        plate = camera.blob(x, height, z, size, size) if draw(0, 1) < 0.5 else camera.box(x, height - size / 2, z, size, size)
+        plate = camera.blob(x, height, z, size, size) if draw(0, 1) < 0.5 else camera.box(
+            x, height - size / 2, z, size, size)
         parts.append(_part(plate, "plate", draw(0, 1), 1, z, "pole"))
     return z, parts
 

@@ -1,34 +1,41 @@
-"""From a frame to a net's input: resize, random window, mirror, reflected margin, mean. Plain numpy and OpenCV."""
+"""From a frame to a net's input: resize, random window, mirror, reflected margin, mean. Plain numpy
+and OpenCV."""
 import cv2
 import numpy as np
 
 from data.label_spaces import IGNORED
 
-#: Smallest and largest factor by which images are resized: beyond them one is a dot, or more than fits into memory.
+#: Smallest and largest factor by which images are resized: beyond them one is a dot, or more than
+#: fits into memory.
 FACTORS = (0.01, 16)
 
 
 def resize(image, factor):
-    """The image (H, W, 3) uint8 at round(factor H) x round(factor W): averaged when shrunk, bilinear when enlarged.
+    """The image (H, W, 3) uint8 at round(factor H) x round(factor W): averaged when shrunk,
+    bilinear when enlarged.
 
     factor: within FACTORS, which those who take it from a user see to.
     """
     if factor == 1:
         return image
-    return cv2.resize(image, _size(image, factor), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    return cv2.resize(image, _size(image, factor),
+                      interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
 
 
 def resize_label(label, factor):
-    """The label (H, W) uint8 at the size that resize gives, each pixel the id nearest to its centre."""
+    """The label (H, W) uint8 at the size that resize gives, each pixel the id nearest to its
+    centre."""
     if factor == 1:
         return label
     return cv2.resize(label, _size(label, factor), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def random_window(shape, crop, generator):
-    """(top, left, mirror): where a crop (h, w) lies in an image of `shape` (H, W, ...), and whether it is mirrored.
+    """(top, left, mirror): where a crop (h, w) lies in an image of `shape` (H, W, ...), and whether
+    it is mirrored.
 
-    Always three draws. In an image smaller than the crop, top or left is 0 or negative, so that the image lies inside.
+    Always three draws. In an image smaller than the crop, top or left is 0 or negative, so that the
+    image lies inside.
     """
     draws = generator.random(3)
     top, left = (_offset(size - wanted, draw) for size, wanted, draw in zip(shape, crop, draws))
@@ -36,21 +43,25 @@ def random_window(shape, crop, generator):
 
 
 def even_windows(shape, crop):
-    """[(top, left)] of windows of `crop` (h, w) in an image of `shape` (H, W), spread as random_window would place them.
+    """[(top, left)] of windows of `crop` (h, w) in an image of `shape` (H, W), spread as
+    random_window would place them.
 
-    Of the places that a random crop can have, the middles of equal parts, on each axis as many as windows side by side would
-    cover the image. Where the image is smaller than the window, the window lies at 0 and ends at the image's edge.
+    Of the places that a random crop can have, the middles of equal parts, on each axis as many as
+    windows side by side would cover the image. Where the image is smaller than the window, the
+    window lies at 0 and ends at the image's edge.
     """
-    rows, columns = ([int((part + 0.5) / parts * (max(size - wanted, 0) + 1)) for part in range(parts)]
-                     for size, wanted, parts in ((size, wanted, -(-size // wanted)) for size, wanted in zip(shape, crop)))
+    rows, columns = ([
+        int((part + 0.5) / parts * (max(size - wanted, 0) + 1)) for part in range(parts)
+    ] for size, wanted, parts in ((size, wanted, -(-size // wanted))
+                                  for size, wanted in zip(shape, crop)))
     return [(top, left) for top in rows for left in columns]
 
 
 def cut_image(image, window, crop, margin=0):
     """The window with a margin on every side, (h + 2 margin, w + 2 margin, 3) uint8.
 
-    The margin holds what is there in the image; beyond the image's edge it is reflected (edge pixel not repeated), as
-    the released front-end models expect.
+    The margin holds what is there in the image; beyond the image's edge it is reflected (edge pixel
+    not repeated), as the released front-end models expect.
     """
     top, left, mirror = window
     rows = reflected(np.arange(top - margin, top + crop[0] + margin), image.shape[0])
@@ -70,7 +81,8 @@ def cut_label(label, window, crop):
 
 def to_blob(image, mean):
     """(3, h, w) float32: channels first, BGR, minus the mean (3 numbers, BGR)."""
-    return np.subtract(image.transpose(2, 0, 1), np.asarray(mean, np.float32)[:, None, None], dtype=np.float32)
+    return np.subtract(image.transpose(2, 0, 1),
+                       np.asarray(mean, np.float32)[:, None, None], dtype=np.float32)
 
 
 def reflected(positions, size):
@@ -88,4 +100,5 @@ def _offset(room, draw):
 
 def _size(image, factor):
     height, width = image.shape[:2]
-    return max(1, round(width * factor)), max(1, round(height * factor))  # OpenCV wants (width, height)
+    # OpenCV wants (width, height)
+    return max(1, round(width * factor)), max(1, round(height * factor))

@@ -25,7 +25,8 @@ _parent_ends = weakref.WeakSet()  # the parent's pipe ends, which a later fork m
 
 
 class WorkerDied(Exception):
-    """The process is gone. how: "signal 9" or "exit code 1"; file: the frame it had last opened, "" for none."""
+    """The process is gone. how: "signal 9" or "exit code 1"; file: the frame it had last opened, ""
+    for none."""
 
     def __init__(self, how, file):
         super().__init__(how, file)
@@ -34,7 +35,8 @@ class WorkerDied(Exception):
 
 
 def shared_array(shape, dtype=np.float32):
-    """A zeroed array in anonymous memory that forked processes share and that leaves no name in the file system.
+    """A zeroed array in anonymous memory that forked processes share and that leaves no name in the
+    file system.
 
     Raises InputError, naming what decides on the size, where there is not that much memory.
     """
@@ -43,8 +45,10 @@ def shared_array(shape, dtype=np.float32):
     try:
         memory = mmap.mmap(-1, size)
     except (OSError, OverflowError):
-        raise InputError("no memory for %s values made ahead, %.1f GB" % (" x ".join(map(str, shape)), size / 1e9),
-                         'make "crop", "margin", the images of a batch or "workers" smaller: each worker keeps two '
+        raise InputError(f"no memory for {' x '.join(map(str, shape))} values made ahead, "
+                         f"{size / 1e9:.1f} GB",
+                         'make "crop", "margin", the images of a batch or "workers" smaller: each '
+                         'worker keeps two '
                          "batches") from None
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
@@ -52,8 +56,9 @@ def shared_array(shape, dtype=np.float32):
 class Worker:
     """One worker process. It answers requests in the order in which they were made.
 
-    maker: data.batches.BatchMaker; slots: list of shared (data, label) arrays; generation: shared int64 array of one
-    number. A request of an earlier generation than that number is dropped without an answer.
+    maker: data.batches.BatchMaker; slots: list of shared (data, label) arrays; generation: shared
+    int64 array of one number. A request of an earlier generation than that number is dropped
+    without an answer.
     """
 
     def __init__(self, maker, slots, generation):
@@ -78,7 +83,8 @@ class Worker:
         return self._pipe.poll()
 
     def answer(self):
-        """The next (generation, batch, DONE | BAD_INPUT | BUG, details); waits for it. Raises WorkerDied."""
+        """The next (generation, batch, DONE | BAD_INPUT | BUG, details); waits for it. Raises
+        WorkerDied."""
         try:
             return self._pipe.recv()
         except (EOFError, OSError):
@@ -93,7 +99,8 @@ class Worker:
     def _death(self):
         try:
             status = os.waitpid(self.pid, 0)[1]
-            how = "signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else "exit code %d" % os.WEXITSTATUS(status)
+            how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(
+                status) else f"exit code {os.WEXITSTATUS(status)}"
         except ChildProcessError:
             how = "unknown exit code"
         self.pid = 0
@@ -131,12 +138,13 @@ class Worker:
 def fork_worker(serve):
     """(pid, pipe) of a new process that calls serve(its end of the pipe) and then ends.
 
-    It ends with this process and leaves this process's signals alone. When it is gone, pipe.recv() raises EOFError.
-    InputError when the system allows no further process.
+    It ends with this process and leaves this process's signals alone. When it is gone, pipe.recv()
+    raises EOFError. InputError when the system allows no further process.
     """
     mine, theirs = Pipe()
     parent = os.getpid()
-    # PDEATHSIG goes by the thread that forked, so that only the main thread, which lives longest, may ask for it.
+    # PDEATHSIG goes by the thread that forked, so that only the main thread, which lives longest,
+    # may ask for it.
     follow_parent = threading.current_thread() is threading.main_thread()
     # Signals that come before the child has said what it ignores wait until then.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_SIGNALS)
@@ -146,7 +154,8 @@ def fork_worker(serve):
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         mine.close()
         theirs.close()
-        raise InputError("no new process for a worker: the limit on processes or the memory is reached",
+        raise InputError("no new process for a worker: the limit on processes or the memory is "
+                         "reached",
                          "use fewer workers, or raise the limit (ulimit -u)") from None
     if pid == 0:
         try:
@@ -174,7 +183,8 @@ def end_worker(pid, pipe):
 
 
 def _leave_with(parent, follow_parent):
-    """Makes this child end when its parent ends, however that ends, and leave the parent's signals to the parent."""
+    """Makes this child end when its parent ends, however that ends, and leave the parent's signals
+    to the parent."""
     if follow_parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

@@ -1,9 +1,10 @@
 """One projected Newton step for a convex function with a kink at 0 and a cap, one variable a class.
 
-The functions of this project that need it have the form ``F(mu) = smooth(mu) - sum_c h_c(mu_c)`` with ``mu_c <= cap``,
-where ``h_c(x) = lower_c x`` for ``x >= 0`` and ``upper_c x`` for ``x < 0``, ``lower_c <= upper_c``: the dual of a
-problem with two-sided bounds (see ``size_constraints``). Splitting each variable in two would make it smooth and
-twice as large, with a singular Hessian; here the kink is kept exactly, so a variable that should be 0 is 0.
+The functions of this project that need it have the form ``F(mu) = smooth(mu) - sum_c h_c(mu_c)``
+with ``mu_c <= cap``, where ``h_c(x) = lower_c x`` for ``x >= 0`` and ``upper_c x`` for ``x < 0``,
+``lower_c <= upper_c``: the dual of a problem with two-sided bounds (see ``size_constraints``).
+Splitting each variable in two would make it smooth and twice as large, with a singular Hessian;
+here the kink is kept exactly, so a variable that should be 0 is 0.
 """
 import numpy as np
 
@@ -18,9 +19,11 @@ AT_LOW, BELOW_KINK, AT_KINK, ABOVE_KINK, AT_HIGH = range(5)
 
 
 def kkt_residual(mu, gradient, lower, upper, cap):
-    """How far each variable is from optimal: the distance of 0 from the subdifferential of F, (K,) floats >= 0.
+    """How far each variable is from optimal: the distance of 0 from the subdifferential of F, (K,)
+    floats >= 0.
 
-    ``gradient`` is that of the smooth part. All arrays are (K,); ``cap`` >= 0 is a number and ``mu <= cap``.
+    ``gradient`` is that of the smooth part. All arrays are (K,); ``cap`` >= 0 is a number and ``mu
+    <= cap``.
     """
     left = gradient - np.where(mu > 0, lower, upper)
     right = np.where(mu < cap, gradient - np.where(mu < 0, upper, lower), np.inf)
@@ -28,11 +31,13 @@ def kkt_residual(mu, gradient, lower, upper, cap):
 
 
 def newton_point(hessian, gradient, mu, lower, upper, cap, radius):
-    """Minimiser x, (K,), of the quadratic model of F at ``mu`` over ``|x - mu| <= radius``, ``x <= cap``.
+    """Minimiser x, (K,), of the quadratic model of F at ``mu`` over ``|x - mu| <= radius``, ``x <=
+    cap``.
 
-    ``hessian`` (K, K) is symmetric, positive semi-definite, with off-diagonal entries <= 0. It is such an M-matrix
-    that makes the primal-dual active set (Hintermueller, Ito and Kunisch 2003) end after a few linear systems of at
-    most K unknowns. Should it cycle all the same, coordinate descent takes over: slower, but it always descends.
+    ``hessian`` (K, K) is symmetric, positive semi-definite, with off-diagonal entries <= 0. It is
+    such an M-matrix that makes the primal-dual active set (Hintermueller, Ito and Kunisch 2003) end
+    after a few linear systems of at most K unknowns. Should it cycle all the same, coordinate
+    descent takes over: slower, but it always descends.
     """
     model = hessian.copy()
     model.flat[::len(mu) + 1] *= 1 + RIDGE
@@ -50,10 +55,11 @@ def _active_set(model, gradient, mu, lower, upper, low, kink, high):
     """The minimiser, or None when the active set does not settle."""
     count = len(mu)
     columns = np.arange(count)
-    places = np.array([low, low, kink, high, high])        # row: state; a free variable's row is not used
+    # row: state; a free variable's row is not used
+    places = np.array([low, low, kink, high, high])
     slopes = np.array([upper, upper, lower, lower, lower])
-    # A state is left upwards when its mark exceeds `above`, downwards when it is under `below`. The mark of a free
-    # variable is its place, that of a fixed one minus its derivative.
+    # A state is left upwards when its mark exceeds `above`, downwards when it is under `below`. The
+    # mark of a free variable is its place, that of a fixed one minus its derivative.
     none = np.full(count, np.inf)
     above = np.array([-upper, kink, np.where(kink < high, -lower, none), high, none])
     below = np.array([-none, low, np.where(low < kink, -upper, -none), kink, -lower])
@@ -84,8 +90,9 @@ def _active_set(model, gradient, mu, lower, upper, low, kink, high):
 def _slide(model, wanted, lowest, highest):
     """The states' changes (K,) when every variable is free, from the bounds (K,) of their moves.
 
-    The model is then flat along (1, ..., 1) but for the ridge, and its minimum is far outside. So all variables slide
-    together, in the direction that descends, until the first one meets the end of its interval and stays there.
+    The model is then flat along (1, ..., 1) but for the ridge, and its minimum is far outside. So
+    all variables slide together, in the direction that descends, until the first one meets the end
+    of its interval and stays there.
     """
     move = _solve_positive(model + 1.0, wanted)
     gaps = highest - move if wanted.sum() > 0 else lowest - move
@@ -97,9 +104,11 @@ def _slide(model, wanted, lowest, highest):
 
 
 def _solve_positive(matrix, right):
-    """x with matrix x = right, for a small symmetric positive definite matrix, scaled to a unit diagonal first.
+    """x with matrix x = right, for a small symmetric positive definite matrix, scaled to a unit
+    diagonal first.
 
-    np.linalg.solve would be three times faster on one thread, but OpenBLAS (0.3.23) runs it on all of them however
+    np.linalg.solve would be three times faster on one thread, but OpenBLAS (0.3.23) runs it on all
+    of them however
     small it is: measured on a busy machine, 8 ms for 13 unknowns instead of 5 microseconds.
     """
     scale = 1.0 / np.sqrt(np.diagonal(matrix))

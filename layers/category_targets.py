@@ -1,4 +1,5 @@
-"""Category-specific adaptation (section 4.2 and 4.3 of the method, Eq. 8): what one target image's scores should become.
+"""Category-specific adaptation (section 4.2 and 4.3 of the method, Eq. 8): what one target image's
+scores should become.
 
     1. p = argmax of the scores; class c is present when its share of the pixels exceeds presence_factor alpha_c
     2. P = the distribution nearest to softmax(scores) with a mass from delta_c to gamma_c for each present class and
@@ -21,7 +22,8 @@ PRESENCE_FACTOR = 0.1  # the paper's
 class CategoryRule:
     """What the source says about classes, ready to use. Arrays are (C,).
 
-    least_share: a class is present above it (inf: never). lower, upper: bounds of a present class's mass.
+    least_share: a class is present above it (inf: never). lower, upper: bounds of a present class's
+    mass.
     slack: price of a missing unit of mass. channel_weights: factor of each channel's gradient.
     """
 
@@ -34,9 +36,10 @@ class CategoryRule:
 
 @dataclass(frozen=True)
 class CategoryTarget:
-    """value: V in nats a pixel, before the scaling of channels. gradient: (C, h, w) float32, after it.
-    present, active: how many classes are present, and how many bounds act on them. relaxed: whether the upper bounds
-    were unattainable and were scaled up."""
+    """value: V in nats a pixel, before the scaling of channels. gradient: (C, h, w) float32, after
+    it.
+    present, active: how many classes are present, and how many bounds act on them. relaxed: whether
+    the upper bounds were unattainable and were scaled up."""
 
     value: float
     gradient: np.ndarray
@@ -45,22 +48,24 @@ class CategoryTarget:
     relaxed: bool
 
 
-def category_rule(statistics, slack=2.0, presence_factor=PRESENCE_FACTOR, down_weight_threshold=0.1, down_weight_factor=0.1,
-                  bounds="both"):
+def category_rule(statistics, slack=2.0, presence_factor=PRESENCE_FACTOR, down_weight_threshold=0.1,
+                  down_weight_factor=0.1, bounds="both"):
     """The CategoryRule of a data.statistics.LabelStatistics.
 
-    A class without statistics (it never occurs in the source) is never present. Classes whose alpha exceeds
-    down_weight_threshold have their gradient scaled by down_weight_factor: they are large in every image, and would
-    drown the others. bounds: one of BOUNDS; "none" keeps only the absence of absent classes.
+    A class without statistics (it never occurs in the source) is never present. Classes whose alpha
+    exceeds
+    down_weight_threshold have their gradient scaled by down_weight_factor: they are large in every
+    image, and would drown the others. bounds: one of BOUNDS; "none" keeps only the absence of
+    absent classes.
     """
     known = statistics.counts > 0
     alpha = np.where(known, statistics.alpha, 0.0)
     return CategoryRule(
-        least_share=np.where(known, presence_factor * alpha, np.inf),
-        lower=np.where(known, statistics.delta, 0.0) if bounds in ("both", "lower") else np.zeros(len(alpha)),
-        upper=np.where(known, statistics.gamma, 1.0) if bounds in ("both", "upper") else np.ones(len(alpha)),
-        slack=slack,
-        channel_weights=np.where(alpha > down_weight_threshold, down_weight_factor, 1.0))
+        least_share=np.where(known, presence_factor * alpha, np.inf), lower=np.where(
+            known, statistics.delta, 0.0) if bounds in ("both", "lower") else np.zeros(len(alpha)),
+        upper=np.where(known, statistics.gamma, 1.0) if bounds in ("both", "upper") else np.ones(
+            len(alpha)), slack=slack, channel_weights=np.where(alpha > down_weight_threshold,
+                                                               down_weight_factor, 1.0))
 
 
 def predicted_shares(scores):
@@ -71,8 +76,9 @@ def predicted_shares(scores):
 def category_target(scores, rule):
     """The CategoryTarget of one image's scores (C, h, w), float.
 
-    No class present: nothing is asked, value 0 and gradient 0. Scores that are not all finite give nan for both, as any
-    loss of Caffe does, so that whoever watches the training sees where it went wrong.
+    No class present: nothing is asked, value 0 and gradient 0. Scores that are not all finite give
+    nan for both, as any loss of Caffe does, so that whoever watches the training sees where it went
+    wrong.
     """
     if not np.isfinite(scores).all():
         return CategoryTarget(np.nan, np.full(scores.shape, np.nan, np.float32), 0, 0, False)

@@ -17,18 +17,22 @@ OPTIONAL = {"slack": (number(0, 1e6), 2.0), "presence_factor": (number(0, 1e6), 
 
 
 class ConstrainedMILLoss(caffe.Layer):
-    """Draws the class sizes of target images towards those of the source's labels; no target label is needed.
+    """Draws the class sizes of target images towards those of the source's labels; no target label
+    is needed.
 
-    bottom: target scores (N, C, h, w), before any softmax, at the net's own resolution (1/8 of the image).
+    bottom: target scores (N, C, h, w), before any softmax, at the net's own resolution (1/8 of the
+    image).
     tops:   V, mean over the images, in nats a pixel: the loss; give `loss_weight: W loss_weight: 0 loss_weight: 0
-            loss_weight: 0`. For the log: present classes an image and active bounds an image (means over the batch), and
-            the number of images whose upper bounds could not be met and were scaled up. These three have no gradient.
+            loss_weight: 0`. For the log: present classes an image and active bounds an image (means
+            over the batch), and the number of images whose upper bounds could not be met and were
+            scaled up. These three have no gradient.
             Equations and the meaning of each: layers/category_targets.py.
 
     param_str, for example {"statistics": "data/statistics/toy_windows.json", "slack": 2.0}:
         statistics             file of tools/label_stats.py, with the net's classes in the net's order, over windows of
-                               the crop's size where the net is trained on crops (--window). A relative path
-                               starts at the repository's root and must stay inside; files elsewhere need an absolute path
+                               the crop's size where the net is trained on crops (--window). A
+                               relative path starts at the repository's root and must stay inside;
+                               files elsewhere need an absolute path
         slack                  price of a unit of mass below the lower bound (default 2, that of Pathak et al. 2015)
         presence_factor        class c is present when its share of the prediction exceeds this times alpha_c (default 0.1)
         down_weight_threshold  classes with alpha_c above this (default 0.1) have their channel's gradient scaled
@@ -38,8 +42,10 @@ class ConstrainedMILLoss(caffe.Layer):
 
     def setup(self, bottom, top):
         if len(bottom) != 1 or len(top) != 4:
-            raise InputError("ConstrainedMILLoss: takes 1 bottom (target scores) and 4 tops (loss, present classes, active "
-                             "bounds, relaxed images), found {} and {}".format(len(bottom), len(top)))
+            raise InputError("ConstrainedMILLoss: takes 1 bottom (target scores) and 4 tops (loss, "
+                             "present classes, active "
+                             "bounds, relaxed images), found {} and {}".format(
+                                 len(bottom), len(top)))
         params = parse_params("ConstrainedMILLoss", self.param_str, REQUIRED, OPTIONAL)
         self.statistics = read_statistics(inside_repository(params.pop("statistics")))
         self.rule = category_rule(self.statistics, **params)
@@ -48,19 +54,25 @@ class ConstrainedMILLoss(caffe.Layer):
         shape, classes = list(bottom[0].shape), self.statistics.classes
         if len(shape) != 4 or shape[1] != len(classes):
             raise InputError(
-                "ConstrainedMILLoss: the statistics are of {} classes ({}), but the target scores have the shape {}".format(
+                "ConstrainedMILLoss: the statistics are of {} classes ({}), but the target scores "
+                "have the shape {}".format(
                     len(classes), self.statistics.label_space, shape),
-                "give the net the source's label space, or make statistics in the net's: python tools/label_stats.py")
-        for index in range(len(top)):           # Caffe's list of blobs can be indexed but not iterated
+                "give the net the source's label space, or make statistics in the net's: python "
+                "tools/label_stats.py")
+        # Caffe's list of blobs can be indexed but not iterated
+        for index in range(len(top)):
             top[index].reshape(1)
 
     def forward(self, bottom, top):
-        # image by image:  1. which classes are present    2. nearest distribution within the bounds    3. dV/dscores
-        scores = bottom[0].data                                                             # N, C, h, w
+        # image by image:  1. which classes are present    2. nearest distribution within the bounds
+        # 3. dV/dscores
+        # N, C, h, w
+        scores = bottom[0].data
         # In turn: threads take longer, because so short array operations fight for Python's lock
         # (tools/bench/bench_constraints.py prints both).
         targets = [category_target(image, self.rule) for image in scores]
-        self.gradients = [target.gradient for target in targets]                            # N times C, h, w
+        # N times C, h, w
+        self.gradients = [target.gradient for target in targets]
         top[0].data[...] = np.mean([target.value for target in targets])
         top[1].data[...] = np.mean([target.present for target in targets])
         top[2].data[...] = np.mean([target.active for target in targets])
@@ -69,8 +81,10 @@ class ConstrainedMILLoss(caffe.Layer):
     def backward(self, top, propagate_down, bottom):
         if any(top[index].diff.any() for index in range(1, len(top))):
             raise InputError(
-                "ConstrainedMILLoss: only the first top is a loss; the others are for the log and have no gradient",
-                "write loss_weight: W loss_weight: 0 loss_weight: 0 loss_weight: 0, and build no loss upon those tops")
+                "ConstrainedMILLoss: only the first top is a loss; the others are for the log and "
+                "have no gradient",
+                "write loss_weight: W loss_weight: 0 loss_weight: 0 loss_weight: 0, and build no "
+                "loss upon those tops")
         if propagate_down[0]:
             weight = np.float32(top[0].diff[0] / len(self.gradients))
             for index, gradient in enumerate(self.gradients):
@@ -78,11 +92,14 @@ class ConstrainedMILLoss(caffe.Layer):
 
 
 def inside_repository(path):
-    """A path given in a net, absolute. Raises InputError when a relative one leaves the repository."""
+    """A path given in a net, absolute. Raises InputError when a relative one leaves the
+    repository."""
     if os.path.isabs(path):
         return path
     full = os.path.join(ROOT, path)
     if not os.path.realpath(full).startswith(os.path.realpath(ROOT) + os.sep):
-        raise InputError("ConstrainedMILLoss: \"statistics\" is {!r}, which leaves the repository".format(path),
-                         "relative paths start at the repository's root; give an absolute path for a file elsewhere")
+        raise InputError(
+            "ConstrainedMILLoss: \"statistics\" is {!r}, which leaves the repository".format(path),
+            "relative paths start at the repository's root; give an absolute path for "
+            "a file elsewhere")
     return full

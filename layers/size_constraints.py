@@ -1,22 +1,24 @@
-"""The distribution nearest to the network's own that keeps each class within its size bounds (Eq. 8).
+"""The distribution nearest to the network's own that keeps each class within its size bounds (Eq.
+8).
 
-For the scores f of one image (classes x pixels), over distributions P_n of every pixel n that are zero on the absent
-classes, with m_c the mean of P_c over the pixels::
+For the scores f of one image (classes x pixels), over distributions P_n of every pixel n that are
+zero on the absent classes, with m_c the mean of P_c over the pixels::
 
     V = min_P  mean_n KL(P_n || softmax(f_n)) + slack * sum_c (lower_c - m_c)+     subject to  m_c <= upper_c
 
-(Pathak, Kraehenbuehl and Darrell, ICCV 2015; the upper bound is hard, the lower one may be missed at a price.)
-The derivative of V by f is (softmax(f) - P) / pixels.
+(Pathak, Kraehenbuehl and Darrell, ICCV 2015; the upper bound is hard, the lower one may be missed
+at a price.) The derivative of V by f is (softmax(f) - P) / pixels.
 
-It is solved in the dual, one variable mu_c <= slack a present class. With h_c(x) = lower_c x above 0 and upper_c x
-below::
+It is solved in the dual, one variable mu_c <= slack a present class. With h_c(x) = lower_c x above
+0 and upper_c x below::
 
     F(mu) = mean_n logsumexp_c(f_nc + mu_c) - sum_c h_c(mu_c),     P = softmax(f + mu),     V = mean logsumexp(f) - min F
 
-F is convex and has at most as many variables as classes, so projected Newton with the kinks of h kept exactly
-(``box_newton``) needs few iterations, and one exponential an entry serves them all (``size_dual``). Everything is
-float64: float32 saves little on easy scores and fails on saturated ones. Memory: two arrays of present classes x
-pixels beside the scores and the result, whatever the number of iterations.
+F is convex and has at most as many variables as classes, so projected Newton with the kinks of h
+kept exactly (``box_newton``) needs few iterations, and one exponential an entry serves them all
+(``size_dual``). Everything is
+float64: float32 saves little on easy scores and fails on saturated ones. Memory: two arrays of
+present classes x pixels beside the scores and the result, whatever the number of iterations.
 """
 from dataclasses import dataclass
 
@@ -30,10 +32,12 @@ FIRST_ITERATIONS = 25    # then continuation in temperature
 STAGE_ITERATIONS = 60    # at each of these temperatures at most
 COOLING = 3.0            # ratio of successive temperatures
 WARM_RANGE = 12.0        # the first temperature brings the scores' range down to this
-TRUST_RADIUS = 2.0       # softmax changes by at most a factor e^4 within it; doubled while whole steps reach it
+# softmax changes by at most a factor e^4 within it; doubled while whole steps reach it
+TRUST_RADIUS = 2.0
 ARMIJO = 1e-4
 HALVINGS = 30
-ROUNDING = 1e-14         # below this change of F (relative to 1 + |F|) a comparison of values says nothing
+# below this change of F (relative to 1 + |F|) a comparison of values says nothing
+ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ class SizeSolution:
     """What ``solve`` returns. Arrays are float64.
 
     probabilities: (C, H, W), P above; sums to 1 over the classes. value: V, >= 0, in nats a pixel.
-    mass: (C,), mean of P over the pixels. mu: (C,), the dual variables, 0 for an absent class; positive where the
-    lower bound acts (``slack`` where it is missed), negative where the upper one does. kkt: largest KKT residual, in
-    units of mass. iterations: Newton iterations in all. relaxed: the upper bounds summed to less than 1 and were
-    scaled up (see ``attainable_bounds``).
+    mass: (C,), mean of P over the pixels. mu: (C,), the dual variables, 0 for an absent class;
+    positive where the lower bound acts (``slack`` where it is missed), negative where the upper one
+    does. kkt: largest KKT residual, in units of mass. iterations: Newton iterations in all.
+    relaxed: the upper bounds summed to less than 1 and were scaled up (see ``attainable_bounds``).
     """
     probabilities: np.ndarray
     value: float
@@ -58,12 +62,14 @@ class SizeSolution:
 def solve(scores, present, lower, upper, slack):
     """Solve the problem above for one image.
 
-    scores: (C, H, W) finite floats. present: (C,) bool. lower, upper: (C,) shares of the pixels in [0, 1]; those of
-    absent classes are not looked at. slack: price of a missing unit of mass, >= 0 and finite.
+    scores: (C, H, W) finite floats. present: (C,) bool. lower, upper: (C,) shares of the pixels in
+    [0, 1]; those of absent classes are not looked at. slack: price of a missing unit of mass, >= 0
+    and finite.
     With no class present nothing is asked: P is softmax(scores) and V is 0.
     A present class whose upper bound is 0 can have no mass, so it is treated as absent.
-    Raises ValueError for arguments outside these ranges. Returns a ``SizeSolution``; look at its ``kkt`` when scores
-    or slack reach 1e7, where float64 no longer resolves 1e-8 of a pixel's share (below that it is at most 1e-8).
+    Raises ValueError for arguments outside these ranges. Returns a ``SizeSolution``; look at its
+    ``kkt`` when scores or slack reach 1e7, where float64 no longer resolves 1e-8 of a pixel's share
+    (below that it is at most 1e-8).
     """
     scores, present, lower, upper, slack = _checked(scores, present, lower, upper, slack)
     classes, pixels = len(present), scores[0].size
@@ -83,22 +89,23 @@ def solve(scores, present, lower, upper, slack):
     log_all = dual.logsumexp
     if not allowed.all():
         log_all = np.logaddexp(log_all, logsumexp_columns(columns[~allowed]))
-    # The scores' own size cancels between the two terms below; taken together pixel by pixel it costs no digits.
+    # The scores' own size cancels between the two terms below; taken together pixel by pixel it
+    # costs no digits.
     value = (log_all - dual.offset).mean() - (smallest - _bound_term(mu, lower, upper))
     mass = np.zeros(classes)
     mass[allowed] = mass_allowed
     multipliers = np.zeros(classes)
     multipliers[allowed] = mu
-    return SizeSolution(probabilities.reshape(scores.shape), max(float(value), 0.0), mass, multipliers,
-                        residual, iterations, relaxed)
+    return SizeSolution(probabilities.reshape(scores.shape), max(float(value), 0.0), mass,
+                        multipliers, residual, iterations, relaxed)
 
 
 def attainable_bounds(lower, upper):
     """Bounds of the present classes, (K,) each, made attainable: ``(lower, upper, relaxed)``.
 
-    Upper bounds that sum to less than 1 admit no distribution: they are divided by their sum, and ``relaxed`` is
-    True. A lower bound above its upper one is brought down to it. Lower bounds that sum to more than 1 stay: the
-    slack pays. Raises ValueError when every upper bound is 0.
+    Upper bounds that sum to less than 1 admit no distribution: they are divided by their sum, and
+    ``relaxed`` is True. A lower bound above its upper one is brought down to it. Lower bounds that
+    sum to more than 1 stay: the slack pays. Raises ValueError when every upper bound is 0.
     """
     total = upper.sum()
     if total <= 0:
@@ -112,24 +119,26 @@ def attainable_bounds(lower, upper):
 def _checked(scores, present, lower, upper, slack):
     scores = np.asarray(scores)
     if scores.ndim != 3 or 0 in scores.shape or scores.dtype.kind != "f":
-        raise ValueError("scores: expected (classes, height, width) floats, got %s %s" % (scores.shape, scores.dtype))
+        raise ValueError(f"scores: expected (classes, height, width) floats, got {scores.shape} "
+                         f"{scores.dtype}")
     if not np.isfinite(scores).all():
         raise ValueError("scores: some are not finite")
     present = np.asarray(present)
     if present.shape != scores.shape[:1] or present.dtype != bool:
-        raise ValueError("present: expected %d booleans, got %s %s" % (len(scores), present.shape, present.dtype))
+        raise ValueError(f"present: expected {len(scores)} booleans, got {present.shape} "
+                         f"{present.dtype}")
     bounds = []
     for name, bound in (("lower", lower), ("upper", upper)):
         bound = np.asarray(bound, float)
         if bound.shape != present.shape:
-            raise ValueError("%s: expected %d numbers, got shape %s" % (name, len(present), bound.shape))
+            raise ValueError(f"{name}: expected {len(present)} numbers, got shape {bound.shape}")
         inside = bound[present]
         if not np.all((inside >= 0) & (inside <= 1)):
-            raise ValueError("%s: the bounds of present classes must lie in [0, 1]" % name)
+            raise ValueError(f"{name}: the bounds of present classes must lie in [0, 1]")
         bounds.append(bound)
     slack = float(slack)
     if not 0 <= slack < np.inf:
-        raise ValueError("slack: expected a finite number >= 0, got %r" % slack)
+        raise ValueError(f"slack: expected a finite number >= 0, got {slack!r}")
     return scores, present, bounds[0], bounds[1], slack
 
 
@@ -137,18 +146,23 @@ def _unconstrained(scores, columns):
     columns = columns.astype(float)
     probabilities = np.exp(columns - logsumexp_columns(columns))
     none = np.zeros(len(columns))
-    return SizeSolution(probabilities.reshape(scores.shape), 0.0, probabilities.mean(axis=1), none, 0.0, 0, False)
+    return SizeSolution(probabilities.reshape(scores.shape), 0.0, probabilities.mean(axis=1), none,
+                        0.0, 0, False)
 
 
 def _minimise(dual, lower, upper, slack):
-    """Minimiser mu (K,) of F, its KKT residual, and the iterations spent. Leaves ``dual`` at temperature 1.
+    """Minimiser mu (K,) of F, its KKT residual, and the iterations spent. Leaves ``dual`` at
+    temperature 1.
 
-    Scores that saturate make F nearly piecewise linear, and Newton steps within the trust radius crawl. Divided by a
-    temperature T they do not, and F for scores / T and slack / T has its minimum at mu / T, near the one for the next
-    lower temperature: so the minimum is followed from a warm F down to T = 1. Every stage goes to the full tolerance:
-    with a looser one, a class of tiny mass would start the next stage far from its place.
+    Scores that saturate make F nearly piecewise linear, and Newton steps within the trust radius
+    crawl. Divided by a temperature T they do not, and F for scores / T and slack / T has its
+    minimum at mu / T, near the one for the next
+    lower temperature: so the minimum is followed from a warm F down to T = 1. Every stage goes to
+    the full tolerance: with a looser one, a class of tiny mass would start the next stage far from
+    its place.
     """
-    mu, residual, iterations = _newton(dual, np.zeros(len(lower)), lower, upper, slack, FIRST_ITERATIONS)
+    mu, residual, iterations = _newton(dual, np.zeros(len(lower)), lower, upper, slack,
+                                       FIRST_ITERATIONS)
     if residual <= TOLERANCE:
         return mu, residual, iterations
     best = mu, residual
@@ -159,7 +173,8 @@ def _minimise(dual, lower, upper, slack):
         dual.set_temperature(temperature)
         last = temperature == 1.0
         start = np.minimum(mu / temperature, slack / temperature)
-        mu, residual, spent = _newton(dual, start, lower, upper, slack / temperature, STAGE_ITERATIONS)
+        mu, residual, spent = _newton(dual, start, lower, upper, slack / temperature,
+                                      STAGE_ITERATIONS)
         iterations += spent
         if last:
             break
@@ -171,7 +186,8 @@ def _minimise(dual, lower, upper, slack):
 
 
 def _newton(dual, mu, lower, upper, cap, limit):
-    """Projected Newton from ``mu`` (K,): ``(mu, KKT residual, iterations)``, at most ``limit`` iterations."""
+    """Projected Newton from ``mu`` (K,): ``(mu, KKT residual, iterations)``, at most ``limit``
+    iterations."""
     smooth, mass = dual.evaluate(mu)
     value = smooth - _bound_term(mu, lower, upper)
     radius = TRUST_RADIUS

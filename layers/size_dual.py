@@ -1,40 +1,48 @@
-"""The smooth part of the dual of the size constraints: value, mass and Hessian without an exponential an evaluation.
+"""The smooth part of the dual of the size constraints: value, mass and Hessian without an
+exponential an evaluation.
 
-``mean_n logsumexp_c(f_nc / T + mu_c)`` for scores f (classes K x pixels N, Caffe's own layout) and temperature T. The
-table ``E = exp(f / T + mu0 - column maximum)`` is made once; at any mu near mu0, with ``w = exp(mu - mu0)``::
+``mean_n logsumexp_c(f_nc / T + mu_c)`` for scores f (classes K x pixels N, Caffe's own layout) and
+temperature T. The table ``E = exp(f / T + mu0 - column maximum)`` is made once; at any mu near mu0,
+with ``w = exp(mu - mu0)``::
 
     Z = w E,    value = mean log Z,    mass = w * (E (1 / Z)) / N
 
-which is two matrix-vector products. Buffers are made once, so memory does not grow with the evaluations.
+which is two matrix-vector products. Buffers are made once, so memory does not grow with the
+evaluations.
 
-The products run over blocks of pixels small enough that OpenBLAS keeps them on the calling thread. Its own threads
-cost more than they bring at these sizes (about 10 to 300 microseconds a product), and on a busy machine much more.
+The products run over blocks of pixels small enough that OpenBLAS keeps them on the calling thread.
+Its own threads cost more than they bring at these sizes (about 10 to 300 microseconds a product),
+and on a busy machine much more.
 """
 import numpy as np
 
 REBUILD_RANGE = 150.0   # of mu - mu0: e^150 squared is still far from the largest float64
-BLOCK_ENTRIES = 4608    # classes x pixels of a block; OpenBLAS starts threads at 9216 entries (gemv), about 1e4 (syrk)
+# classes x pixels of a block; OpenBLAS starts threads at 9216 entries (gemv), about 1e4 (syrk)
+BLOCK_ENTRIES = 4608
 
 
 class SizeDual:
     """Scores (K, N) of any float type, and the buffers to evaluate the dual at them.
 
-    ``offset`` (N,): each pixel's largest score, taken out of the values that ``evaluate`` returns so that they keep
-    all their digits. ``logsumexp`` (N,): that of the scores themselves.
+    ``offset`` (N,): each pixel's largest score, taken out of the values that ``evaluate`` returns
+    so that they keep all their digits. ``logsumexp`` (N,): that of the scores themselves.
     """
 
     def __init__(self, scores):
         classes, self._pixels = scores.shape
         block = max(BLOCK_ENTRIES // classes // 8 * 8, 8)
         blocks = -(-self._pixels // block)
-        padded = (classes, blocks * block)  # the last block's rest has scores 0 and is kept out of every sum
+        # the last block's rest has scores 0 and is kept out of every sum
+        padded = (classes, blocks * block)
         self.offset = scores.max(axis=0).astype(float)
         self._scores = scores
         self._table, self._shares = np.empty(padded), np.empty(padded)
-        self._base, self._partition, self._inverse = np.empty(padded[1]), np.empty(padded[1]), np.zeros(padded[1])
+        self._base, self._partition, self._inverse = np.empty(padded[1]), np.empty(
+            padded[1]), np.zeros(padded[1])
         self._grams = np.empty((blocks, classes, classes))
-        self._table_blocks, self._share_blocks = (
-            array.reshape(classes, blocks, block).transpose(1, 0, 2) for array in (self._table, self._shares))
+        self._table_blocks, self._share_blocks = (array.reshape(classes, blocks,
+                                                                block).transpose(1, 0, 2)
+                                                  for array in (self._table, self._shares))
         self._partition_blocks = self._partition.reshape(blocks, block)
         self._inverse_blocks = self._inverse.reshape(blocks, block, 1)
         self._temperature = 1.0
@@ -64,7 +72,8 @@ class SizeDual:
         np.matmul(self._weights, self._table_blocks, out=self._partition_blocks)
         partition = self._partition[:self._pixels]
         np.divide(1.0, partition, out=self._inverse[:self._pixels])
-        mass = self._weights * np.matmul(self._table_blocks, self._inverse_blocks).sum(axis=0)[:, 0] / self._pixels
+        mass = self._weights * np.matmul(self._table_blocks,
+                                         self._inverse_blocks).sum(axis=0)[:, 0] / self._pixels
         np.log(partition, out=partition)
         self._evaluated = mu.copy(), float(partition.mean()) + self._base_mean + centre, mass
         return self._evaluated[1:]
@@ -72,11 +81,12 @@ class SizeDual:
     def hessian(self):
         """Second derivatives (K, K) at the last mu evaluated.
 
-        Off the diagonal -G, G = mean_n P_n P_n'. The diagonal is the sum of the others' sizes: mass - G_ii is the same
-        number, but on saturated pixels it is the difference of two nearly equal ones and has no digits left.
+        Off the diagonal -G, G = mean_n P_n P_n'. The diagonal is the sum of the others' sizes: mass
+        - G_ii is the same number, but on saturated pixels it is the difference of two nearly equal
+        ones and has no digits left.
         """
-        # E (E / Z^2)' and not (E / Z) (E / Z)': a product of one array with itself goes to BLAS's syrk, which takes twice
-        # as long as the general product at these sizes.
+        # E (E / Z^2)' and not (E / Z) (E / Z)': a product of one array with itself goes to BLAS's
+        # syrk, which takes twice as long as the general product at these sizes.
         np.multiply(self._inverse, self._inverse, out=self._base)
         np.multiply(self._table, self._base, out=self._shares)
         np.matmul(self._table_blocks, self._share_blocks.transpose(0, 2, 1), out=self._grams)
@@ -87,7 +97,8 @@ class SizeDual:
         return hessian
 
     def probabilities(self):
-        """softmax(scores / T + mu), (K, N), at the last mu evaluated. The caller must not keep it: it is a buffer."""
+        """softmax(scores / T + mu), (K, N), at the last mu evaluated. The caller must not keep it:
+        it is a buffer."""
         np.multiply(self._table, self._inverse, out=self._shares)
         self._shares *= self._weights[:, None]
         return self._shares[:, :self._pixels]

@@ -14,16 +14,21 @@ _NAME = "SourceTargetData"
 
 
 class SourceTargetData(caffe.Layer):
-    """Serves batch k at its k-th forward pass, a function of (seed, k): random crop, mirror, mean, reflected margin.
+    """Serves batch k at its k-th forward pass, a function of (seed, k): random crop, mirror, mean,
+    reflected margin.
 
-    No bottoms. tops: data (source images + target images, 3, H + 2 margin, W + 2 margin), BGR minus the mean, source
-    images first; label (source images, 1, H, W), train ids and 255 = ignored, unless source_images is 0.
+    No bottoms. tops: data (source images + target images, 3, H + 2 margin, W + 2 margin), BGR minus
+    the mean, source images first; label (source images, 1, H, W), train ids and 255 = ignored,
+    unless source_images is 0.
 
-    param_str, for example {"source": {"dataset": "gta5_half", "split": "train[:54]", "label_space": "camvid"},
-                            "target": {"dataset": "camvid", "split": "day_train"}, "source_images": 1, "target_images": 1,
-                            "crop": [256, 256], "margin": 186, "mean": [118.5, 128.2, 132.6], "seed": 1}:
+    param_str, for example {"source": {"dataset": "gta5_half", "split": "train[:54]", "label_space":
+    "camvid"},
+                            "target": {"dataset": "camvid", "split": "day_train"}, "source_images":
+                            1, "target_images": 1, "crop": [256, 256], "margin": 186, "mean":
+                            [118.5, 128.2, 132.6], "seed": 1}:
         source, target    dataset, split (a slice may follow), and optionally label_space and the data set's "options".
-                          Of target frames no label is ever opened. Leave "target" out with target_images 0, and the like.
+                          Of target frames no label is ever opened. Leave "target" out with
+                          target_images 0, and the like.
         source_images, target_images   images of each in a batch (default 1 and 0)
         crop              [H, W] of the label window, after resizing
         margin            pixels of context around the window, real where the image goes on, else reflected (default 0)
@@ -37,12 +42,15 @@ class SourceTargetData(caffe.Layer):
     def setup(self, bottom, top):
         params = parse_params(_NAME, self.param_str, REQUIRED, OPTIONAL)
         if len(bottom) != 0 or len(top) != (2 if params["source_images"] else 1):
-            raise InputError("%s: takes no bottoms and the tops data%s; found %d and %d" % (
-                _NAME, ", label" if params["source_images"] else " alone (source_images is 0)", len(bottom), len(top)))
-        maker = BatchMaker(_domain(params, "source"), _domain(params, "target"), tuple(params["crop"]), params["margin"],
-                           params["mirror"], tuple(params["mean"]), params["seed"])
+            raise InputError(
+                "%s: takes no bottoms and the tops data%s; found %d and %d" %
+                (_NAME, ", label" if params["source_images"] else " alone (source_images is 0)",
+                 len(bottom), len(top)))
+        maker = BatchMaker(_domain(params, "source"), _domain(params, "target"),
+                           tuple(params["crop"]), params["margin"], params["mirror"],
+                           tuple(params["mean"]), params["seed"])
         if maker.shapes[0][0] == 0:
-            raise InputError("%s: source_images and target_images are both 0" % _NAME)
+            raise InputError(f"{_NAME}: source_images and target_images are both 0")
         self.shapes = maker.shapes
         # tests are run by one process for all
         self.share = sharing.current() if self.phase == caffe.TRAIN else sharing.ALONE
@@ -55,8 +63,8 @@ class SourceTargetData(caffe.Layer):
         self.stream.set_position(self.share.own(position))
 
     def close(self):
-        """Ends the worker processes. Caffe frees no Python layer before the process ends, and then they end too; this
-        is for a process that makes one net after the other."""
+        """Ends the worker processes. Caffe frees no Python layer before the process ends, and then
+        they end too; this is for a process that makes one net after the other."""
         self.stream.close()
 
     def reshape(self, bottom, top):
@@ -80,12 +88,15 @@ OPTIONAL = {
     "source_images": (integer(minimum=0), 1), "target_images": (integer(minimum=0), 0),
     "margin": (integer(minimum=0), 0), "mirror": (boolean(), True),
     "source_resize": (number(*FACTORS), 1), "target_resize": (number(*FACTORS), 1),
-    "seed": (integer(minimum=0, maximum=2 ** 31 - 1), 1), "workers": (integer(minimum=0, maximum=64), 2)}
+    "seed": (integer(minimum=0, maximum=2**31 - 1), 1), "workers": (integer(minimum=0,
+                                                                            maximum=64), 2)
+}
 
 
 def served_frames(param_str):
-    """[(side, DataSet, frames, labelled)] of the source and the target that a layer of this param_str serves, whose files
-    have not been looked at. Raises InputError as the layer's setup does."""
+    """[(side, DataSet, frames, labelled)] of the source and the target that a layer of this
+    param_str serves, whose files have not been looked at. Raises InputError as the layer's setup
+    does."""
     params = parse_params(_NAME, param_str, REQUIRED, OPTIONAL)
     opened = [(side, _opened(params, side)) for side in ("source", "target")]
     return [(side, data, domain_frames(data, split, _labelled(side)), _labelled(side))
@@ -95,7 +106,8 @@ def served_frames(param_str):
 def _domain(params, side):
     """The source or the target as a data.batches.Domain; None if it gives no images."""
     data, split = _opened(params, side)
-    return data and make_domain(side, data, split, params[side + "_images"], params[side + "_resize"], _labelled(side))
+    return data and make_domain(side, data, split, params[side + "_images"],
+                                params[side + "_resize"], _labelled(side))
 
 
 def _labelled(side):
@@ -109,12 +121,15 @@ def _opened(params, side):
         return None, None
     where = '%s: "%s"' % (_NAME, side)
     if given is None or not images:
-        raise InputError('%s is %s, but "%s_images" is %d' % (where, "missing" if given is None else "given", side, images),
-                         "give both, or neither")
+        raise InputError(
+            '%s is %s, but "%s_images" is %d' %
+            (where, "missing" if given is None else "given", side, images), "give both, or neither")
     chosen = check_params(where, given, {"dataset": text(), "split": text()},
                           {"label_space": (text(), None), "options": (mapping(), {})})
     reserved = sorted({"name", "root", "space"}.intersection(chosen["options"]))
     if reserved:
-        raise InputError("%s: %s is no option of a data set" % (where, reserved[0]),
-                         "the folder of all data sets is chosen by --data-root or DATA_ROOT, the classes by label_space")
-    return open_dataset(chosen["dataset"], space=chosen["label_space"], **chosen["options"]), chosen["split"]
+        raise InputError(f"{where}: {reserved[0]} is no option of a data set",
+                         "the folder of all data sets is chosen by --data-root or DATA_ROOT, the "
+                         "classes by label_space")
+    return open_dataset(chosen["dataset"], space=chosen["label_space"],
+                        **chosen["options"]), chosen["split"]

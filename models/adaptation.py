@@ -61,9 +61,9 @@ def _domain_classifier(net, features, shape, source_images, objective, weight, l
         features, module="layers.domain_gate", layer="DomainGate", ntop=2)
     bottom = net.domain_features
     for index, channels in enumerate(shape.hidden, start=1):
-        net["domain_fc%d" % index] = bottom = convolution(bottom, channels, lr_mult=lr_mult)
-        net["domain_relu%d" % index] = bottom = L.ReLU(bottom, in_place=True)
-        net["domain_drop%d" % index] = bottom = L.Dropout(
+        net[f"domain_fc{index}"] = bottom = convolution(bottom, channels, lr_mult=lr_mult)
+        net[f"domain_relu{index}"] = bottom = L.ReLU(bottom, in_place=True)
+        net[f"domain_drop{index}"] = bottom = L.Dropout(
             bottom, dropout_ratio=shape.dropout, in_place=True)
     net.domain_score = convolution(bottom, 2, lr_mult=lr_mult, std=0.01)
     (net.domain_loss, net.domain_loss_inverse,
@@ -97,7 +97,7 @@ def deploy_net(shape, classes, mean, window):
 def image_input(shape, mean, window):
     """The input of a deploy net: one image of the window and its margin."""
     if any(side % STRIDE for side in window):
-        raise ValueError("window %s: sides must be multiples of %d" % (window, STRIDE))
+        raise ValueError(f"window {window}: sides must be multiples of {STRIDE}")
     return L.Input(
         input_param=dict(shape=dict(dim=[1, 3] + [side + 2 * shape.margin for side in window])),
         transform_param=dict(mean_value=list(mean)))

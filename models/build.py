@@ -35,14 +35,14 @@ def nets(experiment):
                       down_weight_factor=experiment.down_weight, bounds="both")
     terms = dict(source={}, ga=dict(domain=domain), ca=dict(categories=categories),
                  ga_ca=dict(domain=domain, categories=categories))
-    built = {"%s.prototxt" % stage: train_net(
+    built = {f"{stage}.prototxt": train_net(
         experiment.shape, experiment.classes, data_keys(experiment),
         target_images=experiment.batch if losses else 0, **losses)
         for stage, losses in terms.items()}
     built["deploy.prototxt"] = deploy_net(
         experiment.shape, experiment.classes, experiment.mean, experiment.crop)
     for file_name, net in built.items():
-        net.name = "%s_%s" % (experiment.name, file_name[:-len(".prototxt")])
+        net.name = f"{experiment.name}_{file_name[:-len('.prototxt')]}"
     return built
 
 

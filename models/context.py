@@ -1,4 +1,5 @@
-"""The context module (Yu and Koltun, 2016, section 3) behind the front-end, for the released dilation10 models.
+"""The context module (Yu and Koltun, 2016, section 3) behind the front-end, for the released
+dilation10 models.
 
 3x3 convolutions of ever wider dilation see further without losing resolution: behind
 the dilations 1, 1, 2, 4, 8, 16, 32, 64 and 1 a unit has seen 259 x 259 units around it.  Each

@@ -38,7 +38,8 @@ def activations(shape, classes, window):
 
 
 def multiply_adds(shape, classes, window):
-    """Multiplications (each with its addition) of one image's forward pass through the convolutions."""
+    """Multiplications (each with its addition) of one image's forward pass through the
+    convolutions."""
     height, width = (side + 2 * shape.margin for side in window)
     total = 0
     for kernel, dilation, inputs, outputs, pooled in _convolutions(shape, classes):
@@ -51,11 +52,13 @@ def multiply_adds(shape, classes, window):
 
 
 def training_bytes(shape, classes, window, images):
-    """About what training takes in memory: data and diff of every blob, and the solver's history."""
+    """About what training takes in memory: data and diff of every blob, and the solver's
+    history."""
     return FLOAT * (3 * parameters(shape, classes)
                     + 2 * images * activations(shape, classes, window))
 
 
 def snapshot_bytes(shape, classes, histories=1):
-    """Size of one snapshot: the weights, and the solver's histories (Adam has two) in the solverstate."""
+    """Size of one snapshot: the weights, and the solver's histories (Adam has two) in the
+    solverstate."""
     return (1 + histories) * FLOAT * parameters(shape, classes)

@@ -67,8 +67,10 @@ GTA_CITYSCAPES_SAMPLE = _small(
     "gta_cityscapes_sample", 19, "cityscapes", "data/statistics/gta5_half_windows.json",
     target={"dataset": "cityscapes", "split": "train"}, target_resize=0.25,
     tests=(("cityscapes", "train"),))._replace(note=(
-        "The target has three images, and the scores are taken on the same three: these numbers mean "
-        "nothing. They show that every stage of `gta` runs on the real formats, tables and picture included."))
+        "The target has three images, and the scores are taken on the same three: these numbers "
+        "mean "
+        "nothing. They show that every stage of `gta` runs on the real formats, tables and picture "
+        "included."))
 
 
 def _full(name, source, target, tests, label_space="cityscapes", classes=19):
@@ -80,7 +82,7 @@ def _full(name, source, target, tests, label_space="cityscapes", classes=19):
         # CyCADA's weight of the adversarial loss on the features
         objective="confusion", weight=0.1, classifier_lr=1,
         # the toy's weight, Pathak's slack, the paper's factor
-        statistics="data/statistics/%s_windows.json" % name, mil_weight=0.1, slack=2.0,
+        statistics=f"data/statistics/{name}_windows.json", mil_weight=0.1, slack=2.0,
         down_weight=0.1,
         initial_weights="models/vgg_conv.caffemodel", tests=tests)
 
@@ -89,8 +91,8 @@ def _season(source, target):
     """One of the six shifts of Table 2: a season of SYNTHIA-SEQS to another."""
     def side(season, split):
         return {"dataset": "synthia_seqs", "split": split, "options": {"season": season}}
-    return _full("season_%s_%s" % (source, target), side(source, "train"), side(target, "train"),
-                 (("synthia_seqs:season=%s" % target, "test"),),
+    return _full(f"season_{source}_{target}", side(source, "train"), side(target, "train"),
+                 ((f"synthia_seqs:season={target}", "test"),),
                  label_space="synthia_seqs", classes=13)
 
 
@@ -105,8 +107,9 @@ SYNTHIA = _full("synthia", {"dataset": "synthia_rand", "split": "train"}, CITYSC
 # Table 3: the cities of `train` to those of `val`, whose images are the unlabelled target.
 CITYSCAPES = _full("cityscapes", CITYSCAPES_TRAIN, {"dataset": "cityscapes", "split": "val"},
                    (("cityscapes", "val"),))
-# Figure 4: Cityscapes to dash-cams. The paper's target are some 60,000 frames of San Francisco without labels, which it does
-# not list; this one is the frames of `train`, from all cities. A folder of others: {"dataset": "frames", "split": "all", ...}.
+# Figure 4: Cityscapes to dash-cams. The paper's target are some 60,000 frames of San Francisco
+# without labels, which it does not list; this one is the frames of `train`, from all cities. A
+# folder of others: {"dataset": "frames", "split": "all", ...}.
 BDDS = _full("bdds", CITYSCAPES_TRAIN, {"dataset": "bdds", "split": "train"},
              (("bdds", "val"),))
 
@@ -116,7 +119,9 @@ GTA_CAMVID_FULL = _full(
     {"dataset": "camvid", "split": "day_train"}, (("camvid", "day_val"),),
     label_space="camvid", classes=11)
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (
-    TOY, TOY_CONFUSION, GTA_CAMVID, GTA_CITYSCAPES_SAMPLE, GTA_CAMVID_FULL, GTA, SYNTHIA, CITYSCAPES, BDDS,
-    *(_season(source, target) for source in SEASONS for target in SEASONS
-      if source != target))}
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (TOY, TOY_CONFUSION, GTA_CAMVID, GTA_CITYSCAPES_SAMPLE, GTA_CAMVID_FULL, GTA,
+                       SYNTHIA, CITYSCAPES, BDDS, *(_season(source, target) for source in SEASONS
+                                                    for target in SEASONS if source != target))
+}

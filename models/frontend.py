@@ -51,13 +51,13 @@ def trunk(net, shape):
     bottom = net.data
     for block, (channels, convs) in enumerate(zip(shape.channels, CONVS_A_BLOCK), start=1):
         for conv in range(1, convs + 1):
-            name = "%d_%d" % (block, conv)
+            name = f"{block}_{conv}"
             net["conv" + name] = bottom = convolution(
                 bottom, channels, kernel=3, dilation=2 if block == 5 else 1,
                 padded=padded, frozen=block <= shape.frozen_blocks)
             net["relu" + name] = bottom = L.ReLU(bottom, in_place=True)
         if block <= 3:
-            net["pool%d" % block] = bottom = L.Pooling(
+            net[f"pool{block}"] = bottom = L.Pooling(
                 bottom, pool=P.Pooling.MAX, kernel_size=2, stride=2)
     net.fc6 = convolution(bottom, shape.fc, kernel=7, dilation=4, padded=padded)
     net.relu6 = L.ReLU(net.fc6, in_place=True)

@@ -13,7 +13,8 @@ def prototxt(message):
 
 
 def stale(files):
-    """Those of `files` ({path relative to the repository: text}) that differ on disk or are absent."""
+    """Those of `files` ({path relative to the repository: text}) that differ on disk or are
+    absent."""
     differing = []
     for path, text in sorted(files.items()):
         full = os.path.join(ROOT, path)
@@ -27,7 +28,7 @@ def write_or_compare(files, check):
     differing = stale(files)
     for path in differing:
         if check:
-            print("stale: %s" % path)
+            print(f"stale: {path}")
             continue
         full = os.path.join(ROOT, path)
         write_whole(full, files[path])

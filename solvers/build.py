@@ -29,8 +29,10 @@ def _toy():
                        "in so few iterations. The rate falls to nothing."))
     adapt = source._replace(
         base_lr=2.5e-4, max_iter=600, snapshot=300, start="source",
-        why=("A twelfth of the source stage's rate: the features shall move, not be learnt anew. It falls",
-             "to nothing, or chance decides which iterate is the last (docs/results/toy_tuning/policy.md)."))
+        why=("A twelfth of the source stage's rate: the features shall move, not be learnt anew. "
+             "It falls",
+             "to nothing, or chance decides which iterate is the last "
+             "(docs/results/toy_tuning/policy.md)."))
     # GA + CA from the source stage too: every row has had the same number of iterations.
     return dict(source=source, control=adapt, ga=adapt, ca=adapt, ga_ca=adapt)
 
@@ -73,14 +75,13 @@ OF_SHAPE = {SLIM: _toy(), SMALL: _small(), FULL: _full()}
 
 def solver_name(experiment, stage):
     """Name of a solver without folder and ending, "toy_ga"; also of its run's folder."""
-    return "%s_%s" % (experiment, stage)
+    return f"{experiment}_{stage}"
 
 
 def last_snapshot(experiment, stage):
     """Path of a stage's last caffemodel in the default output folder."""
     name = solver_name(experiment, stage)
-    return "runs/%s/%s_iter_%d.caffemodel" % (
-        name, name, schedules(experiment)[stage].max_iter)
+    return f"runs/{name}/{name}_iter_{schedules(experiment)[stage].max_iter}.caffemodel"
 
 
 def schedules(experiment):
@@ -94,9 +95,9 @@ def initial_weights(experiment, stage):
     if start is None:
         return None, None
     if start.endswith(".caffemodel"):
-        return start, "python tools/make_vgg_weights.py"
+        return start, "python3 tools/make_vgg_weights.py"
     return last_snapshot(experiment, start), (
-        "python tools/train.py --solver solvers/%s.prototxt" % solver_name(experiment, start))
+        f"python3 tools/train.py --solver solvers/{solver_name(experiment, start)}.prototxt")
 
 
 def solver_text(name, net, schedule, prefix, weights=None, command=None):
@@ -112,12 +113,14 @@ def solver_text(name, net, schedule, prefix, weights=None, command=None):
         lines += ['weights: "%s"' % weights]
     else:
         lines += ["# initial weights: none, the fillers of the net"]
-    lines += ['type: "%s"' % schedule.type, "base_lr: %g" % schedule.base_lr, schedule.policy.rstrip(),
-              "momentum: %g" % schedule.momentum, "weight_decay: %g" % schedule.weight_decay,
-              "iter_size: %d" % schedule.iter_size, "max_iter: %d" % schedule.max_iter,
-              "display: %d" % schedule.display, "average_loss: %d" % schedule.display,
-              "snapshot: %d" % schedule.snapshot,
-              'snapshot_prefix: "%s/%s"' % (prefix, name), "random_seed: 1"]
+    lines += [
+        'type: "%s"' % schedule.type, f"base_lr: {schedule.base_lr:g}",
+        schedule.policy.rstrip(), f"momentum: {schedule.momentum:g}",
+        f"weight_decay: {schedule.weight_decay:g}", f"iter_size: {schedule.iter_size}",
+        f"max_iter: {schedule.max_iter}", f"display: {schedule.display}",
+        f"average_loss: {schedule.display}", f"snapshot: {schedule.snapshot}",
+        'snapshot_prefix: "%s/%s"' % (prefix, name), "random_seed: 1"
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -125,13 +128,13 @@ def stage_solver(experiment, stage):
     """Text of the solver of an experiment's stage."""
     name = solver_name(experiment, stage)
     weights, command = initial_weights(experiment, stage)
-    return HEADER + solver_text(name, "models/%s/%s.prototxt" % (experiment, NET_OF_STAGE[stage]),
+    return HEADER + solver_text(name, f"models/{experiment}/{NET_OF_STAGE[stage]}.prototxt",
                        schedules(experiment)[stage], "runs/" + name, weights, command)
 
 
 def generated_files():
     """{path relative to the repository: text} of every solver."""
-    return {"solvers/%s.prototxt" % solver_name(experiment, stage): stage_solver(experiment, stage)
+    return {f"solvers/{solver_name(experiment, stage)}.prototxt": stage_solver(experiment, stage)
             for experiment in EXPERIMENTS for stage in schedules(experiment)}
 
 

@@ -13,11 +13,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import _init_paths  # noqa: E402,F401
 
-# tqdm's own lock is a semaphore that the tests' forks share with pytest: one that is killed while it holds the lock would
-# stop them all. Its monitor is a thread, and the tests fork.
+# tqdm's own lock is a semaphore that the tests' forks share with pytest: one that is killed while
+# it holds the lock would stop them all. Its monitor is a thread, and the tests fork.
 tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0
-# What a user has set for a session of their own changes what commands print, or how a pytest within a test runs.
+# What a user has set for a session of their own changes what commands print, or how a pytest within
+# a test runs.
 for variable in ("FCN_TRACEBACK", "PYTEST_ADDOPTS", "PYTHONWARNINGS"):
     os.environ.pop(variable, None)
 
@@ -30,10 +31,11 @@ def repo_root():
 
 @pytest.fixture(scope="session")
 def shared_real():
-    """Folder with real images of the data sets, beside the repository; skips where there is none."""
+    """Folder with real images of the data sets, beside the repository; skips where there is
+    none."""
     folder = os.path.join(os.path.dirname(ROOT), "shared", "real")
     if not os.path.isdir(folder):
-        pytest.skip("no real images at %s: these tests need them" % folder)
+        pytest.skip(f"no real images at {folder}: these tests need them")
     return folder
 
 

@@ -1,4 +1,5 @@
-"""Tiny data sets on disk, in the formats of the real ones, and what tests of worker processes share."""
+"""Tiny data sets on disk, in the formats of the real ones, and what tests of worker processes
+share."""
 import os
 
 import cv2
@@ -33,9 +34,10 @@ def write_seasons(root, *seasons, height=40, width=48, frames=5):
     """A SYNTHIA-SEQS with one sequence of the dash-cam's view a season; every label has all ids."""
     for season in seasons:
         for number in range(frames):
-            place = "%s/synthia_seqs/SYNTHIA-SEQS-01-%s/%%s/Stereo_Left/Omni_F/%06d.png" % (root, season.upper(), number)
+            place = f"{root}/synthia_seqs/SYNTHIA-SEQS-01-{season.upper()}/%s/Stereo_Left/Omni_F/{number:06d}.png"
             write_image(place % "RGB", random_image(number, height, width))
-            write_synthia(place % "GT/LABELS", np.arange(height * width).reshape(height, width) % 16)
+            write_synthia(place % "GT/LABELS",
+                          np.arange(height * width).reshape(height, width) % 16)
 
 
 def random_image(seed, height=12, width=16):
@@ -52,16 +54,19 @@ def write_lines(path, lines):
 
 def write_folder_set(root, count=6, height=12, width=16, classes=3):
     """A `folder` data set of random images and labels at root; returns {name: (image, label)}."""
-    pairs, names = {}, ["images/%d.png" % number for number in range(count)]
+    pairs, names = {}, [f"images/{number}.png" for number in range(count)]
     for number, name in enumerate(names):
-        label = np.random.RandomState(100 + number).randint(0, classes, (height, width)).astype(np.uint8)
+        label = np.random.RandomState(100 + number).randint(0, classes,
+                                                            (height, width)).astype(np.uint8)
         label[0, 0] = 255
-        pairs["images/%d" % number] = random_image(number, height, width), label
-        write_image(os.path.join(root, name), pairs["images/%d" % number][0])
+        pairs[f"images/{number}"] = random_image(number, height, width), label
+        write_image(os.path.join(root, name), pairs[f"images/{number}"][0])
         write_image(os.path.join(root, name.replace("images", "labels")), label)
     write_lines(os.path.join(root, "train_images.txt"), names)
-    write_lines(os.path.join(root, "train_labels.txt"), [name.replace("images", "labels") for name in names])
-    write_lines(os.path.join(root, "classes.txt"), ["%d class%d %d 0 0" % (c, c, c) for c in range(classes)] + ["255 ignored"])
+    write_lines(os.path.join(root, "train_labels.txt"),
+                [name.replace("images", "labels") for name in names])
+    write_lines(os.path.join(root, "classes.txt"),
+                [f"{c} class{c} {c} 0 0" for c in range(classes)] + ["255 ignored"])
     return pairs
 
 
@@ -69,6 +74,6 @@ def children():
     """Process ids of this process's children."""
     found = set()
     for task in os.listdir("/proc/self/task"):
-        with open("/proc/self/task/%s/children" % task) as file:
+        with open(f"/proc/self/task/{task}/children") as file:
             found |= {int(word) for word in file.read().split()}
     return found

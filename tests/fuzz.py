@@ -31,11 +31,14 @@ Made by: `tools/caffe_python tests/fuzz.py --mutations {total} --seed {seed} --s
 
 def parse(arguments=None):
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutations", type=int, default=2000, help="cases in all (default 2000)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--subject", choices=[subject.name for subject in SUBJECTS], help="one kind of file only")
-    parser.add_argument("--only", type=int, metavar="N", help="replay case N of --subject in this process")
+    parser.add_argument("--subject", choices=[subject.name for subject in SUBJECTS],
+                        help="one kind of file only")
+    parser.add_argument("--only", type=int, metavar="N", help="replay case N of --subject in this "
+                                                              "process")
     parser.add_argument("--messages", action="store_true", help="print the end of every case")
     parser.add_argument("--summary", metavar="FILE", help="write the table to this Markdown file")
     return parser.parse_args(arguments)
@@ -43,10 +46,14 @@ def parse(arguments=None):
 
 def page(cases, seed):
     """The summary as Markdown."""
-    rows = ["| %s | %d | %d | %d | %d |" % (name, sum(ends.values()), ends[campaign.SUCCESS], ends[campaign.REFUSED],
-                                          sum(ends.values()) - ends[campaign.SUCCESS] - ends[campaign.REFUSED])
-            for name, ends in campaign.table(cases).items()]
-    return PAGE.format(total=len(cases), seed=seed, failed=len(campaign.failures(cases)), rows="\n".join(rows))
+    rows = [
+        "| %s | %d | %d | %d | %d |" %
+        (name, sum(ends.values()), ends[campaign.SUCCESS], ends[campaign.REFUSED],
+         sum(ends.values()) - ends[campaign.SUCCESS] - ends[campaign.REFUSED])
+        for name, ends in campaign.table(cases).items()
+    ]
+    return PAGE.format(total=len(cases), seed=seed, failed=len(campaign.failures(cases)),
+                       rows="\n".join(rows))
 
 
 def main():
@@ -60,12 +67,13 @@ def main():
     with tqdm(total=args.mutations, unit="case") as bar:
         def tell(ended):
             for case in ended if args.messages else campaign.failures(ended):
-                tqdm.write("%s, case %d: %s: %s" % (case.subject, case.index, case.end, case.message), sys.stdout)
+                tqdm.write(f"{case.subject}, case {case.index}: {case.end}: {case.message}",
+                           sys.stdout)
             bar.update(len(ended))
         cases = campaign.run_campaign(subjects, args.mutations, args.seed, tell=tell)
     text = page(cases, args.seed)
     print(text)
-    print("seed %d, %.0f s" % (args.seed, time.monotonic() - started))
+    print(f"seed {args.seed}, {time.monotonic() - started:.0f} s")
     if args.summary:
         with open(args.summary, "w", encoding="utf-8") as file:
             file.write(text)

@@ -1,4 +1,5 @@
-"""Random problems for ``layers.size_constraints.solve`` that may break a solver, in the form of tools/bench/constraint_problems.py."""
+"""Random problems for ``layers.size_constraints.solve`` that may break a solver, in the form of
+tools/bench/constraint_problems.py."""
 import numpy as np
 
 SMALLEST_UPPER = 1e-12
@@ -7,11 +8,13 @@ SMALLEST_UPPER = 1e-12
 def hostile_problem(seed):
     """A random problem meant to break a solver.
 
-    2 to 19 classes, 16 to 4000 pixels, scores to 1e3 (ties, equal pixels, two values only), from no class to all
-    present, upper bounds summing to less than, exactly and hardly more than 1, equal bounds, slack from 0 to 1e3.
+    2 to 19 classes, 16 to 4000 pixels, scores to 1e3 (ties, equal pixels, two values only), from no
+    class to all present, upper bounds summing to less than, exactly and hardly more than 1, equal
+    bounds, slack from 0 to 1e3.
     """
     rng = np.random.default_rng(seed)
-    classes, height, width = int(rng.integers(2, 20)), int(rng.integers(4, 64)), int(rng.integers(4, 64))
+    classes, height, width = int(rng.integers(2, 20)), int(rng.integers(4, 64)), int(
+        rng.integers(4, 64))
     scores = rng.normal(size=(classes, height, width))
     shape = rng.integers(6)
     if shape == 1:

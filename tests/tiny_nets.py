@@ -31,7 +31,8 @@ def write_net(folder, text=NET, name="net.prototxt"):
 
 
 def write_solver(folder, changes="", net_text=NET, without=()):
-    """Writes the tiny net and solver; changes: lines added; without: fields whose line is left out."""
+    """Writes the tiny net and solver; changes: lines added; without: fields whose line is left
+    out."""
     net = write_net(folder, net_text)
     lines = [line for line in (SOLVER % net).splitlines() if line.split(":")[0] not in without]
     path = folder / "solver.prototxt"

@@ -89,8 +89,9 @@ layer { name: "quiet" type: "Silence" bottom: "target" }
 layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "source" bottom: "label" top: "seg_loss"
         loss_param { ignore_label: 255 } }
 """
-SOLVER = dict(base_lr=0.01, lr_policy='"step"', gamma=0.5, stepsize=3, momentum=0.9, weight_decay=0.0005,
-              max_iter=8, iter_size=2, display=1, snapshot=2, snapshot_prefix='"tiny"', random_seed=5)
+SOLVER = dict(base_lr=0.01, lr_policy='"step"', gamma=0.5, stepsize=3, momentum=0.9,
+              weight_decay=0.0005, max_iter=8, iter_size=2, display=1, snapshot=2,
+              snapshot_prefix='"tiny"', random_seed=5)
 
 
 def net_text(dropout=DROPOUT, **data):
@@ -122,7 +123,8 @@ def train(solver, output, *options):
 
 
 def start(solver, output, *options):
-    """main() in a forked process that ends with this one, with its output in <output>.txt; returns the process number.
+    """main() in a forked process that ends with this one, with its output in <output>.txt; returns
+    the process number.
 
     Exit code 2 is an InputError, 3 another exception.
     """
@@ -138,14 +140,15 @@ def start(solver, output, *options):
         file = os.open(str(output) + ".txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1)     # pytest had put its own in place
+        # pytest had put its own in place
+        sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         code = train(solver, output, *options)
     except InputError as problem:
-        os.write(2, ("error: %s\n" % problem).encode())
+        os.write(2, (f"error: {problem}\n").encode())
         code = 2
     except BaseException as problem:
-        os.write(2, ("exception: %r\n" % problem).encode())
+        os.write(2, (f"exception: {problem!r}\n").encode())
     finally:
         os._exit(code)
 
@@ -159,20 +162,23 @@ def finish(pid):
 def wait_for(condition, pid, seconds=60):
     """Waits until condition() or until the started process has ended (it is not reaped)."""
     deadline = time.monotonic() + seconds
-    while not condition() and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        assert time.monotonic() < deadline, "still waiting after %g s" % seconds
+    while not condition() and os.waitid(os.P_PID, pid,
+                                        os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        assert time.monotonic() < deadline, f"still waiting after {seconds:g} s"
         time.sleep(0.001)
 
 
 def entries(output, kind):
     """The log's entries of a kind."""
     from tools.lib.training.log import read_log
-    return [entry for entry in read_log(os.path.join(str(output), "log.jsonl")) if entry["kind"] == kind]
+    return [
+        entry for entry in read_log(os.path.join(str(output), "log.jsonl")) if entry["kind"] == kind
+    ]
 
 
 def model(output, iteration):
     """The bytes of a snapshot's caffemodel."""
-    with open(os.path.join(str(output), "tiny_iter_%d.caffemodel" % iteration), "rb") as file:
+    with open(os.path.join(str(output), f"tiny_iter_{iteration}.caffemodel"), "rb") as file:
         return file.read()
 
 
@@ -181,4 +187,6 @@ def parameters(path):
     net = caffe.proto.caffe_pb2.NetParameter()
     with open(str(path), "rb") as file:
         net.ParseFromString(file.read())
-    return {(layer.name, number): np.array(blob.data) for layer in net.layer for number, blob in enumerate(layer.blobs)}
+    return {(layer.name, number): np.array(blob.data)
+            for layer in net.layer
+            for number, blob in enumerate(layer.blobs)}

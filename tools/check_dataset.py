@@ -1,12 +1,13 @@
 """Opens every file of a data set and says what is wrong with it; exit code 1 when something is.
 
-    python tools/check_dataset.py --dataset camvid
-    python tools/check_dataset.py --dataset gta5 --split train val test
-    python tools/check_dataset.py --dataset cityscapes --split train --json report.json
-    python tools/check_dataset.py --dataset bdds --split train val --images-only
+    python3 tools/check_dataset.py --dataset camvid
+    python3 tools/check_dataset.py --dataset gta5 --split train val test
+    python3 tools/check_dataset.py --dataset cityscapes --split train --json report.json
+    python3 tools/check_dataset.py --dataset bdds --split train val --images-only
 
-Without --split it walks the whole data set. Of splits that come without labels it opens the images alone. Frames that the
-data set's skip.txt names (one a line) are left out, and counted in the report.
+Without --split it walks the whole data set. Of splits that come without labels it opens the images
+alone. Frames that the data set's skip.txt names (one a line) are left out, and counted in the
+report.
 """
 import _init_paths  # noqa: F401
 

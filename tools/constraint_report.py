@@ -1,6 +1,8 @@
-"""Sets the class sizes that a model predicts on unlabelled images against those of the source's labels.
+"""Sets the class sizes that a model predicts on unlabelled images against those of the source's
+labels.
 
-    python tools/constraint_report.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \
+    python3 tools/constraint_report.py --model models/toy/deploy.prototxt --weights A.caffemodel
+    B.caffemodel \
         --dataset toy --split target_val --statistics data/statistics/toy.json --output reports/toy
 
 No label is opened: it is what can be said about a model on a target that nobody has labelled.

@@ -11,14 +11,15 @@ from tools.lib.runtime.checkup import examine
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     wrong = 0
     for finding in examine():
-        print("%-8s %-14s %s" % (finding.grade, finding.subject, finding.text))
+        print(f"{finding.grade:<8} {finding.subject:<14} {finding.text}")
         if finding.repair:
-            print("%-8s %-14s repair: %s" % ("", "", finding.repair))
+            print(f"{'':<8} {'':<14} repair: {finding.repair}")
         wrong += finding.grade == "MISSING"
-    print("not ready: %d MISSING" % wrong if wrong else "everything needed works")
+    print(f"not ready: {wrong} MISSING" if wrong else "everything needed works")
     return 1 if wrong else 0
 
 

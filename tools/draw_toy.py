@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes toy frames to disk as PNG pairs, list files and a class table: a data set that `folder` reads."""
+"""Writes toy frames to disk as PNG pairs, list files and a class table: a data set that `folder`
+reads."""
 import _init_paths  # noqa: F401
 
 from tools.lib.runtime.enter import enter_runtime
@@ -13,18 +14,22 @@ from tools.lib.command import run_command  # noqa: E402
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python tools/draw_toy.py", description=__doc__)
-    parser.add_argument("--output", metavar="FOLDER", required=True, help="a folder that is not there yet")
-    parser.add_argument("--splits", metavar="NAME", nargs="+", help="for example source_train target_val[:10] (default: all four)")
+    parser = argparse.ArgumentParser(prog="python3 tools/draw_toy.py", description=__doc__)
+    parser.add_argument("--output", metavar="FOLDER", required=True, help="a folder that is not "
+                                                                          "there yet")
+    parser.add_argument("--splits", metavar="NAME", nargs="+", help="for example source_train "
+                                                                    "target_val[:10] (default: all "
+                                                                    "four)")
     arguments = parser.parse_args()
 
     from data.toy_export import default_splits, export_toy
 
     splits = arguments.splits or default_splits()
     frames = export_toy(arguments.output, splits)
-    print("wrote %d frames to %s" % (frames, arguments.output))
+    print(f"wrote {frames} frames to {arguments.output}")
     path = os.path.abspath(arguments.output)
-    print("read them as the data set folder:path=%s, splits %s" % (path, " ".join(split.partition("[")[0] for split in splits)))
+    print(f"read them as the data set folder:path={path}, splits "
+          f"{' '.join(split.partition('[')[0] for split in splits)}")
 
 
 if __name__ == "__main__":

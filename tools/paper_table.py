@@ -1,7 +1,8 @@
-"""Prints Table 1, 2 or 3 of the paper a row a class: Before / GA / GA + CA, the paper's numbers beside ours.
+"""Prints Table 1, 2 or 3 of the paper a row a class: Before / GA / GA + CA, the paper's numbers
+beside ours.
 
-    python tools/paper_table.py paper1
-    python tools/paper_table.py paper3 --result cityscapes:ga=scores.json --output table3.md
+    python3 tools/paper_table.py paper1
+    python3 tools/paper_table.py paper3 --result cityscapes:ga=scores.json --output table3.md
 """
 import _init_paths  # noqa: F401
 

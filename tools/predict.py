@@ -1,6 +1,7 @@
 """Labels images, folders of images and videos with a trained net.
 
-    python tools/predict.py --model models/toy/deploy.prototxt --weights A.caffemodel --label-space toy \
+    python3 tools/predict.py --model models/toy/deploy.prototxt --weights A.caffemodel --label-space
+    toy \
         --output predicted street.png holiday.mp4 folder_of_frames
 """
 import _init_paths  # noqa: F401

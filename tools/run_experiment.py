@@ -1,8 +1,8 @@
 """Runs a whole experiment: weights, statistics, source, control, GA, CA, GA + CA, tests, tables.
 
-    python tools/run_experiment.py toy
-    python tools/run_experiment.py toy --seeds 1 2 3 4 5 --report docs/results/toy
-    python tools/run_experiment.py gta_camvid --data-root FOLDER --stages source ga
+    python3 tools/run_experiment.py toy
+    python3 tools/run_experiment.py toy --seeds 1 2 3 4 5 --report docs/results/toy
+    python3 tools/run_experiment.py gta_camvid --data-root FOLDER --stages source ga
 
 It prints its plan first, skips what is done, and goes on where it was interrupted.
 """
@@ -31,7 +31,8 @@ def parse_arguments():
                         help="default: all; the stages that these start from run too")
     parser.add_argument("--seeds", nargs="+", type=count, default=[1], help="default: 1")
     parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
-    parser.add_argument("--jobs", type=count, help="commands at a time; default: what fits, at most "
+    parser.add_argument("--jobs", type=count, help="commands at a time; default: what fits, at "
+                                                   "most "
                                                  "one a core for the toy, 1 for the others")
     parser.add_argument("--report", help="path without ending of the tables and the picture; "
                                          "default: runs/EXPERIMENT")

@@ -1,8 +1,10 @@
 """Runs the tests in the Caffe runtime, setting it up first where it is missing.
 
-A private MPI (17 MB) is fetched too, for the tests of several processes; without it they are skipped.
-Arguments go to pytest as they are: `tools/run_tests.py -k gate -x`. `--report FILE.md` before them also writes
-the outcome, with the runtime it was found in, as a page. A test that hangs ends the run.
+A private MPI (17 MB) is fetched too, for the tests of several processes; without it they are
+skipped.
+Arguments go to pytest as they are: `tools/run_tests.py -k gate -x`. `--report FILE.md` before them
+also writes the outcome, with the runtime it was found in, as a page. A test that hangs ends the
+run.
 """
 import os
 import sys
@@ -40,12 +42,17 @@ def main():
     try:
         mpi.set_up("%d.%d" % sys.version_info[:2])
     except InputError as problem:
-        print("no MPI, and no tests of several processes: %s" % problem)
+        print(f"no MPI, and no tests of several processes: {problem}")
     report = TestReport((["--report", "FILE"] if path else []) + arguments)
     code = int(pytest.main(arguments or ["tests"], plugins=[report, HangWatch(LONGEST)]))
     if path:
         found = versions()["versions"]
-        write_whole(path, report.page({name: found[name] for name in ("numpy", "scipy", "cv2", "google.protobuf") if found[name]}))
+        write_whole(
+            path,
+            report.page({
+                name: found[name]
+                for name in ("numpy", "scipy", "cv2", "google.protobuf") if found[name]
+            }))
     return code
 
 

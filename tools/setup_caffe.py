@@ -17,27 +17,33 @@ from tools.lib.runtime.setup import is_current, set_up_runtime
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     route = parser.add_mutually_exclusive_group()
-    route.add_argument("--mirror", metavar="URL", help="Debian mirror (default: the one in this machine's apt sources)")
+    route.add_argument("--mirror", metavar="URL", help="Debian mirror (default: the one in this "
+                                                       "machine's apt sources)")
     route.add_argument("--debs", metavar="FOLDER",
-                       help="folder with the Debian packages: nothing is asked of a mirror. pip's own configuration "
-                            "decides about the wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER takes them offline too")
-    parser.add_argument("--rebuild", action="store_true", help="make the runtime anew although it is there")
-    parser.add_argument("--list-debs", action="store_true", help="print SHA-256 and name of the files --debs needs")
+                       help="folder with the Debian packages: nothing is asked of a mirror. pip's "
+                            "own configuration "
+                            "decides about the wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER takes "
+                            "them offline too")
+    parser.add_argument("--rebuild", action="store_true", help="make the runtime anew although it "
+                                                               "is there")
+    parser.add_argument("--list-debs", action="store_true", help="print SHA-256 and name of the "
+                                                                 "files --debs needs")
     options = parser.parse_args()
     if options.list_debs:
         for digest, name in packages.locked():
             print(digest, name)
         return
     if python_has_caffe():
-        print("Caffe is there: %s imports it; nothing to set up" % sys.executable)
+        print(f"Caffe is there: {sys.executable} imports it; nothing to set up")
         return
     if is_current(places.prefix()) and not options.rebuild:
-        print("Caffe is there: %s" % places.prefix())
+        print(f"Caffe is there: {places.prefix()}")
         return
     folder = set_up_runtime(mirror=options.mirror, debs=options.debs, rebuild=options.rebuild)
-    print("Caffe is ready in %s" % os.path.relpath(folder))
+    print(f"Caffe is ready in {os.path.relpath(folder)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Sets up a private MPI (MPICH and mpi4py) for training in several processes; no root, nothing outside .mpi.
+"""Sets up a private MPI (MPICH and mpi4py) for training in several processes; no root, nothing
+outside .mpi.
 
 Not needed where the machine has an MPI of its own and the runtime can import mpi4py.
 """
@@ -12,7 +13,8 @@ from tools.lib.runtime.enter import runtime_python
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     mpi.set_up(runtime_python())
 
 

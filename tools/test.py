@@ -1,8 +1,8 @@
 """Scores one or several models on a labelled split and prints IoU a class.
 
-    python tools/test.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \
+    python3 tools/test.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \
         --dataset toy --split target_val --json scores.json
-    python tools/test.py --predictions FOLDER --dataset cityscapes --split val
+    python3 tools/test.py --predictions FOLDER --dataset cityscapes --split val
 """
 import _init_paths  # noqa: F401
 

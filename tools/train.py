@@ -1,7 +1,7 @@
 """Trains a net as a Caffe solver prototxt says, with everything kept that a stopped run needs.
 
-    python tools/train.py --solver solvers/toy_source.prototxt
-    python tools/train.py --solver solvers/toy_source.prototxt --resume
+    python3 tools/train.py --solver solvers/toy_source.prototxt
+    python3 tools/train.py --solver solvers/toy_source.prototxt --resume
 """
 import _init_paths  # noqa: F401
 

@@ -1,6 +1,7 @@
 """Tries settings of one adaptation stage on several seeds and prints the target mIoU of each.
 
-    python tools/tune_adaptation.py toy --stage ga_ca --vary mil_weight=0.03,0.1 --vary start=source,ga \
+    python3 tools/tune_adaptation.py toy --stage ga_ca --vary mil_weight=0.03,0.1 --vary
+    start=source,ga \
         --seeds 101 102 103 --output toy_tuning.md
 
 All combinations of the --vary lists are trained.  For the toy only, and with other seeds than the reported ones:
@@ -30,13 +31,17 @@ REPORTED_SEEDS = range(1, 6)        # of docs/results/toy.md
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", choices=[name for name in sorted(EXPERIMENTS) if name.startswith("toy")])
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment",
+                        choices=[name for name in sorted(EXPERIMENTS) if name.startswith("toy")])
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--vary", action="append", default=[], metavar="FIELD=VALUE,VALUE",
-                        help="a field of models/experiments.py or of a schedule in solvers/build.py; repeatable")
+                        help="a field of models/experiments.py or of a schedule in "
+                             "solvers/build.py; repeatable")
     parser.add_argument("--seeds", nargs="+", type=count, required=True)
-    parser.add_argument("--jobs", type=count, default=usable_cores(), help="commands at a time; default: one a core")
+    parser.add_argument("--jobs", type=count, default=usable_cores(), help="commands at a time; "
+                                                                           "default: one a core")
     parser.add_argument("--output", help="Markdown file of the table; default: none, only printed")
     return parser.parse_args()
 
@@ -46,21 +51,26 @@ def main():
     require_file(options.output, "--output")
     plan.refuse_twice(options.seeds)
     if set(options.seeds) & set(REPORTED_SEEDS):
-        raise InputError("--seeds %s: the seeds %d to %d are reported; a setting is not chosen by them"
-                         % (options.seeds, REPORTED_SEEDS[0], REPORTED_SEEDS[-1]), "take seeds from 101 on")
+        raise InputError(
+            f"--seeds {options.seeds}: the seeds {REPORTED_SEEDS[0]} to "
+            f"{REPORTED_SEEDS[-1]} are reported; a setting is not chosen by them",
+            "take seeds from 101 on")
     experiment = EXPERIMENTS[options.experiment]
-    made = tuning.variants(experiment, options.stage, [tuning.parse_axis(text) for text in options.vary])
+    made = tuning.variants(experiment, options.stage,
+                           [tuning.parse_axis(text) for text in options.vary])
     for variant in made:
         tuning.write_prototxts(variant)
     planned = tuning.tasks(experiment, made, options.seeds)
     print(plan.describe(experiment, planned, options.jobs), flush=True)
-    scheduler.run(planned, options.jobs, max(1, usable_cores() // options.jobs), os.path.join(ROOT, "runs", "logs"))
+    scheduler.run(planned, options.jobs, max(1,
+                                             usable_cores() // options.jobs),
+                  os.path.join(ROOT, "runs", "logs"))
     table = tuning.table(made, options.seeds)
     print(render(table, "text"), end="")
     if options.output:
-        command = "python " + " ".join(["tools/tune_adaptation.py"] + sys.argv[1:])
-        write_whole(options.output, "Written by `%s`: target mIoU in percent, last iterates.\n\n%s"
-                    % (command, render(table, "markdown")))
+        command = "python3 " + " ".join(["tools/tune_adaptation.py"] + sys.argv[1:])
+        write_whole(options.output, f"Written by `{command}`: target mIoU in percent, last "
+                                    f"iterates.\n\n{render(table, 'markdown')}")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,2 @@
-"""One module a data set. Each defines RECORDS, a tuple of data.record.Record; the registry finds them here."""
+"""One module a data set. Each defines RECORDS, a tuple of data.record.Record; the registry finds
+them here."""

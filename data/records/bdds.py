@@ -1,9 +1,11 @@
-"""BDDS / BDD100K (Yu et al. 2018): dash-cam frames, 1280 x 720, labelled with the 19 Cityscapes train ids, 255 = unknown.
+"""BDDS / BDD100K (Yu et al. 2018): dash-cam frames, 1280 x 720, labelled with the 19 Cityscapes
+train ids, 255 = unknown.
 
 Both layouts are read, the older first:
     seg/images/SPLIT/X.jpg    seg/labels/SPLIT/X_train_id.png
     images/10k/SPLIT/X.jpg    labels/sem_seg/masks/SPLIT/X.png
-Splits train, val, test. Frames beyond those, such as a city's unlabelled videos, are the data set `frames`.
+Splits train, val, test. Frames beyond those, such as a city's unlabelled videos, are the data set
+`frames`.
 """
 import os
 
@@ -20,12 +22,15 @@ _LAYOUTS = ((("seg", "images"), ("seg", "labels"), "_train_id.png"),
 def list_frames(folder, split, options):
     """The frames of a split, each with the path where its label would be."""
     if split not in ("train", "val", "test"):
-        raise InputError("bdds has no split %r; it has train, val, test" % split)
+        raise InputError(f"bdds has no split {split!r}; it has train, val, test")
     for images, labels, ending in _LAYOUTS:
         place = os.path.join(folder, *images, split)
         if os.path.isdir(place):
-            return [Frame(name[:-4], os.path.join(place, name), os.path.join(folder, *labels, split, name[:-4] + ending))
-                    for name in files_of(place, (".jpg",))]
+            return [
+                Frame(name[:-4], os.path.join(place, name),
+                      os.path.join(folder, *labels, split, name[:-4] + ending))
+                for name in files_of(place, (".jpg", ))
+            ]
     raise InputError("%s: neither %s nor %s in it" % (
         (folder,) + tuple(os.path.join(*images, split) for images, _, _ in _LAYOUTS)))
 

@@ -1,7 +1,8 @@
 """Cityscapes (Cordts et al. 2016): 19 classes, 2048 x 1024.
 
-leftImg8bit/SPLIT/CITY/CITY_SEQ_FRAME_leftImg8bit.png, gtFine/SPLIT/CITY/CITY_SEQ_FRAME_gtFine_labelIds.png. Splits train, val,
-test (published without labels); "train/aachen" is one city.
+leftImg8bit/SPLIT/CITY/CITY_SEQ_FRAME_leftImg8bit.png,
+gtFine/SPLIT/CITY/CITY_SEQ_FRAME_gtFine_labelIds.png. Splits train, val, test (published without
+labels); "train/aachen" is one city.
 """
 import os
 
@@ -14,15 +15,18 @@ _IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
 def list_frames(folder, split, options):
-    """The frames of a split or of one of its cities, in the order of their names; the label's path is where it would be."""
+    """The frames of a split or of one of its cities, in the order of their names; the label's path
+    is where it would be."""
     if os.path.isabs(split) or ".." in split.split("/"):
-        raise InputError("cityscapes: %r is not a split; expected train, val, test or SPLIT/CITY" % split)
+        raise InputError(f"cityscapes: {split!r} is not a split; expected train, val, test or "
+                         "SPLIT/CITY")
     names = files_of(os.path.join(folder, "leftImg8bit", split), (_IMAGE.lower(),), below=True)
     frames = []
     for name in names:
         stem = os.path.join(split, name[:-len(_IMAGE)])
-        frames.append(Frame(os.path.basename(stem), os.path.join(folder, "leftImg8bit", stem + _IMAGE),
-                            os.path.join(folder, "gtFine", stem + _LABEL)))
+        frames.append(
+            Frame(os.path.basename(stem), os.path.join(folder, "leftImg8bit", stem + _IMAGE),
+                  os.path.join(folder, "gtFine", stem + _LABEL)))
     return frames
 
 
@@ -32,8 +36,13 @@ def other_splits(folder, options):
 
 
 RECORDS = (
-    Record(name="cityscapes", folder="cityscapes", splits=("train", "val", "test"), unlabelled=("test",),
-           tables={"cityscapes": CITYSCAPES_IDS},
-           published={"train": 2975, "val": 500, "test": 1525},
-           mean=(72.39, 82.91, 73.16),  # Yu and Koltun's
-           list_frames=list_frames, other_splits=other_splits),)
+    Record(
+        name="cityscapes",
+        folder="cityscapes",
+        splits=("train", "val", "test"),
+        unlabelled=("test", ),
+        tables={"cityscapes": CITYSCAPES_IDS},
+        published={"train": 2975, "val": 500, "test": 1525},
+        mean=(72.39, 82.91, 73.16),  # Yu and Koltun's
+        list_frames=list_frames,
+        other_splits=other_splits), )

@@ -20,36 +20,42 @@ def list_frames(folder, split, options):
     images = _paths(os.path.join(folder, split + "_images.txt"))
     names = [_name(image, folder) for image, _ in images]
     refuse_repeats(zip(names, (line for _, line in images)),
-                   "list an image once; rename one of two that differ only in their ending or in .. before it")
+                   "list an image once; rename one of two that differ only in their ending or in "
+                   ".. before it")
     labels_file = os.path.join(folder, split + "_labels.txt")
     if not os.path.exists(labels_file):
         return [Frame(name, image, None, line) for name, (image, line) in zip(names, images)]
     labels = _paths(labels_file)
     if len(labels) != len(images):
-        raise InputError("%s lists %d labels for the %d images of %s_images.txt; line n belongs to line n"
-                         % (labels_file, len(labels), len(images), split))
-    return [Frame(name, image, label, line) for name, (image, line), (label, _) in zip(names, images, labels)]
+        raise InputError(f"{labels_file} lists {len(labels)} labels for the {len(images)} "
+                         f"images of {split}_images.txt; line n belongs to line n")
+    return [
+        Frame(name, image, label, line)
+        for name, (image, line), (label, _) in zip(names, images, labels)
+    ]
 
 
 def open_space(folder, options):
-    """(LabelSpace, table, mean) from classes.txt and, where it is there, mean.txt (three numbers: blue green red)."""
+    """(LabelSpace, table, mean) from classes.txt and, where it is there, mean.txt (three numbers:
+    blue green red)."""
     return read_classes(os.path.join(folder, CLASSES_FILE)) + (_mean(folder),)
 
 
 def read_classes(path):
-    """(LabelSpace, table from stored ids to train ids) of a class table. Raises InputError naming the file and the line."""
+    """(LabelSpace, table from stored ids to train ids) of a class table. Raises InputError naming
+    the file and the line."""
     names, colours, table = [], [], {}
     for text, where in read_list(path, "one class a line: " + _COLUMNS):
         ids, train = _class_line(text, where, len(names))
         for stored in ids:
             if table.setdefault(stored, train[0]) != train[0]:
-                raise InputError("%s: id %d has a class already" % (where, stored))
+                raise InputError(f"{where}: id {stored} has a class already")
         if train[0] != IGNORED:
             names.append(train[1])
             colours.append(train[2])
     if not 1 <= len(names) <= 250 or len(set(names)) < len(names):
-        raise InputError("%s: %d classes with %d names; 1 to 250 different ones are expected"
-                         % (path, len(names), len(set(names))))
+        raise InputError(f"{path}: {len(names)} classes with {len(set(names))} names; 1 to 250 "
+                         "different ones are expected")
     return LabelSpace("folder", tuple(names), np.array(colours, np.uint8)), table
 
 
@@ -66,9 +72,9 @@ def _class_line(text, where, number):
             if not train[1] or not all(0 <= channel <= 255 for channel in colour):
                 raise ValueError
     except (ValueError, IndexError):
-        raise InputError("%s: %r; expected %s" % (where, text, _COLUMNS)) from None
+        raise InputError(f"{where}: {text!r}; expected {_COLUMNS}") from None
     if not all(0 <= stored <= 255 for stored in ids):
-        raise InputError("%s: ids have to be from 0 to 255, found %s" % (where, parts[0]))
+        raise InputError(f"{where}: ids have to be from 0 to 255, found {parts[0]}")
     return ids, train
 
 
@@ -82,13 +88,14 @@ def _mean(folder):
         if len(mean) != 3 or not all(0 <= channel <= 255 for channel in mean):
             raise ValueError
     except ValueError:
-        raise InputError("%s: %r; expected %s" % (where, text, _MEAN)) from None
+        raise InputError(f"{where}: {text!r}; expected {_MEAN}") from None
     return mean
 
 
 def _paths(list_file):
     """[(path, where)]; relative paths start at the list file's folder."""
-    return [(os.path.join(os.path.dirname(list_file), text), where) for text, where in read_list(list_file)]
+    return [(os.path.join(os.path.dirname(list_file), text), where)
+            for text, where in read_list(list_file)]
 
 
 def _name(image, folder):
@@ -101,6 +108,7 @@ def _name(image, folder):
 
 
 RECORDS = (
-    Record(name="folder", folder="folder", mean=(103.53, 116.28, 123.675),  # ImageNet's, which the initial weights expect
-           tables={}, splits=("train", "val"), options={"path": "folder"},
-           list_frames=list_frames, other_splits=listed_splits("_images.txt"), open_space=open_space),)
+    # ImageNet's, which the initial weights expect
+    Record(name="folder", folder="folder", mean=(103.53, 116.28, 123.675), tables={},
+           splits=("train", "val"), options={"path": "folder"}, list_frames=list_frames,
+           other_splits=listed_splits("_images.txt"), open_space=open_space), )

@@ -17,21 +17,28 @@ def list_frames(folder, split, options):
         raise InputError('an LMDB holds one split, "all" of it, found %r' % split)
     meta = read_meta(folder)
     if not meta.complete:
-        raise InputError("%s: packing it has not come to its end" % folder, "run the same tools/make_lmdb.py command again")
-    named = [(name, "%s: names[%d]" % (os.path.join(folder, META), index)) for index, name in enumerate(meta.names)]
+        raise InputError(f"{folder}: packing it has not come to its end", "run the same "
+                                                                          "tools/make_lmdb.py "
+                                                                          "command again")
+    named = [(name, f"{os.path.join(folder, META)}: names[{index}]")
+             for index, name in enumerate(meta.names)]
     refuse_escapes(named)  # predictions are kept under these names
     refuse_repeats(named, "pack it again: tools/make_lmdb.py")
     keys = [key_of(index).decode() for index in range(len(meta.names))]
-    return [Frame(name, os.path.join(folder, IMAGES, key), os.path.join(folder, LABELS, key) if meta.labelled else None)
-            for name, key in zip(meta.names, keys)]
+    return [
+        Frame(name, os.path.join(folder, IMAGES, key),
+              os.path.join(folder, LABELS, key) if meta.labelled else None)
+        for name, key in zip(meta.names, keys)
+    ]
 
 
 def open_space(folder, options):
     """(LabelSpace, table, mean) of the data set that was packed."""
     meta = read_meta(folder)
-    return meta.space, {number: number for number in (*range(len(meta.space.classes)), IGNORED)}, meta.mean
+    return meta.space, {number: number
+                        for number in (*range(len(meta.space.classes)), IGNORED)}, meta.mean
 
 
-RECORDS = (
-    Record(name="lmdb", folder="lmdb", mean=(0, 0, 0), tables={}, splits=("all",), options={"path": "lmdb"},
-           list_frames=list_frames, open_space=open_space, read_bytes=read_entry),)
+RECORDS = (Record(name="lmdb", folder="lmdb", mean=(0, 0, 0), tables={}, splits=("all", ),
+                  options={"path": "lmdb"}, list_frames=list_frames, open_space=open_space,
+                  read_bytes=read_entry), )

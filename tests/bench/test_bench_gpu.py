@@ -1,4 +1,5 @@
-"""The GPU benchmark, on the CPU at a tiny size: every engine steps, PyTorch's losses are Caffe's, the tables say what was found."""
+"""The GPU benchmark, on the CPU at a tiny size: every engine steps, PyTorch's losses are Caffe's,
+the tables say what was found."""
 import json
 import os
 import subprocess
@@ -19,16 +20,21 @@ from tools.bench.layer_traffic import LayerTraffic  # noqa: E402
 SIZE = (16, 24)
 
 
-def test_caffe_steps_in_a_process_of_its_own_and_the_layers_are_reported(tmp_path, monkeypatch, capsys):
+def test_caffe_steps_in_a_process_of_its_own_and_the_layers_are_reported(
+        tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu_command, "GTA", GTA._replace(shape=SLIM))
     output = tmp_path / "speed.md"
-    gpu_command.main(["--device", "cpu", "--size", "16", "24", "--padded", "--width", "8", "--repeats", "2",
-                      "--without-torch", "--output", str(output)])
+    gpu_command.main([
+        "--device", "cpu", "--size", "16", "24", "--padded", "--width", "8", "--repeats", "2",
+        "--without-torch", "--output",
+        str(output)
+    ])
     said = output.read_text()
-    row = next(line for line in said.split("\n") if line.startswith("| Caffe | 1 + 1 | ") and " ms | " in line)
+    row = next(line for line in said.split("\n")
+               if line.startswith("| Caffe | 1 + 1 | ") and " ms | " in line)
     assert "MiB" in row and row.rstrip(" |").endswith("%")
     for layer in ("domain_features", "domain_loss", "mil_loss"):
-        assert "| Caffe | 1 + 1 | %s | " % layer in said
+        assert f"| Caffe | 1 + 1 | {layer} | " in said
     assert "no GPU was seen" in said and "No PyTorch: --without-torch was given." in said
     assert "mil_loss" in capsys.readouterr().out
 
@@ -45,7 +51,8 @@ def test_on_a_gpu_every_finished_build_for_cuda_takes_part_once(tmp_path, monkey
         gpu_command.found_builds(0)
     for name in ("cpu", "cuda", "cudnn"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "build.json").write_text(json.dumps({"variant": name, "arch": [90], "python": "3.11"}))
+        (tmp_path / name / "build.json").write_text(
+            json.dumps({"variant": name, "arch": [90], "python": "3.11"}))
     (tmp_path / "unfinished").mkdir()
     os.symlink("cuda", str(tmp_path / "active"))
     assert [os.path.basename(folder) for folder in gpu_command.found_builds(0)] == ["cuda", "cudnn"]
@@ -59,7 +66,10 @@ def slim():
     caffe.set_mode_cpu()
     caffe.set_random_seed(1)
     net, python = layer_times.build("ga_ca", SIZE, 1, shape)
-    return shape, net, {name: layer for name, layer in zip(net._layer_names, net.layers) if name in python}
+    return shape, net, {
+        name: layer
+        for name, layer in zip(net._layer_names, net.layers) if name in python
+    }
 
 
 def test_what_a_python_layer_takes_is_counted_once_and_the_layer_is_left_as_it_was(slim):
@@ -79,31 +89,41 @@ def test_pytorchs_net_has_caffes_losses_and_gradients(slim, tmp_path):
     if not os.path.isdir(torch_env.FOLDERS[torch_env.CPU]):
         pytest.skip("no PyTorch in .torch-env: tools/bench/bench_gpu.py --device cpu makes it")
     shape, net, _ = slim
-    for blobs in net.params.values():        # as after some training: no two classes have the same scores
+    # as after some training: no two classes have the same scores
+    for blobs in net.params.values():
         blobs[0].data[...] *= 1.5
     net.blobs["data"].data[...] /= 8
     net.clear_param_diffs()
     net.forward()
     net.backward()
-    spec = dict(gpu_step.torch_spec(shape, SIZE, 19, 1, "ga_ca"), images=2, labels=1, adaptation=gpu_step.adaptation(shape, SIZE))
+    spec = dict(gpu_step.torch_spec(shape, SIZE, 19, 1, "ga_ca"), images=2, labels=1,
+                adaptation=gpu_step.adaptation(shape, SIZE))
     arrays = {"images": net.blobs["data"].data, "labels": net.blobs["label"].data}
     parameters = [blob for blobs in net.params.values() for blob in blobs]
-    np.savez(str(tmp_path / "caffe.npz"), **arrays, **{"p%d" % number: blob.data for number, blob in enumerate(parameters)})
-    answer = in_torch(COMPARED, json.dumps(spec), str(tmp_path / "caffe.npz"), str(tmp_path / "torch.npz"))
+    np.savez(str(tmp_path / "caffe.npz"), **arrays,
+             **{f"p{number}": blob.data
+                for number, blob in enumerate(parameters)})
+    answer = in_torch(COMPARED, json.dumps(spec), str(tmp_path / "caffe.npz"),
+                      str(tmp_path / "torch.npz"))
     weight = spec["adaptation"]["mil_weight"]
-    expected = [float(net.blobs[name].data.sum()) for name in ("seg_loss", "domain_loss", "mil_loss")]
+    expected = [
+        float(net.blobs[name].data.sum()) for name in ("seg_loss", "domain_loss", "mil_loss")
+    ]
     expected[2] *= weight
     assert min(expected) > 0
     assert json.loads(answer) == pytest.approx(expected, rel=1e-4)
     with np.load(str(tmp_path / "torch.npz")) as found:
-        assert len(found.files) == len(parameters) - 1                      # the upsampling is fixed
+        # the upsampling is fixed
+        assert len(found.files) == len(parameters) - 1
         for number, blob in enumerate(parameters):
-            if "p%d" % number in found.files:
-                gradient = found["p%d" % number].reshape(blob.diff.shape)
-                assert np.linalg.norm(gradient - blob.diff) <= 1e-3 * np.linalg.norm(blob.diff), number
+            if f"p{number}" in found.files:
+                gradient = found[f"p{number}"].reshape(blob.diff.shape)
+                assert np.linalg.norm(gradient -
+                                      blob.diff) <= 1e-3 * np.linalg.norm(blob.diff), number
 
 
-#: Puts Caffe's images, labels and parameters into PyTorch's net; prints its losses, and leaves its gradients in a file.
+#: Puts Caffe's images, labels and parameters into PyTorch's net; prints its losses, and leaves its
+#: gradients in a file.
 COMPARED = """
 import json, sys
 sys.path.insert(0, %r)
@@ -125,8 +145,9 @@ print(json.dumps([float(loss.detach()) for loss in losses]))
 
 
 def in_torch(program, *arguments):
-    done = subprocess.run([torch_env.torch_python(), "-c", program, *arguments], env=torch_env.clean_environment(),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    done = subprocess.run([torch_env.torch_python(), "-c", program, *arguments],
+                          env=torch_env.clean_environment(), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -154,14 +175,23 @@ def test_the_reader_is_told_what_stopped_a_larger_batch(monkeypatch):
 
 def test_ratios_are_those_of_the_same_batch_and_precision():
     layers = {"gate": [0.25, 1, 2 ** 20], "loss": [0.25, 0, 0], "all": 2.0}
-    results = [Result("Caffe", False, 1, [1.0, 3.0], 2 ** 20, None, layers), Result("PyTorch", False, 1, [2.0, 2.0], 2 ** 21, None, None),
-               Result("PyTorch, TF32", True, 1, [0.5, 0.5], 2 ** 21, None, None), Result("Caffe", False, 4, [8.0], 2 ** 22, 9, layers)]
+    results = [
+        Result("Caffe", False, 1, [1.0, 3.0], 2**20, None, layers),
+        Result("PyTorch", False, 1, [2.0, 2.0], 2**21, None, None),
+        Result("PyTorch, TF32", True, 1, [0.5, 0.5], 2**21, None, None),
+        Result("Caffe", False, 4, [8.0], 2**22, 9, layers)
+    ]
     rows = gpu_command.step_rows(results)
-    assert rows[0][2:] == ["2000.0 ms", "1.00", "1.000 (0.500 to 1.500)", "1.000", "1 MiB", "25.00 %"]
+    assert rows[0][2:] == [
+        "2000.0 ms", "1.00", "1.000 (0.500 to 1.500)", "1.000", "1 MiB", "25.00 %"
+    ]
     assert rows[1][4:6] == ["", ""] and rows[3][1:6] == ["4 + 4", "8000.0 ms", "1.00", "", ""]
-    largest_of_each = gpu_command.step_rows(results + [Result("PyTorch", False, 8, [4.0], 0, None, None)])
+    largest_of_each = gpu_command.step_rows(results +
+                                            [Result("PyTorch", False, 8, [4.0], 0, None, None)])
     assert largest_of_each[3][4:6] == ["", "0.250"]     # 8 images in 8 s against 16 in 4 s
-    assert gpu_command.layer_rows(results)[0] == ["Caffe", "1 + 1", "gate", "250.0 ms", "12.500 %", "0.00 MiB", "1.00 MiB"]
+    assert gpu_command.layer_rows(results)[0] == [
+        "Caffe", "1 + 1", "gate", "250.0 ms", "12.500 %", "0.00 MiB", "1.00 MiB"
+    ]
 
 
 def test_a_contender_with_another_net_is_noticed():
@@ -185,7 +215,10 @@ def test_a_contender_with_another_net_is_noticed():
 
 def test_the_adapted_net_in_pytorch_is_told_what_the_net_of_caffe_says():
     found = json.loads(json.dumps(gpu_step.adaptation(SLIM, SIZE)))
-    assert found["objective"] == "confusion" and found["weight"] == GTA.weight and found["mil_weight"] == pytest.approx(GTA.mil_weight)
-    assert found["rule"] == {"slack": 2.0, "presence_factor": 0.1, "down_weight_threshold": 0.1, "down_weight_factor": 0.1,
-                             "bounds": "both"}
+    assert found["objective"] == "confusion" and found["weight"] == GTA.weight and found[
+        "mil_weight"] == pytest.approx(GTA.mil_weight)
+    assert found["rule"] == {
+        "slack": 2.0, "presence_factor": 0.1, "down_weight_threshold": 0.1,
+        "down_weight_factor": 0.1, "bounds": "both"
+    }
     assert os.path.isfile(found["statistics"]) and nets(layer_times.experiment(SLIM, SIZE, 1))

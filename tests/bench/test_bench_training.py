@@ -1,4 +1,5 @@
-"""The training benchmark: it runs, its table has the rows, and its ratios are those of the times it took."""
+"""The training benchmark: it runs, its table has the rows, and its ratios are those of the times it
+took."""
 import json
 import os
 import stat
@@ -32,7 +33,8 @@ def slim(monkeypatch):
 
 @pytest.fixture
 def stand_in(tmp_path, outside_python):
-    """Path of a Python that answers as torch_step.py would, for a net of as many parameters as its argument says."""
+    """Path of a Python that answers as torch_step.py would, for a net of as many parameters as its
+    argument says."""
     def make(parameters):
         path = tmp_path / "python"
         path.write_text(STAND_IN % outside_python)
@@ -43,7 +45,8 @@ def stand_in(tmp_path, outside_python):
 
 
 def parameters(channels, fc, classes):
-    """Numbers in the front-end, by hand: 3x3 convolutions, 7x7, 1x1, 1x1, biases, and the upsampling's kernels."""
+    """Numbers in the front-end, by hand: 3x3 convolutions, 7x7, 1x1, 1x1, biases, and the
+    upsampling's kernels."""
     count, inputs = 0, 3
     for outputs, convs in zip(channels, (2, 2, 3, 3, 3)):
         for _ in range(convs):
@@ -62,15 +65,20 @@ def table(path):
 def test_all_three_comparisons_are_in_the_table(slim, stand_in, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DATA_ROOT", raising=False)
     output = tmp_path / "speed.md"
-    training_command.main(["--size", "16", "24", "--width", "8", "--repeats", "2", "--output", str(output),
-                           "--torch-python", stand_in(parameters(SLIM.channels, 8, 19))])
+    training_command.main([
+        "--size", "16", "24", "--width", "8", "--repeats", "2", "--output",
+        str(output), "--torch-python",
+        stand_in(parameters(SLIM.channels, 8, 19))
+    ])
     rows = table(output)
     assert rows["tools/train.py / bare solver.step"][1] == "1.05"
     assert rows["tools/train.py / PyTorch"][1] == "1.1"
     assert rows["PyTorch 9.9, one step"][0] == "500.0 ms"
     assert rows["GA / source-only"][1] == "1.08"
     assert rows["share of the Python layers together"][1].startswith("1 %")
-    assert {"share of domain_features", "share of domain_loss", "load average at the start", "processor"} <= set(rows)
+    assert {
+        "share of domain_features", "share of domain_loss", "load average at the start", "processor"
+    } <= set(rows)
     assert "No comparison with PyTorch" not in output.read_text()
     assert "tools/train.py / PyTorch" in capsys.readouterr().out
 
@@ -79,13 +87,15 @@ def test_another_net_in_pytorch_is_noticed(slim, stand_in, tmp_path):
     shape = SLIM._replace(fc=8)
     python = stand_in(parameters(SLIM.channels, 8, 19) + 1)
     spec = training_step.torch_spec(shape, (16, 24), 19, 1)
-    with torch_env.TorchSteps(python, spec) as torch, pytest.raises(AssertionError, match="the nets differ"):
+    with torch_env.TorchSteps(python, spec) as torch, pytest.raises(AssertionError,
+                                                                    match="the nets differ"):
         training_step.measure(shape, (16, 24), 1, None, str(tmp_path), torch)
 
 
 def test_spec_holds_the_numbers_of_the_committed_solver():
     spec = json.loads(json.dumps(training_step.torch_spec(SLIM, (16, 24), 19, 3)))
-    assert (spec["rate"], spec["momentum"], spec["weight_decay"]) == pytest.approx((1e-4, 0.99, 5e-4))
+    assert (spec["rate"], spec["momentum"], spec["weight_decay"]) == pytest.approx(
+        (1e-4, 0.99, 5e-4))
     assert spec["convs"] == [2, 2, 3, 3, 3] and spec["stride"] == 8 and spec["threads"] == 3
 
 
@@ -124,7 +134,8 @@ def test_the_first_turn_is_not_counted():
     turns = training_step.Turns({"bare": lambda: next(steps)})
     turns.see(0, {})
     turns.see(1, {})
-    assert turns.times["bare"] == [2.0] and turns.gradients["bare"] == [1.0] and len(turns.times["loop"]) == 1
+    assert turns.times["bare"] == [2.0] and turns.gradients["bare"] == [1.0] and len(
+        turns.times["loop"]) == 1
 
 
 def test_without_a_python_to_make_it_with_the_reason_is_said(tmp_path, monkeypatch):
@@ -141,7 +152,8 @@ def test_a_failed_environment_leaves_nothing_behind(tmp_path, monkeypatch):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_where_the_index_has_no_build_for_the_cpu_the_one_for_cuda_stands_in(tmp_path, monkeypatch, outside_python):
+def test_where_the_index_has_no_build_for_the_cpu_the_one_for_cuda_stands_in(
+        tmp_path, monkeypatch, outside_python):
     asked = []
 
     def make(python, packages, folder):
@@ -167,7 +179,8 @@ def test_pytorch_and_all_that_it_needs_is_locked_by_hash(kind):
 
 def test_a_python_without_pytorch_is_an_error_that_says_what_it_needs(tmp_path):
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'torch'\" >&2\nexit 1\n")
+    python.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'torch'\" >&2\nexit "
+                      "1\n")
     python.chmod(0o755)
     with pytest.raises(InputError, match="No module named 'torch'(.|\n)*torch.in"):
         with torch_env.TorchSteps(str(python), {}):
@@ -187,7 +200,7 @@ def test_sizes_that_the_net_cannot_take_are_refused():
 
 def test_a_data_root_without_the_frames_is_named_before_anything_is_measured(tmp_path):
     for root in (tmp_path, tmp_path / "none"):
-        with pytest.raises(InputError, match="--data-root %s: .*%s" % (root, root)):
+        with pytest.raises(InputError, match=f"--data-root {root}: .*{root}"):
             training_command.main(["--data-root", str(root)])
 
 
@@ -195,16 +208,23 @@ def test_a_lock_is_made_of_what_pip_would_install(tmp_path, monkeypatch):
     def pip(argv, env):
         report = argv[argv.index("--report") + 1]
         with open(report, "w") as file:
-            json.dump({"install": [{"metadata": {"name": "Typing_Extensions", "version": "4.1"},
-                                    "download_info": {"archive_info": {"hashes": {"sha256": "b" * 64}}}},
-                                   {"metadata": {"name": "torch", "version": "2.13.0+cpu"},
-                                    "download_info": {"archive_info": {"hashes": {"sha256": "a" * 64}}}}]}, file)
+            json.dump(
+                {
+                    "install": [{
+                        "metadata": {"name": "Typing_Extensions", "version": "4.1"},
+                        "download_info": {"archive_info": {"hashes": {"sha256": "b" * 64}}}
+                    }, {
+                        "metadata": {"name": "torch", "version": "2.13.0+cpu"},
+                        "download_info": {"archive_info": {"hashes": {"sha256": "a" * 64}}}
+                    }]
+                }, file)
         return SimpleNamespace(returncode=int("refused" in argv))
 
     monkeypatch.setattr(torch_lock.subprocess, "run", pip)
     monkeypatch.setattr(torch_lock.wheels, "pip_command", lambda verb: ["pip", verb])
     path = tmp_path / "torch.lock"
     path.write_text(torch_lock._resolved(["torch"]))
-    assert wheels.locked(str(path)) == {"torch": ("2.13.0+cpu", "a" * 64), "typing-extensions": ("4.1", "b" * 64)}
+    assert wheels.locked(
+        str(path)) == {"torch": ("2.13.0+cpu", "a" * 64), "typing-extensions": ("4.1", "b" * 64)}
     with pytest.raises(InputError, match="does not resolve refused"):
         torch_lock._resolved(["refused"])

@@ -21,11 +21,16 @@ from tools.bench.endurance.toy_run import write_solver  # noqa: E402
 
 
 def test_growth_is_counted_after_the_first_200_iterations_only():
-    samples = [Sample(0, 50.0, 10.0, 5, 2), Sample(200, 100.0, 10.0, 6, 2), Sample(400, 103.0, 10.0, 8, 3),
-               Sample(600, 101.0, 10.0, 6, 2)]
+    samples = [
+        Sample(0, 50.0, 10.0, 5, 2),
+        Sample(200, 100.0, 10.0, 6, 2),
+        Sample(400, 103.0, 10.0, 8, 3),
+        Sample(600, 101.0, 10.0, 6, 2)
+    ]
     found = figures(samples)
     assert found["growth at most"] == "3.00 %" and found["its growth at most"] == "0.00 %"
-    assert found["open files, fewest and most"] == "6, 8" and found["processes, fewest and most"] == "2, 3"
+    assert found["open files, fewest and most"] == "6, 8" and found[
+        "processes, fewest and most"] == "2, 3"
 
 
 def test_sample_has_the_memory_of_a_process_and_its_child():

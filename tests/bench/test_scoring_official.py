@@ -1,4 +1,5 @@
-"""The same predictions through Cityscapes' own evaluation, fetched into a folder that git ignores."""
+"""The same predictions through Cityscapes' own evaluation, fetched into a folder that git
+ignores."""
 import math
 from dataclasses import replace
 
@@ -32,7 +33,8 @@ def test_iou_of_every_class_and_the_mean_agree_to_1e_9(package, tmp_path):
     assert official["mean"] == pytest.approx(mean_iou(ours), abs=1e-9)
 
 
-def test_train_ids_and_label_ids_of_one_prediction_score_alike_and_absent_classes_agree(package, tmp_path):
+def test_train_ids_and_label_ids_of_one_prediction_score_alike_and_absent_classes_agree(
+        package, tmp_path):
     dataset, frames, folder = write_sample(str(tmp_path), 1, height=64, width=64, shapes=4)
     by_label = PredictionFolder(folder, dataset, "dataset")
     by_train = PredictionFolder(str(tmp_path / "train"), dataset)
@@ -59,7 +61,8 @@ def test_label_ids_that_are_written_map_back_to_the_same_train_ids(tmp_path):
 def test_forked_workers_count_what_one_process_counts(tmp_path):
     dataset, frames, folder = write_sample(str(tmp_path), 9, height=32, width=48)
     store = PredictionFolder(folder, dataset, "dataset")
-    assert (score_folder(store, dataset, frames, 3).counts == score_folder(store, dataset, frames, 1).counts).all()
+    assert (score_folder(store, dataset, frames,
+                         3).counts == score_folder(store, dataset, frames, 1).counts).all()
 
 
 @pytest.mark.parametrize("workers", (1, 2))

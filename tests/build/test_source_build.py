@@ -1,4 +1,5 @@
-"""The source build without a compiler: edits that must fit exactly, phases that resume, lists, the choice of a build."""
+"""The source build without a compiler: edits that must fit exactly, phases that resume, lists, the
+choice of a build."""
 import json
 import os
 import sys
@@ -31,9 +32,10 @@ def test_an_edit_takes_its_place(tmp_path):
 
 
 @pytest.mark.parametrize("text, count", [("", 0), ("x x", 2)])
-def test_a_place_that_is_not_there_exactly_once_is_named_and_nothing_is_written(tmp_path, text, count):
+def test_a_place_that_is_not_there_exactly_once_is_named_and_nothing_is_written(
+        tmp_path, text, count):
     tree = tree_with(tmp_path, "first " + text)
-    with pytest.raises(InputError, match="'the second'.*a.cpp.*exactly once.*%d times" % count):
+    with pytest.raises(InputError, match=f"'the second'.*a.cpp.*exactly once.*{count} times"):
         apply_edits(tree, [edit("first", "1st"), edit("x", "y", name="the second")])
     assert (tmp_path / "a.cpp").read_text() == "first " + text
 
@@ -68,7 +70,8 @@ def test_the_list_is_whole_names_are_unique_and_every_edit_says_why():
         assert item.only is None or set(item.only) <= set(VARIANTS)
     for item in edit_list.ADDITIONS:
         assert os.path.isfile(item.source)
-    cpu, cuda, cudnn = ({item.name for item in chosen(edit_list.EDITS, variant)} for variant in VARIANTS)
+    cpu, cuda, cudnn = ({item.name
+                         for item in chosen(edit_list.EDITS, variant)} for variant in VARIANTS)
     assert cpu < cuda < cudnn and "dilation is allowed" in cudnn - cuda
 
 
@@ -77,7 +80,8 @@ def test_a_finished_phase_is_not_done_again_but_a_changed_or_lost_one_is(tmp_pat
 
     def go(made_from):
         phases = Phases(str(tmp_path / "phases.json"), 1, said.append)
-        phases.run("one", made_from, lambda: (done.append(made_from), result.write_text("x")), str(result))
+        phases.run("one", made_from, lambda: (done.append(made_from), result.write_text("x")),
+                   str(result))
         return phases
 
     go(1), go(1)
@@ -86,7 +90,8 @@ def test_a_finished_phase_is_not_done_again_but_a_changed_or_lost_one_is(tmp_pat
     assert done == [1, 2]
     result.unlink()
     assert go(2).seconds().keys() == {"one"} and done == [1, 2, 2]
-    assert Phases(str(tmp_path / "phases.json"), 1).seconds() == {}  # another build's phases are not this one's
+    # another build's phases are not this one's
+    assert Phases(str(tmp_path / "phases.json"), 1).seconds() == {}
 
 
 def test_an_interrupted_phase_is_done_again_and_earlier_ones_are_not(tmp_path):
@@ -109,21 +114,25 @@ def test_an_interrupted_phase_is_done_again_and_earlier_ones_are_not(tmp_path):
 def test_a_damaged_list_of_phases_starts_anew(tmp_path):
     (tmp_path / "phases.json").write_text("{\"first\": ")
     done = []
-    Phases(str(tmp_path / "phases.json"), 1, lambda text: None).run("first", 1, lambda: done.append(1), str(tmp_path))
+    Phases(str(tmp_path / "phases.json"), 1, lambda text: None).run("first", 1,
+                                                                    lambda: done.append(1),
+                                                                    str(tmp_path))
     assert done == [1]
 
 
 def test_a_program_that_fails_is_reported_by_its_error_line_and_logged(tmp_path):
     log = str(tmp_path / "log.txt")
     with pytest.raises(InputError, match="fine.cpp:3: error: no such thing"):
-        programs.run_logged(["sh", "-c", "echo warming up; echo fine.cpp:3: error: no such thing; echo later; exit 1"],
+        programs.run_logged(["sh", "-c", "echo warming up; echo fine.cpp:3: error: no such thing; "
+                                         "echo later; exit 1"],
                             log, str(tmp_path))
     with open(log) as file:
         assert "warming up" in file.read()
 
 
 def test_percentages_of_make_are_shown(tmp_path, capsys):
-    programs.run_logged(["sh", "-c", "echo '[ 50%] half'; echo '[100%] whole'"], str(tmp_path / "log"), str(tmp_path), "percent")
+    programs.run_logged(["sh", "-c", "echo '[ 50%] half'; echo '[100%] whole'"],
+                        str(tmp_path / "log"), str(tmp_path), "percent")
     assert "percent 100 of 100" in capsys.readouterr().out
 
 
@@ -140,22 +149,27 @@ def test_lock_files_have_versions_and_hashes_for_all_that_is_asked_for(name):
 
 
 def test_the_c_library_and_the_driver_stay_out_of_a_bundle_and_cuda_has_its_own_folder():
-    for name in ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libcuda.so.1", "libpthread.so.0"):
+    for name in ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libcuda.so.1",
+                 "libpthread.so.0"):
         assert bundle.MACHINE.match(name), name
-    for name in ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcudnn.so.9"):
+    for name in ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10",
+                 "libcudnn.so.9"):
         assert bundle.CUDA.match(name) and not bundle.MACHINE.match(name), name
-    for name in ("libcaffe.so.1.0.0", "libcurl.so.4", "libcrypto.so.3", "libboost_python311.so.1.74.0", "libstdc++.so.6"):
+    for name in ("libcaffe.so.1.0.0", "libcurl.so.4", "libcrypto.so.3",
+                 "libboost_python311.so.1.74.0", "libstdc++.so.6"):
         assert not bundle.MACHINE.match(name) and not bundle.CUDA.match(name), name
 
 
 def test_the_archive_leaves_nvidias_libraries_out(tmp_path):
     import tarfile
-    for path in ("build/lib/libcaffe.so", "build/cuda/lib/libcublas.so.13", "build/python/a.py", "build/python/__pycache__/a.pyc"):
+    for path in ("build/lib/libcaffe.so", "build/cuda/lib/libcublas.so.13", "build/python/a.py",
+                 "build/python/__pycache__/a.pyc"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("x")
     bundle.archive(str(tmp_path / "build"), str(tmp_path / "a.tar.gz"))
     with tarfile.open(str(tmp_path / "a.tar.gz")) as file:
-        assert sorted(m.name for m in file if m.isfile()) == ["build/lib/libcaffe.so", "build/python/a.py"]
+        assert sorted(m.name for m in file
+                      if m.isfile()) == ["build/lib/libcaffe.so", "build/python/a.py"]
 
 
 @pytest.mark.parametrize("package, out", [("libc6-dev", True), ("libstdc++-12-dev", True), ("python3.11-dev", True),
@@ -187,11 +201,13 @@ def test_architectures_that_are_none_are_refused(text, monkeypatch, capsys):
 
 def a_build(folder, version=wheel_parts.PYTHON):
     (folder / "python").mkdir(parents=True)
-    (folder / source_builds.RECORD).write_text(json.dumps({"variant": "cpu", "arch": [], "python": version}))
+    (folder / source_builds.RECORD).write_text(
+        json.dumps({"variant": "cpu", "arch": [], "python": version}))
     return str(folder)
 
 
-def test_the_variable_chooses_a_build_empty_means_none_and_without_it_the_active_one_counts(tmp_path, monkeypatch):
+def test_the_variable_chooses_a_build_empty_means_none_and_without_it_the_active_one_counts(
+        tmp_path, monkeypatch):
     monkeypatch.setattr(source_builds, "HOME", str(tmp_path))
     monkeypatch.setattr(source_builds, "ACTIVE", str(tmp_path / "active"))
     one, two = a_build(tmp_path / "one"), a_build(tmp_path / "two")
@@ -211,7 +227,8 @@ def test_a_folder_that_is_no_finished_build_is_refused_with_the_way_back(tmp_pat
 
 def test_a_build_comes_right_after_the_repository_on_the_import_path(tmp_path):
     build = a_build(tmp_path / "b")
-    path = runtime_environment({"CAFFE_BUILD": build, "PYTHONPATH": "/mine"})["PYTHONPATH"].split(os.pathsep)
+    path = runtime_environment({"CAFFE_BUILD": build,
+                                "PYTHONPATH": "/mine"})["PYTHONPATH"].split(os.pathsep)
     assert path[1:] == [os.path.join(build, "python"), "/mine"]
 
 
@@ -244,9 +261,14 @@ def test_gpu_code_is_counted_from_the_listers_own_words():
 
 
 def test_what_a_build_asks_for_beside_its_own_libraries_is_named(tmp_path, monkeypatch):
-    for path in ("lib/libcaffe.so.1.0.0", "lib/libglog.so.1", "bin/caffe", "python/caffe/_caffe.so"):
+    for path in ("lib/libcaffe.so.1.0.0", "lib/libglog.so.1", "bin/caffe",
+                 "python/caffe/_caffe.so"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("")
-    asks = {"libcaffe.so.1.0.0": ["libglog.so.1", "libcublas.so.13", "libc.so.6"], "caffe": ["libpython3.11.so.1.0"]}
-    monkeypatch.setattr(debian_parts, "needed", lambda libraries, path: asks.get(os.path.basename(path), []))
+    asks = {
+        "libcaffe.so.1.0.0": ["libglog.so.1", "libcublas.so.13", "libc.so.6"],
+        "caffe": ["libpython3.11.so.1.0"]
+    }
+    monkeypatch.setattr(debian_parts, "needed",
+                        lambda libraries, path: asks.get(os.path.basename(path), []))
     assert report.outside(str(tmp_path), "libraries") == ["libcublas.so.13", "libpython3.11.so.1.0"]

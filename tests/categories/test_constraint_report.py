@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python tools/setup_caffe.py")
+caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 tools/setup_caffe.py")
 
 from data.errors import InputError  # noqa: E402
 from data.label_spaces import LabelSpace  # noqa: E402
@@ -15,7 +15,8 @@ from models.shapes import SLIM  # noqa: E402
 from tools.lib.categories import report_command  # noqa: E402
 from tools.lib.categories.constraint_report import report_table, summarise_prediction, verdict  # noqa: E402
 
-STATISTICS = summarise([np.array([0.2, 0.4]), np.array([0.8, 0.6]), np.array([])], 2, "made", "train",
+STATISTICS = summarise([np.array(
+    [0.2, 0.4]), np.array([0.8, 0.6]), np.array([])], 2, "made", "train",
                        LabelSpace("made", ("a", "b", "c"), np.zeros((3, 3), np.uint8)))
 
 
@@ -25,7 +26,8 @@ def test_sizes_count_where_the_class_is_predicted_present():
     predicted = summarise_prediction(shares, STATISTICS, presence_factor=0.5)
     assert predicted.images == 3 and predicted.present.tolist() == [2, 2, 0]
     assert predicted.low[0] == pytest.approx(0.12 + 0.1 * 0.38)
-    assert predicted.mean[0] == pytest.approx(0.31) and predicted.high[0] == pytest.approx(0.12 + 0.9 * 0.38)
+    assert predicted.mean[0] == pytest.approx(0.31) and predicted.high[0] == pytest.approx(
+        0.12 + 0.9 * 0.38)
     assert np.isnan([predicted.low[2], predicted.mean[2], predicted.high[2]]).all()
 
 
@@ -45,11 +47,13 @@ def test_verdict(mean, words):
 
 @pytest.fixture(scope="module")
 def unlabelled_gta5(tmp_path_factory):
-    """A GTA5 folder with images and no labels folder, and a 19-class net that finds nothing but its class 5."""
+    """A GTA5 folder with images and no labels folder, and a 19-class net that finds nothing but its
+    class 5."""
     folder = tmp_path_factory.mktemp("report")
     (folder / "gta5" / "images").mkdir(parents=True)
     for number in range(2):
-        cv2.imwrite(str(folder / "gta5" / "images" / ("%d.png" % number)), np.full((32, 48, 3), 99, np.uint8))
+        cv2.imwrite(str(folder / "gta5" / "images" / (f"{number}.png")),
+                    np.full((32, 48, 3), 99, np.uint8))
     shape = SLIM._replace(channels=(2, 2, 2, 2, 2), fc=2)
     (folder / "deploy.prototxt").write_text(str(deploy_net(shape, 19, (0, 0, 0), (32, 32))))
     net = caffe.Net(str(folder / "deploy.prototxt"), caffe.TEST)
@@ -60,23 +64,30 @@ def unlabelled_gta5(tmp_path_factory):
 
 
 def arguments(folder, *more):
-    return ["--model", str(folder / "deploy.prototxt"), "--weights", str(folder / "net.caffemodel"), "--dataset", "gta5",
-            "--data-root", str(folder), "--split", "all"] + list(more)
+    return [
+        "--model",
+        str(folder / "deploy.prototxt"), "--weights",
+        str(folder / "net.caffemodel"), "--dataset", "gta5", "--data-root",
+        str(folder), "--split", "all"
+    ] + list(more)
 
 
 def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     statistics = os.path.join(repo_root, "data", "statistics", "gta5_half.json")
     output = unlabelled_gta5 / "out"
-    report_command.main(arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
+    report_command.main(
+        arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
     printed = capsys.readouterr().out
     pole = next(line for line in printed.splitlines() if line.startswith("pole"))
     assert pole.split()[-6:] == ["100", "100", "100", "100", "too", "large"]
     assert sum("too large" in line for line in printed.splitlines()) == 1
     page = (output / "report.md").read_text()
-    assert "| pole |" in page and "over whole labels; of the prediction" in page and "--statistics" in page.splitlines()[0]
+    assert "| pole |" in page and "over whole labels; of the prediction" in page and "--statistics" in page.splitlines(
+    )[0]
     assert cv2.imread(str(output / "report.png")).std() > 0
     with pytest.raises(InputError, match="not an empty folder"):
-        report_command.main(arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
+        report_command.main(
+            arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
 
 
 def test_statistics_of_another_number_of_classes_are_refused(unlabelled_gta5, repo_root):

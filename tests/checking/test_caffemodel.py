@@ -1,4 +1,5 @@
-"""Caffemodels and solverstates: what loads is what the report says, and broken files are refused."""
+"""Caffemodels and solverstates: what loads is what the report says, and broken files are
+refused."""
 import os
 
 import numpy as np
@@ -24,16 +25,19 @@ from tools.lib.checking.weights import (
 from tiny_nets import NET, write_net, write_solver
 
 # The front-end of the released dilation models: channels out, channels in, kernel.
-RELEASED = {"conv1_1": (64, 3, 3), "conv1_2": (64, 64, 3), "conv2_1": (128, 64, 3), "conv2_2": (128, 128, 3),
-            "conv3_1": (256, 128, 3), "conv3_2": (256, 256, 3), "conv3_3": (256, 256, 3),
-            "conv4_1": (512, 256, 3), "conv4_2": (512, 512, 3), "conv4_3": (512, 512, 3),
-            "conv5_1": (512, 512, 3), "conv5_2": (512, 512, 3), "conv5_3": (512, 512, 3),
-            "fc6": (4096, 512, 7), "fc7": (4096, 4096, 1), "final": (19, 4096, 1)}
+RELEASED = {
+    "conv1_1": (64, 3, 3), "conv1_2": (64, 64, 3), "conv2_1": (128, 64, 3),
+    "conv2_2": (128, 128, 3), "conv3_1": (256, 128, 3), "conv3_2": (256, 256, 3),
+    "conv3_3": (256, 256, 3), "conv4_1": (512, 256, 3), "conv4_2": (512, 512, 3),
+    "conv4_3": (512, 512, 3), "conv5_1": (512, 512, 3), "conv5_2": (512, 512, 3),
+    "conv5_3": (512, 512, 3), "fc6": (4096, 512, 7), "fc7": (4096, 4096, 1), "final": (19, 4096, 1)
+}
 CONTEXT = {"ctx_conv1_1": (19, 19, 3), "ctx_final": (19, 19, 1)}
 
 
 def stored_model(path, layers, v1=False, legacy=False):
-    """Writes a caffemodel: layers {name: (out, in, kernel)}, values counted up from 0; returns its path."""
+    """Writes a caffemodel: layers {name: (out, in, kernel)}, values counted up from 0; returns its
+    path."""
     net = caffe_pb2.NetParameter()
     for name, (outputs, inputs, kernel) in layers.items():
         if v1:
@@ -65,7 +69,8 @@ def test_the_released_front_end_fits_the_full_width_deploy_net(tmp_path, repo_ro
     # without the large layers (fc6 alone has 400 MB), and with layers of the context module
     large = ("conv4_1", "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc6", "fc7")
     some = {name: shape for name, shape in RELEASED.items() if name not in large}
-    model = read_caffemodel(stored_model(tmp_path / "m.caffemodel", dict(some, **CONTEXT), v1=True, legacy=True))
+    model = read_caffemodel(
+        stored_model(tmp_path / "m.caffemodel", dict(some, **CONTEXT), v1=True, legacy=True))
     report = compare(shapes, model)
     assert (report.loaded, report.initial, report.skipped, report.mismatches) == (
         list(some), list(large), list(CONTEXT), [])
@@ -92,7 +97,8 @@ def test_what_the_report_calls_loaded_caffe_loads(tmp_path, v1, legacy):
     ({"conv": (5, 3, 3), "final": (3, 4, 1)},
      ['layer "conv", weights: 4 x 3 x 3 x 3 in the net, 5 x 3 x 3 x 3 in the file', 'layer "conv", bias: 4 in the net, 5']),
     ({"conv": (4, 3, 5)}, ["4 x 3 x 5 x 5 in the file"]),
-    ({"loss": (1, 1, 1), "conv": (4, 3, 3)}, ['layer "loss": 0 blobs in the net (none), 2 in the file'])])
+    ({"loss": (1, 1, 1), "conv": (4, 3, 3)}, ['layer "loss": 0 blobs in the net (none), 2 in the '
+                                              'file'])])
 def test_every_mismatch_is_listed_and_caffe_refuses_it_too(tmp_path, layers, words):
     path = stored_model(tmp_path / "m.caffemodel", layers)
     with pytest.raises(InputError) as caught:
@@ -140,14 +146,17 @@ def test_only_a_layer_made_right_by_its_filler_is_fixed(tmp_path, filler, lr_mul
 
 def test_nothing_in_common_is_an_error_that_lists_both_sides(tmp_path):
     path = stored_model(tmp_path / "m.caffemodel", CONTEXT)
-    with pytest.raises(InputError, match="no layer of this net; its layers: ctx_conv1_1, ctx_final; the net's: conv, final"):
+    with pytest.raises(InputError, match="no layer of this net; its layers: ctx_conv1_1, "
+                                         "ctx_final; the net's: conv, final"):
         require_match(compare(tiny_shapes(tmp_path), read_caffemodel(path)))
 
 
 def test_the_report_in_words(tmp_path):
     path = stored_model(tmp_path / "m.caffemodel", {"conv": (4, 3, 3), "old": (1, 1, 1)})
     lines = report_lines(compare(tiny_shapes(tmp_path), read_caffemodel(path)))
-    assert lines[1:] == ["  loaded: conv", "  left at initial values: final", "  in the file but not in the net: old"]
+    assert lines[1:] == [
+        "  loaded: conv", "  left at initial values: final", "  in the file but not in the net: old"
+    ]
 
 
 def broken(content):
@@ -161,7 +170,8 @@ def broken(content):
     (b"", "is empty"), (b"\x89HDF\r\n\x1a\n" + b"0" * 99, "HDF5"), (b"PK\x03\x04" + b"0" * 99, "zip archive"),
     (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<!DOCTYPE html>", "web page"),
     (b"\x80\x02}q\x00.", "pickle"), (b"\xff" * 50, "truncated or altered"), (b'name: "net"', "caffemodel"),
-    (broken([3])[:-2], "truncated or altered"), (broken([4]), "3 values of data for the shape [4], which has 4"),
+    (broken([3])[:-2], "truncated or altered"), (broken([4]), "3 values of data for the shape [4], "
+                                                              "which has 4"),
     (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"), (broken([2 ** 62, 2 ** 62]), "3 values"),
     (caffe_pb2.NetParameter(name="x").SerializeToString(), "has no layer"),
     (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="a")]).SerializeToString(), "a net without blobs"),
@@ -212,7 +222,8 @@ def test_a_solverstate_gives_its_iteration_and_history(tmp_path, monkeypatch):
     solver.snapshot()
     state = read_solverstate("tiny_iter_2.solverstate")
     assert state.iteration == 2 and os.path.basename(state.learned_net) == "tiny_iter_2.caffemodel"
-    assert [blob.shape for blob in state.history] == [tuple(b.shape) for bs in solver.net.params.values() for b in bs]
+    assert [blob.shape for blob in state.history
+            ] == [tuple(b.shape) for bs in solver.net.params.values() for b in bs]
 
 
 @pytest.mark.parametrize("content, words", [

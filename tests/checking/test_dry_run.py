@@ -22,7 +22,8 @@ class RaisingLayer(caffe.Layer):
     """Raises what its param_str says, in setup."""
 
     def setup(self, bottom, top):
-        raise {"input": InputError("the crop is 0", "write 1"), "key": KeyError("colour")}[self.param_str]
+        raise {"input": InputError("the crop is 0", "write 1"),
+               "key": KeyError("colour")}[self.param_str]
 
     def reshape(self, bottom, top):
         top[0].reshape(1)
@@ -48,7 +49,8 @@ def refusal(tmp_path, text, **options):
 
 
 def python_layer(name, param_str=""):
-    return net_with('name: "p" type: "Python" top: "p" python_param { module: "%s" layer: "%s" param_str: "%s" }'
+    return net_with('name: "p" type: "Python" top: "p" python_param { module: "%s" layer: "%s" '
+                    'param_str: "%s" }'
                     % (__name__, name, param_str))
 
 
@@ -57,7 +59,7 @@ def children():
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/stat" % name) as file:
+            with open(f"/proc/{name}/stat") as file:
                 if int(file.read().rsplit(")", 1)[1].split()[1]) == os.getpid():
                     found.add(int(name))
         except OSError:     # it has ended meanwhile, or is another user's and hidden
@@ -82,13 +84,17 @@ def test_shapes_come_back_as_caffe_made_them(tmp_path):
 @pytest.mark.parametrize("rest, words", [
     ('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" top: "e"', 'layer "e"'),
     ('name: "s" type: "Softmax" bottom: "final" bottom: "conv" top: "s"', "takes 1 bottom blob"),
-    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 kernel_size: 99 }', 'layer "c"'),
-    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 kernel_size: 1 group: 2 }',
+    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 '
+     'kernel_size: 99 }', 'layer "c"'),
+    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 '
+     'kernel_size: 1 group: 2 }',
      'layer "c"'),
-    ('name: "i" type: "Input" top: "i" input_param { shape { dim: 100000 dim: 100000 dim: 100000 } }', "INT_MAX"),
+    ('name: "i" type: "Input" top: "i" input_param { shape { dim: 100000 dim: 100000 dim: 100000 } '
+     '}', "INT_MAX"),
     ('name: "d" type: "Data" top: "d" data_param { source: "nowhere" batch_size: 1 backend: LMDB }', "(db"),
     ('name: "h" type: "HDF5Data" top: "h" hdf5_data_param { source: "nowhere" batch_size: 1 }', 'layer "h"'),
-    ('name: "c" type: "InnerProduct" bottom: "final" top: "c" inner_product_param { num_output: 2000000000 }', 'layer "c"')])
+    ('name: "c" type: "InnerProduct" bottom: "final" top: "c" inner_product_param { num_output: '
+     '2000000000 }', 'layer "c"')])
 def test_what_aborts_caffe_becomes_one_message(tmp_path, rest, words):
     message = refusal(tmp_path, net_with(rest))
     assert words in message and "\n" not in message
@@ -101,7 +107,7 @@ def test_an_error_of_a_python_layer_keeps_its_words_and_its_repair(tmp_path):
 
 def test_another_exception_names_its_type_and_line(tmp_path):
     message = refusal(tmp_path, python_layer("RaisingLayer", "key"))
-    assert "KeyError: 'colour' (test_checking_rehearsal.py:" in message
+    assert "KeyError: 'colour' (test_dry_run.py:" in message
 
 
 def test_a_layer_that_never_ends_is_stopped(tmp_path):
@@ -121,10 +127,12 @@ def test_weights_that_caffe_refuses(tmp_path):
 
 
 def test_a_solver_is_built_with_all_its_nets(tmp_path):
-    other = write_net(tmp_path, net_with('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" top: "e"'), "b.prototxt")
+    other = write_net(tmp_path, net_with('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" '
+                                         'top: "e"'), "b.prototxt")
     path = write_solver(tmp_path)
     solver = load_solver(path)
-    assert rehearse_solver(solver, *load_nets(solver, path), name=path).blobs["final"] == (2, 3, 6, 5)
+    assert rehearse_solver(solver, *load_nets(solver, path),
+                           name=path).blobs["final"] == (2, 3, 6, 5)
     path = write_solver(tmp_path, 'test_net: "%s" test_iter: 1 test_interval: 1' % other)
     solver = load_solver(path)
     with pytest.raises(InputError, match='layer "e"'):
@@ -133,7 +141,8 @@ def test_a_solver_is_built_with_all_its_nets(tmp_path):
 
 def test_the_rehearsal_writes_nothing_where_the_solver_would(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = write_solver(tmp_path, 'snapshot: 1 snapshot_prefix: "not/made/yet"', without=("snapshot_prefix",))
+    path = write_solver(tmp_path, 'snapshot: 1 snapshot_prefix: "not/made/yet"',
+                        without=("snapshot_prefix", ))
     before = sorted(os.listdir(tmp_path))
     solver = load_solver(path)
     rehearse_solver(solver, *load_nets(solver, path), name=path)
@@ -158,7 +167,8 @@ def test_cheap_fillers_change_no_shape_and_leave_fragile_ones(tmp_path):
     net = cheap(load_net(write_net(tmp_path, text)))
     assert net.layer[1].convolution_param.weight_filler.sparse == 2
     assert net.layer[3].convolution_param.weight_filler.type == "bilinear"
-    assert cheap(load_net(write_net(tmp_path))).layer[1].convolution_param.weight_filler.type == "constant"
+    assert cheap(load_net(
+        write_net(tmp_path))).layer[1].convolution_param.weight_filler.type == "constant"
 
 
 @pytest.mark.parametrize("deed, field, value", [
@@ -186,18 +196,19 @@ def test_what_the_child_started_ends_with_it(tmp_path):
     pid = run_in_child(start, 10).value
     assert pid is not None
     deadline = time.monotonic() + 5
-    while os.path.exists("/proc/%d" % pid) and not _dead(pid):
+    while os.path.exists(f"/proc/{pid}") and not _dead(pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     try:
-        os.waitpid(pid, os.WNOHANG)     # where this process is number 1, orphans become its children
+        # where this process is number 1, orphans become its children
+        os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         pass
 
 
 def _dead(pid):
     try:
-        with open("/proc/%d/stat" % pid) as file:
+        with open(f"/proc/{pid}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return True

@@ -23,9 +23,11 @@ def test_bytes_by_hand(tmp_path):
     layers = check_net(load_net(path), caffe.TRAIN, path)
     pixels = 2 * 6 * 5
     parameters = 4 * 3 * 9 + 4 + 3 * 4 + 3
-    blobs = pixels * (3 + 1) + 2 * (pixels * (4 + 3) + 1)     # data, label; conv, final, loss with gradients
+    # data, label; conv, final, loss with gradients
+    blobs = pixels * (3 + 1) + 2 * (pixels * (4 + 3) + 1)
     columns = 3 * 9 * 6 * 5                                   # conv; `final` is 1x1
-    assert training_bytes(layers, shapes_of(caffe.Net(path, caffe.TRAIN))) == 4 * (3 * parameters + blobs + columns)
+    assert training_bytes(layers, shapes_of(caffe.Net(
+        path, caffe.TRAIN))) == 4 * (3 * parameters + blobs + columns)
 
 
 def test_frozen_layers_have_no_gradients(tmp_path):

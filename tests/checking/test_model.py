@@ -58,7 +58,8 @@ def test_a_net_that_aborts_caffe_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("channels, ignored, words", [
-    (8, "ignore_label: 255", None), (7, "ignore_label: 255", "have 7 channels; expected 8, the classes of the label space toy"),
+    (8, "ignore_label: 255", None), (7, "ignore_label: 255", "have 7 channels; expected 8, the "
+                                                             "classes of the label space toy"),
     (9, "ignore_label: 255", "have 9 channels"), (8, "", "ignore_label is missing; expected 255"),
     (8, "ignore_label: 0", "ignore_label is 0")])
 def test_scores_fit_the_classes_of_the_labels(tmp_path, channels, ignored, words):
@@ -73,7 +74,8 @@ def test_scores_fit_the_classes_of_the_labels(tmp_path, channels, ignored, words
 
 @pytest.mark.parametrize("option", ["root", "name", "space"])
 def test_a_net_cannot_lead_a_data_set_elsewhere(tmp_path, option):
-    text = (TOY % (0, 8, "ignore_label: 255")).replace('"toy", ', '"toy", "options": {"%s": "/etc"}, ' % option)
+    text = (TOY % (0, 8, "ignore_label: 255")).replace('"toy", ', '"toy", "options": {"%s": '
+                                                                  '"/etc"}, ' % option)
     path = write_net(tmp_path, text)
     with pytest.raises(InputError, match='layer "data": .*%s is no option of a data set' % option):
         rehearse_net(load_net(path), caffe.TRAIN, path)
@@ -83,7 +85,7 @@ def holders(path):
     """Processes other than this one that have the file open, as forks of this one do."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        folder = "/proc/%s/fd" % pid
+        folder = f"/proc/{pid}/fd"
         try:
             links = [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
         except OSError:

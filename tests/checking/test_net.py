@@ -39,7 +39,8 @@ def test_only_the_layers_of_the_phase_are_returned(tmp_path):
 
 
 def test_stages_and_levels_choose_layers_as_in_caffe(tmp_path):
-    text = layer('name: "s" type: "Silence" bottom: "final" include { stage: "a" not_stage: "b" min_level: 1 }')
+    text = layer('name: "s" type: "Silence" bottom: "final" include { stage: "a" not_stage: "b" '
+                 'min_level: 1 }')
     path = write_net(tmp_path, text)
     for state, there in (("", False), ('stage: "a"', False), ('stage: "a" level: 1', True),
                          ('stage: "a" stage: "b" level: 1', False)):
@@ -72,7 +73,8 @@ def test_the_committed_nets_pass(repo_root):
     ('type: "ReLU" bottom: "final" top: "x"', "layer number 6 has no name"),
     ('name: "conv" type: "ReLU" bottom: "final" top: "x"', 'layer "conv": the name is given twice'),
     ('name: "x" type: "ReLU" bottom: "fimal" top: "x"', 'bottom "fimal"; did you mean "final"'),
-    ('name: "x" type: "ReLU" bottom: "y" top: "x" } layer { name: "y" type: "ReLU" bottom: "final" top: "y"',
+    ('name: "x" type: "ReLU" bottom: "y" top: "x" } layer { name: "y" type: "ReLU" bottom: "final" '
+     'top: "y"',
      'layer "y" makes it, later'),
     ('name: "x" type: "ReLU" bottom: "x" top: "x"', 'bottom "x"; layer "x" makes it, later'),
     ('name: "x" type: "ReLU" bottom: "data" top: "final"', 'top "final" is made by layer "final"'),
@@ -82,7 +84,8 @@ def test_the_committed_nets_pass(repo_root):
     ('name: "x" type: "ReLU" bottom: "final" top: "x" loss_weight: 1 loss_weight: 1', "for 1 tops"),
     ('name: "x" type: "ReLU" bottom: "final" top: "x" loss_weight: nan', "loss_weight is nan"),
     ('name: "x" type: "ReLU" bottom: "final" top: "x" include {} exclude {}', "one kind"),
-    ('name: "x" type: "HDF5Output" bottom: "final" bottom: "label" hdf5_output_param { file_name: "/tmp/x" }',
+    ('name: "x" type: "HDF5Output" bottom: "final" bottom: "label" hdf5_output_param { file_name: '
+     '"/tmp/x" }',
      "writes to any file"),
     ('name: "x" type: "ReLU" top: "x"', "has no bottom; a layer of type ReLU"),
     ('name: "x" type: "MemoryData" top: "x" top: "y"', "C++ program"),
@@ -99,14 +102,16 @@ def test_each_fault_names_its_layer(tmp_path, text, words):
     ("kernel_size: 1", "num_output is missing or 0"), ("num_output: 0 kernel_size: 1", "num_output is missing or 0"),
     ("num_output: 2", "kernel_size is missing"), ("num_output: 2 kernel_h: 3", "kernel_size is missing"),
     ("num_output: 2 kernel_size: 0", "kernel_size is 0"), ("num_output: 2 kernel_size: 1 stride: 0", "stride is 0"),
-    ("num_output: 2 kernel_size: 1 dilation: 0", "dilation is 0"), ("num_output: 2 kernel_size: 1 group: 0", "group is 0"),
+    ("num_output: 2 kernel_size: 1 dilation: 0", "dilation is 0"), ("num_output: 2 kernel_size: 1 "
+                                                                    "group: 0", "group is 0"),
     ("num_output: 3 kernel_size: 1 group: 2", "no multiple of group"),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "gausian" }', '"gaussian"'),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "gaussian" std: -1 }', "std is -1"),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "uniform" min: 1 max: 0 }', "min is 1"),
     ("num_output: 2 kernel_size: 1 bias_filler { value: nan }", "value is nan")])
 def test_convolutions(tmp_path, param, words):
-    text = layer('name: "x" type: "Convolution" bottom: "final" top: "x" convolution_param { %s }' % param)
+    text = layer(
+        'name: "x" type: "Convolution" bottom: "final" top: "x" convolution_param { %s }' % param)
     message = refusal(tmp_path, text)
     assert words in message and 'layer "x"' in message
 
@@ -141,7 +146,8 @@ def test_python_layers(tmp_path, param, words):
 def test_a_module_that_a_net_names_is_not_imported(tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    refusal(tmp_path, layer('name: "p" type: "Python" top: "p" python_param { module: "evil" layer: "A" }'))
+    refusal(tmp_path, layer('name: "p" type: "Python" top: "p" python_param { module: "evil" '
+                            'layer: "A" }'))
 
 
 def test_a_layer_of_the_running_program_may_be_used(tmp_path):
@@ -167,7 +173,8 @@ def test_of_classifiers_that_stages_choose_between_the_one_that_runs_is_looked_a
               top: "a%d" top: "b%d" top: "c%d" top: "d%d" include { stage: "s%d" }
               loss_weight: %d loss_weight: 0 loss_weight: 0 loss_weight: 0
               python_param { module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" """
-    text = layer(adversarial + losses % (1, 1, 1, 1, 1, 1, 1) + "} } " + losses % (2, 2, 2, 2, 2, 2, 0) + "}")
+    text = layer(adversarial + losses % (1, 1, 1, 1, 1, 1, 1) + "} } " + losses %
+                 (2, 2, 2, 2, 2, 2, 0) + "}")
     path = write_net(tmp_path, text)
     net = load_net(path)
     net.state.stage.append("s1")

@@ -108,7 +108,8 @@ def test_a_test_net_needs_its_test_iter(tmp_path):
 
 def test_test_nets_come_in_caffes_order_and_in_phase_test(tmp_path):
     other = write_net(tmp_path, NET.replace('"tiny"', '"other"'), "other.prototxt")
-    path = write_solver(tmp_path, 'test_net: "%s" test_iter: 1 test_iter: 2 test_interval: 3' % other)
+    path = write_solver(tmp_path,
+                        'test_net: "%s" test_iter: 1 test_iter: 2 test_interval: 3' % other)
     train, tests = load_nets(load_solver(path), path)
     assert [net.name for net in tests] == ["other", "tiny"]
     assert [net.state.phase for net in [train] + tests] == [0, 1, 1]

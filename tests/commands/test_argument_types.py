@@ -1,4 +1,5 @@
-"""Numbers on command lines: what makes no sense is refused by the name of its flag, before anything starts."""
+"""Numbers on command lines: what makes no sense is refused by the name of its flag, before anything
+starts."""
 import argparse
 import importlib
 import sys
@@ -20,7 +21,8 @@ def test_numbers_are_taken(kind, texts, values):
     (count, ["0", "-1", "2147483648"]), (seed, ["-1", "2147483648"]), (positive, ["0", "-1", "nan", "inf"])])
 def test_what_makes_no_sense_is_refused_with_what_was_expected(kind, texts):
     for text in texts:
-        with pytest.raises(argparse.ArgumentTypeError, match="expected a (whole )?number .*found %s" % text):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected a (whole )?number .*found "
+                                                             f"{text}"):
             kind(text)
 
 
@@ -39,7 +41,7 @@ def test_what_makes_no_sense_is_refused_with_what_was_expected(kind, texts):
     ("tools.lib.categories.statistics_command", ["--dataset", "toy", "--split", "val", "--output", "x", "--window", "0", "8"]),
     ("tools.build.build_caffe", ["--jobs", "0"]),
 ] + [
-    ("tools." + command, ["--resize", factor]) for factor in ("1e9", "0.001", "16.1", "nan", "-1") for command in (
+    ("tools.lib." + command, ["--resize", factor]) for factor in ("1e9", "0.001", "16.1", "nan", "-1") for command in (
         "scoring.score_command", "scoring.predict_command", "scoring.figure_command", "categories.report_command")
 ])
 def test_a_command_refuses_numbers_that_mean_nothing(command, arguments, monkeypatch, capsys):
@@ -47,7 +49,7 @@ def test_a_command_refuses_numbers_that_mean_nothing(command, arguments, monkeyp
     with pytest.raises(SystemExit) as stop:
         importlib.import_module(command).main()
     flag = [argument for argument in arguments if argument.startswith("--")][-1]
-    assert stop.value.code == INPUT_ERROR and "%s: expected" % flag in capsys.readouterr().err
+    assert stop.value.code == INPUT_ERROR and f"{flag}: expected" in capsys.readouterr().err
 
 
 def test_the_scaling_of_a_net_that_is_not_there_or_no_net_is_not_measured(monkeypatch, tmp_path):
@@ -63,6 +65,8 @@ def test_the_scaling_of_a_net_that_is_not_there_or_no_net_is_not_measured(monkey
 
 
 def test_a_scaling_that_fails_says_what_caffe_said(tmp_path):
-    (tmp_path / "net.prototxt").write_text('layer { name: "a" type: "ReLU" bottom: "nothing" top: "a" }')
-    with pytest.raises(InputError, match="1 processes have measured nothing: Unknown bottom blob 'nothing'"):
+    (tmp_path / "net.prototxt").write_text('layer { name: "a" type: "ReLU" bottom: "nothing" top: '
+                                           '"a" }')
+    with pytest.raises(InputError, match="1 processes have measured nothing: Unknown bottom blob "
+                                         "'nothing'"):
         measure.launch(1, str(tmp_path / "net.prototxt"), 1)

@@ -22,10 +22,12 @@ def test_what_a_command_returns_is_its_exit_code(returned, code):
 
 
 @pytest.mark.parametrize("problem, code, words", [
-    (InputError("net.prototxt: no such file", "build it"), 2, "error: net.prototxt: no such file\n  build it\n"),
+    (InputError("net.prototxt: no such file", "build it"), 2, "error: net.prototxt: no such file\n "
+                                                              " build it\n"),
     (KeyboardInterrupt(), 130, "interrupted\n"),
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2,
-     "error: No space left on device\n  free some; temporary files go to the folder that the environment variable TMPDIR names\n"),
+     "error: No space left on device\n  free some; temporary files go to the folder that the "
+     "environment variable TMPDIR names\n"),
     (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "runs/logs"), 2,
      "error: runs/logs: Permission denied\n  FCN_TRACEBACK=1 shows where this happened\n"),
 ])
@@ -44,7 +46,8 @@ def test_a_bug_keeps_its_traceback():
 
 def test_a_reader_that_leaves_is_no_error(repo_root):
     script = "import sys; from tools.lib.command import run_command; run_command(lambda: print('line\\n' * 100000))"
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=repo_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=repo_root,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"line\n"
     process.stdout.close()
     assert process.stderr.read() == b""

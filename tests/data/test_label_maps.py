@@ -1,4 +1,5 @@
-"""Every stored id of every data set, against tables written out here by hand, through real files."""
+"""Every stored id of every data set, against tables written out here by hand, through real
+files."""
 import numpy as np
 import pytest
 
@@ -10,28 +11,40 @@ from data.registry import names, open_dataset
 from data_files import write_image, write_palette, write_synthia
 
 IDS_OF_CITYSCAPES = {  # name in the label's own coding: (id, Cityscapes class, CamVid class)
-    "unlabeled": (0, None, None), "ego vehicle": (1, None, None), "rectification border": (2, None, None),
-    "out of roi": (3, None, None), "static": (4, None, None), "dynamic": (5, None, None), "ground": (6, None, None),
-    "road": (7, "road", "road"), "sidewalk": (8, "sidewalk", "pavement"), "parking": (9, None, None),
-    "rail track": (10, None, None), "building": (11, "building", "building"), "wall": (12, "wall", "building"),
-    "fence": (13, "fence", "fence"), "guard rail": (14, None, None), "bridge": (15, None, None), "tunnel": (16, None, None),
-    "pole": (17, "pole", "pole"), "polegroup": (18, None, None), "traffic light": (19, "traffic light", "sign"),
-    "traffic sign": (20, "traffic sign", "sign"), "vegetation": (21, "vegetation", "tree"), "terrain": (22, "terrain", "tree"),
-    "sky": (23, "sky", "sky"), "person": (24, "person", "pedestrian"), "rider": (25, "rider", "bicyclist"),
-    "car": (26, "car", "car"), "truck": (27, "truck", "car"), "bus": (28, "bus", "car"), "caravan": (29, None, None),
-    "trailer": (30, None, None), "train": (31, "train", "car"), "motorcycle": (32, "motorcycle", "bicyclist"),
-    "bicycle": (33, "bicycle", "bicyclist")}
+    "unlabeled": (0, None, None), "ego vehicle": (1, None, None), "rectification border": (2, None,
+                                                                                           None),
+    "out of roi": (3, None, None), "static": (4, None, None), "dynamic": (5, None, None),
+    "ground": (6, None, None), "road": (7, "road", "road"), "sidewalk": (8, "sidewalk", "pavement"),
+    "parking": (9, None, None), "rail track": (10, None, None),
+    "building": (11, "building", "building"), "wall": (12, "wall", "building"),
+    "fence": (13, "fence", "fence"), "guard rail": (14, None, None), "bridge": (15, None, None),
+    "tunnel": (16, None, None), "pole": (17, "pole", "pole"), "polegroup": (18, None, None),
+    "traffic light": (19, "traffic light", "sign"), "traffic sign": (20, "traffic sign", "sign"),
+    "vegetation": (21, "vegetation", "tree"), "terrain": (22, "terrain", "tree"),
+    "sky": (23, "sky", "sky"), "person": (24, "person", "pedestrian"), "rider": (25, "rider",
+                                                                                 "bicyclist"),
+    "car": (26, "car", "car"), "truck": (27, "truck", "car"), "bus": (28, "bus", "car"),
+    "caravan": (29, None, None), "trailer": (30, None, None), "train": (31, "train", "car"),
+    "motorcycle": (32, "motorcycle", "bicyclist"), "bicycle": (33, "bicycle", "bicyclist")
+}
 LICENCE_PLATE = {"licence plate": (34, None, None)}
 
-CITYSCAPES_ORDER = ("road sidewalk building wall fence pole traffic_light traffic_sign vegetation terrain sky person rider car "
+CITYSCAPES_ORDER = ("road sidewalk building wall fence pole traffic_light traffic_sign vegetation "
+                    "terrain sky person rider car "
                     "truck bus train motorcycle bicycle")
 CAMVID_ORDER = "sky building pole road pavement tree sign fence car pedestrian bicyclist"
-SEQS_ORDER = ("sky building road sidewalk fence vegetation pole car traffic_sign pedestrian bicycle lane_marking traffic_light")
+SEQS_ORDER = ("sky building road sidewalk fence vegetation pole car traffic_sign pedestrian "
+              "bicycle lane_marking traffic_light")
 
-SYNTHIA_RAND = [None, "sky", "building", "road", "sidewalk", "fence", "vegetation", "pole", "car", "traffic sign", "person",
-                "bicycle", "motorcycle", None, None, "traffic light", "terrain", "rider", "truck", "bus", "train", "wall", None]
-SYNTHIA_SEQS = [None, "sky", "building", "road", "sidewalk", "fence", "vegetation", "pole", "car", "traffic sign", "pedestrian",
-                "bicycle", "lane marking", None, None, "traffic light"]
+SYNTHIA_RAND = [
+    None, "sky", "building", "road", "sidewalk", "fence", "vegetation", "pole", "car",
+    "traffic sign", "person", "bicycle", "motorcycle", None, None, "traffic light", "terrain",
+    "rider", "truck", "bus", "train", "wall", None
+]
+SYNTHIA_SEQS = [
+    None, "sky", "building", "road", "sidewalk", "fence", "vegetation", "pole", "car",
+    "traffic sign", "pedestrian", "bicycle", "lane marking", None, None, "traffic light"
+]
 
 
 def column(table, number):
@@ -51,23 +64,30 @@ CASES = [  # data set, label space, how labels are stored, {stored id: class nam
     ("camvid", "camvid", write_image, dict(enumerate(CAMVID_ORDER.split() + [None]))),
     ("synthia_rand", "cityscapes", write_synthia, dict(enumerate(SYNTHIA_RAND))),
     ("synthia_seqs", "synthia_seqs", write_synthia, dict(enumerate(SYNTHIA_SEQS))),
-    ("bdds", "cityscapes", write_image, dict(list(enumerate(words(CITYSCAPES_ORDER))) + [(255, None)]))]
+    ("bdds", "cityscapes", write_image,
+     dict(list(enumerate(words(CITYSCAPES_ORDER))) + [(255, None)]))
+]
 
 
 @pytest.mark.parametrize("name, space, write, table", CASES, ids=lambda value: value if isinstance(value, str) else "")
-def test_every_stored_id_gets_its_class_and_every_other_is_refused(tmp_path, name, space, write, table):
+def test_every_stored_id_gets_its_class_and_every_other_is_refused(tmp_path, name, space, write,
+                                                                   table):
     data, path = open_dataset(name, str(tmp_path), space), str(tmp_path / "label.png")
     frame = Frame("label", None, path, "train.txt:5")
     ids = np.array([sorted(table)], np.uint8)
     write(path, ids)
     read = {int(stored): int(train) for stored, train in zip(ids[0], data.read_label(frame)[0])}
-    wanted = {stored: 255 if cls is None else data.space.classes.index(cls) for stored, cls in table.items()}
+    wanted = {
+        stored: 255 if cls is None else data.space.classes.index(cls)
+        for stored, cls in table.items()
+    }
     assert read == wanted
     for stored in sorted(set(range(256)) - set(table)):
         write(path, np.array([[0, stored]], np.uint8))
         with pytest.raises(InputError) as error:
             data.read_label(frame)
-        assert "train.txt:5" in str(error.value) and path in str(error.value) and "value %d " % stored in str(error.value)
+        assert "train.txt:5" in str(error.value) and path in str(
+            error.value) and f"value {stored} " in str(error.value)
 
 
 def test_a_16_bit_id_beyond_255_is_refused_by_its_value(tmp_path):
@@ -92,6 +112,9 @@ def test_palettes_have_a_colour_a_class_and_no_two_classes_share_one():
 
 
 def test_every_table_of_every_data_set_is_tested_here_or_is_its_users_own():
-    theirs = {"folder", "frames", "lmdb", "toy"}    # the user's own classes, no labels, mapped when packed, drawn
-    tables = {(name, space) for name in set(names()) - theirs for space in open_dataset(name).record.tables}
+    # the user's own classes, no labels, mapped when packed, drawn
+    theirs = {"folder", "frames", "lmdb", "toy"}
+    tables = {(name, space)
+              for name in set(names()) - theirs
+              for space in open_dataset(name).record.tables}
     assert tables == {case[:2] for case in CASES}

@@ -1,4 +1,5 @@
-"""Statistics of source labels: by hand, through files and their label maps, and the untrusted file."""
+"""Statistics of source labels: by hand, through files and their label maps, and the untrusted
+file."""
 import json
 import os
 import subprocess
@@ -25,11 +26,13 @@ ROAD, SKY, WALL, PLATE = 7, 23, 12, 34  # stored ids of GTA5
 def of_rows(rows):
     fractions = np.zeros((len(rows), CLASSES))
     fractions[:, :len(rows[0])] = rows
-    return summarise([column[column > 0] for column in fractions.T], len(rows), "toy", "source_train", label_space("toy"))
+    return summarise([column[column > 0] for column in fractions.T], len(rows), "toy",
+                     "source_train", label_space("toy"))
 
 
 def test_absent_images_do_not_count_and_quantiles_interpolate():
-    # Class 0 is present in 4 of 5 images: 0.1 0.2 0.4 0.8. Rank (4 - 1) / 10 = 0.3: 0.1 + 0.3 * 0.1; rank 2.7: 0.4 + 0.7 * 0.4.
+    # Class 0 is present in 4 of 5 images: 0.1 0.2 0.4 0.8. Rank (4 - 1) / 10 = 0.3: 0.1 + 0.3 *
+    # 0.1; rank 2.7: 0.4 + 0.7 * 0.4.
     statistics = of_rows([[0.2], [0.0], [0.8], [0.1], [0.4]])
     assert statistics.images == 5 and statistics.counts.tolist() == [4] + [0] * 7
     assert statistics.alpha[0] == pytest.approx(0.13)
@@ -44,13 +47,15 @@ def test_class_in_one_image_only():
 
 def test_class_that_never_occurs_has_no_statistics():
     statistics = of_rows([[0.5], [0.5]])
-    assert statistics.counts[3] == 0 and np.isnan([statistics.alpha[3], statistics.delta[3], statistics.gamma[3]]).all()
+    assert statistics.counts[3] == 0 and np.isnan(
+        [statistics.alpha[3], statistics.delta[3], statistics.gamma[3]]).all()
 
 
 def test_small_classes_keep_their_size():
     """What a histogram of ten bins would turn into 0 and 0.1."""
     statistics = of_rows([[value] for value in np.linspace(0.0008, 0.0107, 11)])
-    assert statistics.alpha[0] == pytest.approx(0.00179) and statistics.gamma[0] == pytest.approx(0.00971)
+    assert statistics.alpha[0] == pytest.approx(0.00179) and statistics.gamma[0] == pytest.approx(
+        0.00971)
 
 
 def test_fractions_are_of_the_labelled_pixels():
@@ -69,8 +74,8 @@ def gta5(tmp_path):
     labels[1][0, :2] = WALL
     labels[1][3] = PLATE
     for number, label in enumerate(labels):
-        cv2.imwrite(str(folder / "labels" / ("%d.png" % number)), label.astype(np.uint8))
-        cv2.imwrite(str(folder / "images" / ("%d.png" % number)), np.zeros((4, 5, 3), np.uint8))
+        cv2.imwrite(str(folder / "labels" / (f"{number}.png")), label.astype(np.uint8))
+        cv2.imwrite(str(folder / "images" / (f"{number}.png")), np.zeros((4, 5, 3), np.uint8))
     (folder / "train.txt").write_text("0\n1\n2\n")
     return tmp_path
 
@@ -90,7 +95,8 @@ def test_counts_are_those_of_the_mapped_label(gta5):
     for space in ("cityscapes", "camvid"):
         dataset = open_dataset("gta5", str(gta5), space)
         for frame in dataset.frames("train"):
-            mapped = np.bincount(dataset.read_label(frame).ravel(), minlength=256)[:len(dataset.space.classes)]
+            mapped = np.bincount(dataset.read_label(frame).ravel(),
+                                 minlength=256)[:len(dataset.space.classes)]
             assert dataset.count_label(frame).tolist() == mapped.tolist()
 
 
@@ -105,7 +111,8 @@ def test_drawn_labels_are_counted_too():
     dataset = open_dataset("toy")
     frame = dataset.frames("source_val")[0]
     label = dataset.read_label(frame)
-    assert dataset.count_label(frame).tolist() == [(label == index).sum() for index in range(CLASSES)]
+    assert dataset.count_label(frame).tolist() == [(label == index).sum()
+                                                   for index in range(CLASSES)]
 
 
 def test_file_gives_back_what_was_written(tmp_path):
@@ -114,9 +121,11 @@ def test_file_gives_back_what_was_written(tmp_path):
     path.write_text(to_json(statistics))
     read = read_statistics(str(path))
     assert read.classes == statistics.classes and read.counts.tolist() == statistics.counts.tolist()
-    assert (read.dataset, read.split, read.label_space, read.images) == ("toy", "source_train", "toy", 2)
+    assert (read.dataset, read.split, read.label_space, read.images) == ("toy", "source_train",
+                                                                         "toy", 2)
     for name in ("alpha", "delta", "gamma"):
-        assert np.allclose(getattr(read, name), getattr(statistics, name), rtol=1e-5, equal_nan=True)
+        assert np.allclose(getattr(read, name), getattr(statistics, name), rtol=1e-5,
+                           equal_nan=True)
 
 
 def valid():
@@ -187,7 +196,8 @@ def test_committed_toy_statistics_are_those_of_the_toy(repo_root, name, window):
 @pytest.mark.parametrize("space, name, window", [
     ("cityscapes", "gta5_half.json", None), ("cityscapes", "gta5_half_windows.json", (288, 416)),
     ("camvid", "gta5_half_camvid.json", None), ("camvid", "gta5_half_camvid_windows.json", (288, 416))])
-def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, shared_real, space, name, window):
+def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, shared_real, space, name,
+                                                                window):
     dataset = open_dataset("gta5_half", shared_real, space)
     again = summarise(*count_shares(dataset, dataset.frames("train[:54]"), window=window),
                       "gta5_half", "train[:54]", dataset.space, window)
@@ -196,14 +206,18 @@ def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, share
 
 
 def test_the_bounds_of_whole_labels_are_wrong_for_crops(shared_real):
-    """Of the classes in windows of 128 x 128 more than two fifths exceed whole labels' gamma, in labels themselves a tenth or so."""
+    """Of the classes in windows of 128 x 128 more than two fifths exceed whole labels' gamma, in
+    labels themselves a tenth or so."""
     dataset = open_dataset("gta5_half", shared_real)
     frames = dataset.frames("train[:54]")
     whole, labels = count_shares(dataset, frames)
     gamma = summarise(whole, labels, "gta5_half", "train[:54]", dataset.space).gamma
     windows, _ = count_shares(dataset, frames, window=(128, 128))
-    exceeding = [sum((shares > bound).sum() for shares, bound in zip(occurring, gamma)) / sum(map(len, occurring))
-                 for occurring in (whole, windows)]
+    exceeding = [
+        sum((shares > bound).sum()
+            for shares, bound in zip(occurring, gamma)) / sum(map(len, occurring))
+        for occurring in (whole, windows)
+    ]
     assert exceeding[0] < 0.2 and exceeding[1] > 0.4
 
 
@@ -211,7 +225,8 @@ def test_windows_of_a_label_are_counted_each_for_itself(gta5):
     """Label 0 is 4 x 5 with a first row of sky; windows of 4 x 2 lie at columns 0, 2 and 3."""
     dataset = open_dataset("gta5", str(gta5))
     occurring, images = count_shares(dataset, dataset.frames("train"), 1, (4, 2))
-    road, wall, sky = (occurring[dataset.space.classes.index(name)].tolist() for name in ("road", "wall", "sky"))
+    road, wall, sky = (occurring[dataset.space.classes.index(name)].tolist()
+                       for name in ("road", "wall", "sky"))
     assert images == 6, "the third label has no labelled pixel"
     # label 1: two pixels of wall at the left end of the first row; the last row is ignored
     assert sky == [2 / 8] * 3 and wall == [2 / 6] and road == [6 / 8] * 3 + [4 / 6, 1, 1]
@@ -223,16 +238,26 @@ def test_windows_of_a_label_are_counted_each_for_itself(gta5):
 def test_windows_counted_together_are_windows_counted_one_by_one(tmp_path, space, window):
     """Labels of noise and of areas, of sizes that windows do not divide."""
     draw = np.random.RandomState(3)
-    for number, label in enumerate([draw.randint(0, 35, (11, 17)), np.repeat(np.repeat(
-            draw.randint(0, 35, (3, 4)), 6, axis=0), 5, axis=1), np.full((1, 9), ROAD), np.full((9, 1), SKY)]):
-        write_image("%s/gta5/labels/%d.png" % (tmp_path, number), label.astype(np.uint8))
-        write_image("%s/gta5/images/%d.png" % (tmp_path, number), np.zeros(label.shape + (3,), np.uint8))
-    write_seasons(str(tmp_path), "fall", frames=1)  # 16 bits a pixel, mapped before they are counted
-    for dataset in (open_dataset("gta5", str(tmp_path), space), open_dataset("synthia_seqs", str(tmp_path), season="fall")):
+    for number, label in enumerate([
+            draw.randint(0, 35, (11, 17)),
+            np.repeat(np.repeat(draw.randint(0, 35, (3, 4)), 6, axis=0), 5, axis=1),
+            np.full((1, 9), ROAD),
+            np.full((9, 1), SKY)
+    ]):
+        write_image(f"{tmp_path}/gta5/labels/{number}.png", label.astype(np.uint8))
+        write_image(f"{tmp_path}/gta5/images/{number}.png",
+                    np.zeros(label.shape + (3, ), np.uint8))
+    # 16 bits a pixel, mapped before they are counted
+    write_seasons(str(tmp_path), "fall", frames=1)
+    for dataset in (open_dataset("gta5", str(tmp_path),
+                                 space), open_dataset("synthia_seqs", str(tmp_path),
+                                                      season="fall")):
         for frame in dataset.frames("all"):
             label = dataset.read_label(frame)
-            plain = [np.bincount(label[top:top + window[0], left:left + window[1]].ravel(), minlength=256)
-                     for top, left in even_windows(label.shape, window)]
+            plain = [
+                np.bincount(label[top:top + window[0], left:left + window[1]].ravel(),
+                            minlength=256) for top, left in even_windows(label.shape, window)
+            ]
             wanted = np.array(plain)[:, :len(dataset.space.classes)]
             assert dataset.count_windows(frame, window).tolist() == wanted.tolist()
 
@@ -248,7 +273,8 @@ def test_an_unknown_label_value_outside_all_windows_is_refused_too(gta5):
 
 
 def test_memory_holds_the_shares_that_occur_once():
-    """Rows of all classes, absent ones included, kept as a list and an array, would take 19 * 8 * 2 bytes a window."""
+    """Rows of all classes, absent ones included, kept as a list and an array, would take 19 * 8 * 2
+    bytes a window."""
     class Counted:
         """A data set whose windows hold two of the classes."""
 
@@ -275,13 +301,15 @@ def test_a_window_as_large_as_the_label_is_the_label(gta5):
     whole, images = count_shares(dataset, frames, 1)
     for window in ((4, 5), (9, 9)):
         windows, number = count_shares(dataset, frames, 1, window)
-        assert number == images and [one.tolist() for one in windows] == [one.tolist() for one in whole]
+        assert number == images and [one.tolist()
+                                     for one in windows] == [one.tolist() for one in whole]
 
 
 def test_the_window_is_kept_in_the_file_and_checked(tmp_path):
     occurring = np.full((CLASSES, 3), 1 / CLASSES)
     path = tmp_path / "x.json"
-    path.write_text(to_json(summarise(occurring, 3, "toy", "source_train", label_space("toy"), (80, 144))))
+    path.write_text(
+        to_json(summarise(occurring, 3, "toy", "source_train", label_space("toy"), (80, 144))))
     assert read_statistics(str(path)).window == (80, 144)
     for wrong in ([80], [0, 80], "80", [80.5, 144]):
         content = json.loads(path.read_text())
@@ -293,21 +321,34 @@ def test_the_window_is_kept_in_the_file_and_checked(tmp_path):
 
 def test_command_writes_file_and_picture_and_overwrites_neither(gta5, repo_root):
     output, picture = gta5 / "out.json", gta5 / "out.png"
-    arguments = ["--dataset", "gta5", "--data-root", str(gta5), "--split", "train", "--workers", "2"]
+    arguments = [
+        "--dataset", "gta5", "--data-root",
+        str(gta5), "--split", "train", "--workers", "2"
+    ]
     statistics_command.main(arguments + ["--output", str(output), "--show", str(picture)])
-    assert read_statistics(str(output)).counts.tolist() == [2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1] + [0] * 8
+    assert read_statistics(
+        str(output)).counts.tolist() == [2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1] + [0] * 8
     assert cv2.imread(str(picture)).std() > 0
     before = output.read_bytes()
-    command = [os.path.join(repo_root, "tools", "caffe_python"), os.path.join(repo_root, "tools", "label_stats.py")]
-    done = subprocess.run(command + arguments + ["--output", str(output)], stderr=subprocess.PIPE, universal_newlines=True)
-    assert done.returncode == 2 and "out.json exists" in done.stderr and output.read_bytes() == before
+    command = [
+        os.path.join(repo_root, "tools", "caffe_python"),
+        os.path.join(repo_root, "tools", "label_stats.py")
+    ]
+    done = subprocess.run(command + arguments + ["--output", str(output)], stderr=subprocess.PIPE,
+                          universal_newlines=True)
+    assert done.returncode == 2 and "out.json exists" in done.stderr and output.read_bytes(
+    ) == before
 
 
 def test_a_picture_that_is_no_png_is_refused_before_anything_is_counted(gta5, capsys):
     with pytest.raises(SystemExit) as caught:
-        statistics_command.main(["--dataset", "gta5", "--data-root", str(gta5), "--split", "train", "--show",
-                                 str(gta5 / "out.xyz")])
-    assert caught.value.code == 2 and "--show: expected a name that ends in .png, found" in capsys.readouterr().err
+        statistics_command.main([
+            "--dataset", "gta5", "--data-root",
+            str(gta5), "--split", "train", "--show",
+            str(gta5 / "out.xyz")
+        ])
+    assert caught.value.code == 2 and "--show: expected a name that ends in .png, found" in capsys.readouterr(
+    ).err
     assert not (gta5 / "out.xyz").exists()
 
 

@@ -22,7 +22,7 @@ def test_anything_else_in_a_slice_is_refused(text):
 def test_lines_are_kept_for_messages(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text("one\ntwo\r\n\n\n")
-    assert read_list(str(path)) == [("one", "%s:1" % path), ("two", "%s:2" % path)]
+    assert read_list(str(path)) == [("one", f"{path}:1"), ("two", f"{path}:2")]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
@@ -54,6 +54,6 @@ def test_missing_lists_and_folders_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x"])
 def test_names_do_not_leave_the_data_set(tmp_path, name):
     path = tmp_path / "l.txt"
-    path.write_text("fine\n%s\n" % name)
+    path.write_text(f"fine\n{name}\n")
     with pytest.raises(InputError, match=":2"):
         read_names(str(path))

@@ -15,7 +15,8 @@ ITEMS = list(range(5 * CHUNK + 3))
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_results_come_in_order_however_long_each_takes(workers):
-    assert list(each_result(lambda item: item * item, ITEMS, workers)) == [item * item for item in ITEMS]
+    assert list(each_result(lambda item: item * item, ITEMS,
+                            workers)) == [item * item for item in ITEMS]
 
 
 def test_more_than_one_process_works():
@@ -25,7 +26,8 @@ def test_more_than_one_process_works():
 def test_there_are_as_many_workers_as_usable_cores(monkeypatch):
     """A quota counts, and not only the cores that the machine shows."""
     monkeypatch.setattr(parallel, "usable_cores", lambda: 3)
-    assert len(set(each_result(lambda item: (time.sleep(0.01), os.getpid())[1], ITEMS, chunk=1))) == 3
+    assert len(set(each_result(lambda item: (time.sleep(0.01), os.getpid())[1], ITEMS,
+                               chunk=1))) == 3
     monkeypatch.setattr(parallel, "usable_cores", lambda: 1)
     assert set(each_result(lambda item: os.getpid(), ITEMS)) == {os.getpid()}
 
@@ -33,11 +35,11 @@ def test_there_are_as_many_workers_as_usable_cores(monkeypatch):
 def test_an_input_error_in_a_worker_arrives_with_its_repair():
     def fails(item):
         if item == CHUNK + 1:
-            raise InputError("item %d is bad" % item, "mend it")
+            raise InputError(f"item {item} is bad", "mend it")
         return item
     with pytest.raises(InputError) as caught:
         list(each_result(fails, ITEMS, 2))
-    assert (caught.value.what, caught.value.fix) == ("item %d is bad" % (CHUNK + 1), "mend it")
+    assert (caught.value.what, caught.value.fix) == (f"item {CHUNK + 1} is bad", "mend it")
 
 
 def test_an_exception_of_a_worker_arrives_as_it_is_with_its_traceback_there():

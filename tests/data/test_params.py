@@ -15,8 +15,11 @@ from data.params import (
 )
 
 REQUIRED = {"weight": number(minimum=0), "images": integer(minimum=1)}
-OPTIONAL = {"objective": (choice("confusion", "reversal"), "confusion"), "mean": (list_of(number(), 3), None),
-            "mirror": (boolean(), True), "name": (text(), "x"), "source": (mapping(), None)}
+OPTIONAL = {
+    "objective": (choice("confusion", "reversal"), "confusion"), "mean": (list_of(number(),
+                                                                                  3), None),
+    "mirror": (boolean(), True), "name": (text(), "x"), "source": (mapping(), None)
+}
 
 
 def parse(param_str):
@@ -25,11 +28,14 @@ def parse(param_str):
 
 def test_defaults_are_filled_in():
     assert parse('{"weight": 0.5, "images": 2}') == {
-        "weight": 0.5, "images": 2, "objective": "confusion", "mean": None, "mirror": True, "name": "x", "source": None}
+        "weight": 0.5, "images": 2, "objective": "confusion", "mean": None, "mirror": True,
+        "name": "x", "source": None
+    }
 
 
 def test_given_values_win():
-    values = parse('{"weight": 1, "images": 2, "mean": [1, 2.5, 3], "mirror": false, "source": {"a": 1}}')
+    values = parse('{"weight": 1, "images": 2, "mean": [1, 2.5, 3], "mirror": false, "source": '
+                   '{"a": 1}}')
     assert (values["mean"], values["mirror"], values["source"]) == ([1, 2.5, 3], False, {"a": 1})
 
 

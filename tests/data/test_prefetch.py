@@ -1,4 +1,5 @@
-"""The stream of batches below the data layer: worker processes that die, fail, jump and lag behind."""
+"""The stream of batches below the data layer: worker processes that die, fail, jump and lag
+behind."""
 import logging
 import mmap
 import os
@@ -29,10 +30,12 @@ def root(tmp_path, monkeypatch):
 def test_batches_for_which_there_is_no_memory_name_crop_and_workers(root, monkeypatch, crop):
     map_memory = mmap.mmap
     # some systems promise more memory than they have: 100000 x 100000 are 120 GB
-    monkeypatch.setattr(mmap, "mmap", lambda file, size: map_memory(file, size if size < 1e9 else max(size, 2 ** 47)))
+    monkeypatch.setattr(
+        mmap, "mmap", lambda file, size: map_memory(file, size if size < 1e9 else max(size, 2**47)))
     source = make_domain("source", open_dataset("folder:path=source"), "train", 1)
     maker = BatchMaker(source, None, crop, 0, False, (0, 0, 0), 1)
-    with pytest.raises(InputError, match='no memory for 1 x 3 x %d x %d values .* GB\n.*"crop".*"workers"' % crop):
+    with pytest.raises(InputError, match='no memory for 1 x 3 x %d x %d values .* '
+                                         'GB\n.*"crop".*"workers"' % crop):
         open_stream(maker, 1)
 
 
@@ -51,7 +54,8 @@ class SlowMaker(BatchMaker):
 
 
 class KillingMaker(BatchMaker):
-    """Kills its own process at certain batches, once or always, after saying which frame it reads."""
+    """Kills its own process at certain batches, once or always, after saying which frame it
+    reads."""
 
     def fill(self, batch, data, label, reading=lambda text: None):
         if batch in KILL and not (KILL[batch] and os.path.exists(KILL[batch])):

@@ -53,16 +53,18 @@ def grey_png(ids, bits):
     import zlib
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(
+            ">I", zlib.crc32(kind + data))
 
     height, width = ids.shape
     rows = b""
     for row in ids:
-        text = "".join(format(value, "0%db" % bits) for value in row)
+        text = "".join(format(value, f"0{bits}b") for value in row)
         text += "0" * (-len(text) % 8)
         rows += b"\0" + bytes(int(text[i:i + 8], 2) for i in range(0, len(text), 8))
     header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(
+        b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def test_synthia_ids_are_in_the_red_channel_of_a_16_bit_png(write):
@@ -105,7 +107,9 @@ def test_exif_rotation_is_not_applied_because_labels_have_none(write):
 
 def test_a_16_bit_picture_is_refused_as_an_image(write):
     with pytest.raises(InputError, match="16-bit"):
-        read_image(write("deep.png", cv2.imencode(".png", np.zeros((4, 4, 3), np.uint16))[1].tobytes()))
+        read_image(
+            write("deep.png",
+                  cv2.imencode(".png", np.zeros((4, 4, 3), np.uint16))[1].tobytes()))
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
@@ -118,14 +122,16 @@ def test_every_truncation_is_refused_and_names_the_file(write, ending):
 
 
 def test_every_truncation_of_a_label_is_refused(write):
-    whole = png_bytes(palette_png(np.random.RandomState(2).randint(0, 34, (20, 20)).astype(np.uint8)))
+    whole = png_bytes(
+        palette_png(np.random.RandomState(2).randint(0, 34, (20, 20)).astype(np.uint8)))
     for length in range(len(whole)):
         with pytest.raises(InputError, match="cut.png"):
             read_ids(write("cut.png", whole[:length]))
 
 
 def test_any_changed_byte_of_a_png_is_noticed(write):
-    whole = png_bytes(palette_png(np.random.RandomState(3).randint(0, 34, (10, 10)).astype(np.uint8)))
+    whole = png_bytes(
+        palette_png(np.random.RandomState(3).randint(0, 34, (10, 10)).astype(np.uint8)))
     for position in range(len(whole)):
         changed = bytearray(whole)
         changed[position] ^= 0x41
@@ -155,5 +161,6 @@ def test_real_gta5_labels_by_index(shared_real):
 
 
 def test_real_synthia_labels_are_not_zeros(shared_real):
-    ids = read_ids(shared_real + "/synthia_seqs/SYNTHIA-SEQS-05-SPRING/GT/LABELS/Stereo_Left/Omni_F/000000.png")
+    ids = read_ids(shared_real +
+                   "/synthia_seqs/SYNTHIA-SEQS-05-SPRING/GT/LABELS/Stereo_Left/Omni_F/000000.png")
     assert ids.shape == (760, 1280) and {1, 2, 3, 6} <= set(np.unique(ids)) and ids.max() <= 15

@@ -1,4 +1,5 @@
-"""How each data set lists its frames, on tiny files in the original layouts, and what is refused."""
+"""How each data set lists its frames, on tiny files in the original layouts, and what is
+refused."""
 import os
 
 import numpy as np
@@ -15,9 +16,9 @@ IDS = np.full((12, 16), 7, np.uint8)
 
 def gta5(root, count=4):
     for number in range(1, count + 1):
-        write_image("%s/gta5/images/%05d.png" % (root, number), random_image(number))
-        write_palette("%s/gta5/labels/%05d.png" % (root, number), IDS)
-    write_lines("%s/gta5/train.txt" % root, ["%05d" % number for number in range(1, count + 1)])
+        write_image(f"{root}/gta5/images/{number:05d}.png", random_image(number))
+        write_palette(f"{root}/gta5/labels/{number:05d}.png", IDS)
+    write_lines(f"{root}/gta5/train.txt", [f"{number:05d}" for number in range(1, count + 1)])
     return open_dataset("gta5", root)
 
 
@@ -25,7 +26,8 @@ def test_gta5_lists_and_slices(tmp_path):
     data = gta5(str(tmp_path))
     frames = data.frames("train")
     assert [frame.name for frame in frames] == ["00001", "00002", "00003", "00004"]
-    assert [f.name for f in data.frames("train[:3]") + data.frames("train[3:]")] == [f.name for f in frames]
+    assert [f.name for f in data.frames("train[:3]") + data.frames("train[3:]")
+            ] == [f.name for f in frames]
     assert frames[2].line.endswith("train.txt:3")
     image, label = data.read_pair(frames[1])
     assert (image == random_image(2)).all() and (label == 0).all()
@@ -37,7 +39,8 @@ def test_gta5_without_lists_takes_all_files_or_the_published_split(tmp_path):
     assert len(data.frames("all")) == 4
     with pytest.raises(InputError, match="val.txt"):
         data.frames("val")
-    savemat(str(tmp_path / "gta5" / "split.mat"), {"trainIds": [[1]], "valIds": [[4], [2]], "testIds": [[3]]})
+    savemat(str(tmp_path / "gta5" / "split.mat"),
+            {"trainIds": [[1]], "valIds": [[4], [2]], "testIds": [[3]]})
     assert [frame.name for frame in data.frames("val")] == ["00004", "00002"]
     (tmp_path / "gta5" / "split.mat").write_bytes(b"rubbish")
     with pytest.raises(InputError, match="split.mat"):
@@ -45,18 +48,20 @@ def test_gta5_without_lists_takes_all_files_or_the_published_split(tmp_path):
 
 
 def test_gta5_train_without_a_list_says_which_two_files_would_do(tmp_path):
-    write_image("%s/gta5/images/00001.png" % tmp_path, random_image(1))
-    with pytest.raises(InputError, match="gta5: neither train.txt nor .*split.mat.*\n.*docs/datasets.md"):
+    write_image(f"{tmp_path}/gta5/images/00001.png", random_image(1))
+    with pytest.raises(InputError, match="gta5: neither train.txt nor "
+                                         ".*split.mat.*\n.*docs/datasets.md"):
         open_dataset("gta5", str(tmp_path)).frames("train")
 
 
 def test_cityscapes_splits_and_cities(tmp_path):
     for city in ("ulm", "bonn"):
-        stem = "%s/cityscapes/%%s/train/%s/%s_000001_000019" % (tmp_path, city, city)
+        stem = f"{tmp_path}/cityscapes/%s/train/{city}/{city}_000001_000019"
         write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
         write_image(stem % "gtFine" + "_gtFine_labelIds.png", IDS)
     data = open_dataset("cityscapes", str(tmp_path))
-    assert [frame.name for frame in data.frames("train")] == ["bonn_000001_000019", "ulm_000001_000019"]
+    assert [frame.name
+            for frame in data.frames("train")] == ["bonn_000001_000019", "ulm_000001_000019"]
     assert [frame.name for frame in data.frames("train/ulm")] == ["ulm_000001_000019"]
     for frame in data.frames("train"):
         data.check(frame)
@@ -69,8 +74,8 @@ def test_cityscapes_splits_and_cities(tmp_path):
 
 def test_synthia_rand_and_its_16_bit_labels(tmp_path):
     for number in range(2):
-        write_image("%s/synthia_rand/RGB/%07d.png" % (tmp_path, number), random_image(number))
-        write_synthia("%s/synthia_rand/GT/LABELS/%07d.png" % (tmp_path, number), IDS.astype(np.uint16))
+        write_image(f"{tmp_path}/synthia_rand/RGB/{number:07d}.png", random_image(number))
+        write_synthia(f"{tmp_path}/synthia_rand/GT/LABELS/{number:07d}.png", IDS.astype(np.uint16))
     data = open_dataset("synthia_rand", str(tmp_path))
     assert [f.name for f in data.frames("train")] == ["0000000", "0000001"]
     assert (data.read_label(data.frames("train")[1]) == 5).all()
@@ -79,13 +84,15 @@ def test_synthia_rand_and_its_16_bit_labels(tmp_path):
 def test_synthia_seqs_seasons_views_and_the_split_in_time(tmp_path):
     for sequence, first in (("01-FALL", 0), ("02-FALL", 1), ("01-WINTER", 0)):
         for number in range(first, first + 5):
-            place = "%s/synthia_seqs/SYNTHIA-SEQS-%s/%%s/Stereo_Left/Omni_F/%06d.png" % (tmp_path, sequence, number)
+            place = f"{tmp_path}/synthia_seqs/SYNTHIA-SEQS-{sequence}/%s/Stereo_Left/Omni_F/{number:06d}.png"
             write_image(place % "RGB", random_image(number))
             write_synthia(place % "GT/LABELS", np.full((12, 16), 12, np.uint16))
     data = open_dataset("synthia_seqs", str(tmp_path), season="fall")
     assert len(data.frames("train")) == 8 and len(data.frames("all")) == 10
-    assert [f.name for f in data.frames("test")] == ["SYNTHIA-SEQS-01-FALL/000004", "SYNTHIA-SEQS-02-FALL/000005"]
-    assert (data.read_label(data.frames("test")[0]) == data.space.classes.index("lane marking")).all()
+    assert [f.name for f in data.frames("test")
+            ] == ["SYNTHIA-SEQS-01-FALL/000004", "SYNTHIA-SEQS-02-FALL/000005"]
+    assert (data.read_label(
+        data.frames("test")[0]) == data.space.classes.index("lane marking")).all()
     assert len(open_dataset("synthia_seqs:season=winter", str(tmp_path)).frames("all")) == 5
     with pytest.raises(InputError, match="SPRING"):
         open_dataset("synthia_seqs:season=spring", str(tmp_path)).frames("all")
@@ -98,8 +105,8 @@ def test_synthia_seqs_seasons_views_and_the_split_in_time(tmp_path):
 @pytest.mark.parametrize("image, label", [("seg/images/val/a.jpg", "seg/labels/val/a_train_id.png"),
                                           ("images/10k/val/a.jpg", "labels/sem_seg/masks/val/a.png")])
 def test_both_layouts_of_bdds(tmp_path, image, label):
-    write_image("%s/bdds/%s" % (tmp_path, image), random_image(1))
-    write_image("%s/bdds/%s" % (tmp_path, label), IDS)
+    write_image(f"{tmp_path}/bdds/{image}", random_image(1))
+    write_image(f"{tmp_path}/bdds/{label}", IDS)
     data = open_dataset("bdds", str(tmp_path))
     frame, = data.frames("val")
     data.check(frame)
@@ -130,7 +137,8 @@ def test_pairs_of_different_sizes_are_refused_before_and_while_reading(tmp_path)
     write_palette(str(tmp_path / "gta5" / "labels" / "00002.png"), IDS[:, :-1])
     frame = data.frames("train")[1]
     for look in (data.check, data.read_pair):
-        with pytest.raises(InputError, match=r"train.txt:2: .*00002.png is 12 x 16 .*00002.png is 12 x 15"):
+        with pytest.raises(InputError, match=r"train.txt:2: .*00002.png is 12 x 16 .*00002.png is "
+                                             r"12 x 15"):
             look(frame)
 
 
@@ -139,7 +147,8 @@ def test_missing_and_unreadable_files_are_refused_with_their_line(tmp_path):
     os.remove(str(tmp_path / "gta5" / "images" / "00003.png"))
     (tmp_path / "gta5" / "labels" / "00004.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for number in (2, 3):
-        with pytest.raises(InputError, match=r"train.txt:%d: .*0000%d.png" % (number + 1, number + 1)):
+        with pytest.raises(InputError,
+                           match=rf"train.txt:{number + 1}: .*0000{number + 1}.png"):
             data.check(data.frames("train")[number])
 
 
@@ -157,7 +166,8 @@ def test_frames_without_labels_are_checked_and_read_without_looking_for_one(tmp_
 def test_unknown_names_spaces_and_options_list_the_right_ones(tmp_path):
     for arguments, keys, message in (
             (("gta6",), {}, "unknown data set 'gta6'; there are .*gta5"),
-            (("camvid",), {"space": "cityscapes"}, "no map to label space 'cityscapes'; it has camvid"),
+            (("camvid",), {"space": "cityscapes"}, "no map to label space 'cityscapes'; it has "
+                                                   "camvid"),
             (("camvid",), {"season": "fall"}, "no option 'season'; it has none"),
             (("synthia_seqs:season",), {}, "NAME:OPTION=VALUE"),
             (("synthia_seqs:season=fall,season=winter",), {}, "each once")):
@@ -166,9 +176,11 @@ def test_unknown_names_spaces_and_options_list_the_right_ones(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gta5", "camvid", "cityscapes", "synthia_rand", "synthia_seqs", "bdds"])
-def test_a_data_set_that_is_not_there_names_its_folder_and_the_page_on_where_to_get_it(tmp_path, name):
+def test_a_data_set_that_is_not_there_names_its_folder_and_the_page_on_where_to_get_it(
+        tmp_path, name):
     data = open_dataset(name, str(tmp_path))
-    with pytest.raises(InputError, match="%s/%s: no such folder.*\n.*docs/datasets.md" % (tmp_path, name)):
+    with pytest.raises(InputError,
+                       match=f"{tmp_path}/{name}: no such folder.*\n.*docs/datasets.md"):
         data.frames(data.record.splits[0])
 
 
@@ -189,7 +201,7 @@ def test_a_slice_beyond_the_list_is_refused(tmp_path):
 @pytest.mark.parametrize("name, option", [
     ("frames", "path"), ("folder", "path"), ("lmdb", "path"), ("synthia_seqs", "season")])
 def test_an_option_that_is_no_text_or_in_no_path_is_refused(tmp_path, name, option, value):
-    said = "data set %s: option %s is .*; expected text .*\n.*%s:%s=" % (name, option, name, option)
+    said = f"data set {name}: option {option} is .*; expected text .*\n.*{name}:{option}="
     with pytest.raises(InputError, match=said):
         open_dataset(name, root=str(tmp_path), **{option: value})
 

@@ -14,12 +14,16 @@ FRAMES = 60
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {split: [draw_toy(split, index) for index in range(FRAMES)] for split in ("source_train", "target_train")}
+    return {
+        split: [draw_toy(split, index) for index in range(FRAMES)]
+        for split in ("source_train", "target_train")
+    }
 
 
 def shares(pairs):
     """(frames, 8): each class's share of the labelled pixels."""
-    return np.array([np.bincount(label[label < 255], minlength=8) / (label < 255).sum() for _, label in pairs])
+    return np.array(
+        [np.bincount(label[label < 255], minlength=8) / (label < 255).sum() for _, label in pairs])
 
 
 def test_sizes_types_and_splits():
@@ -30,7 +34,8 @@ def test_sizes_types_and_splits():
     frame = data.frames("target_val")[3]
     data.check(frame)
     image, label = data.read_pair(frame)
-    assert image.shape == (96, 160, 3) and image.dtype == np.uint8 and label.shape == (96, 160) and label.dtype == np.uint8
+    assert image.shape == (96, 160, 3) and image.dtype == np.uint8 and label.shape == (
+        96, 160) and label.dtype == np.uint8
     assert (data.read_image(frame) == image).all() and (data.read_label(frame) == label).all()
     with pytest.raises(InputError, match="source_val"):
         data.frames("train")
@@ -41,7 +46,9 @@ def test_a_frame_is_a_function_of_split_and_index(drawn):
         for index in (59, 0, 17):
             again = draw_toy(split, index)
             assert (again[0] == pairs[index][0]).all() and (again[1] == pairs[index][1]).all()
-    assert len({zlib.crc32(image.tobytes()) for pairs in drawn.values() for image, _ in pairs}) == 2 * FRAMES
+    assert len({zlib.crc32(image.tobytes())
+                for pairs in drawn.values()
+                for image, _ in pairs}) == 2 * FRAMES
     assert not (draw_toy("source_val", 0)[1] == drawn["source_train"][0][1]).all()
 
 
@@ -63,7 +70,8 @@ def test_presence_and_size_of_classes_vary_from_image_to_image(drawn):
 
 
 def test_both_domains_have_the_same_layouts_and_visibly_different_colours(drawn):
-    source, target = (shares(drawn[split]).mean(axis=0) for split in ("source_train", "target_train"))
+    source, target = (shares(drawn[split]).mean(axis=0)
+                      for split in ("source_train", "target_train"))
     assert np.abs(source - target).max() < 0.06
     colours = []
     for split in ("source_train", "target_train"):

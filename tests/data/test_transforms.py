@@ -26,7 +26,8 @@ def test_the_margin_of_a_window_inside_shows_the_real_surroundings():
 def test_mirroring_keeps_image_and_label_together():
     window = (3, 2, True)
     image = np.repeat(LABEL[:, :, None], 3, axis=2)
-    assert (transforms.cut_image(image, window, (7, 9))[:, :, 0] == transforms.cut_label(LABEL, window, (7, 9))).all()
+    assert (transforms.cut_image(image, window, (7, 9))[:, :, 0] == transforms.cut_label(
+        LABEL, window, (7, 9))).all()
 
 
 def test_an_image_smaller_than_the_crop_is_reflected_and_its_outside_ignored():
@@ -43,7 +44,10 @@ def test_an_image_smaller_than_the_crop_is_reflected_and_its_outside_ignored():
 def test_windows_lie_inside_and_reach_every_corner():
     generator = np.random.Generator(np.random.PCG64(0))
     seen = {transforms.random_window((5, 6, 3), (4, 4), generator) for _ in range(400)}
-    assert seen == {(top, left, mirror) for top in (0, 1) for left in (0, 1, 2) for mirror in (False, True)}
+    assert seen == {(top, left, mirror)
+                    for top in (0, 1)
+                    for left in (0, 1, 2)
+                    for mirror in (False, True)}
 
 
 def test_even_windows_lie_where_random_ones_do_on_average():
@@ -70,14 +74,17 @@ def test_reflection_of_a_single_row_or_column():
 
 
 def test_the_margin_of_a_whole_image_is_numpys_reflection():
-    assert (transforms.cut_image(IMAGE, (0, 0, False), IMAGE.shape[:2], 5) == np.pad(IMAGE, ((5, 5), (5, 5), (0, 0)), mode="reflect")).all()
+    assert (transforms.cut_image(IMAGE, (0, 0, False), IMAGE.shape[:2], 5) == np.pad(
+        IMAGE, ((5, 5), (5, 5), (0, 0)), mode="reflect")).all()
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.37, 1.0, 2.0])
 def test_image_and_label_are_resized_to_the_same_size_without_new_ids(factor):
     image, label = transforms.resize(IMAGE, factor), transforms.resize_label(LABEL, factor)
     assert image.shape[:2] == label.shape == (round(13 * factor), round(17 * factor))
-    assert set(np.unique(transforms.resize_label(np.where(LABEL > 9, 255, 3).astype(np.uint8), factor))) == {3, 255}
+    assert set(
+        np.unique(transforms.resize_label(np.where(LABEL > 9, 255, 3).astype(np.uint8),
+                                          factor))) == {3, 255}
 
 
 def test_halving_a_label_takes_pixels_from_their_own_two_by_two():
@@ -89,16 +96,21 @@ def test_halving_a_label_takes_pixels_from_their_own_two_by_two():
 def test_blobs_are_channels_first_bgr_minus_the_mean():
     blob = transforms.to_blob(IMAGE, (1.5, 2, 3))
     assert blob.shape == (3, 13, 17) and blob.dtype == np.float32
-    assert blob[1, 4, 5] == float(IMAGE[4, 5, 1]) - 2 and blob[0, 0, 0] == float(IMAGE[0, 0, 0]) - 1.5
+    assert blob[1, 4, 5] == float(IMAGE[4, 5, 1]) - 2 and blob[0, 0,
+                                                               0] == float(IMAGE[0, 0, 0]) - 1.5
 
 
 def test_an_epoch_shows_every_frame_once_and_the_next_in_another_order():
-    epochs = [[ordering.frame_index(3, "source", epoch * 50 + step, 50) for step in range(50)] for epoch in (0, 1)]
+    epochs = [[ordering.frame_index(3, "source", epoch * 50 + step, 50) for step in range(50)]
+              for epoch in (0, 1)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(50)) and epochs[0] != epochs[1]
 
 
 def test_orders_differ_between_seeds_and_between_source_and_target():
-    orders = [tuple(ordering.epoch_order(seed, stream, 0, 30)) for seed in (1, 2) for stream in ("source", "target")]
+    orders = [
+        tuple(ordering.epoch_order(seed, stream, 0, 30)) for seed in (1, 2)
+        for stream in ("source", "target")
+    ]
     assert len(set(orders)) == 4
 
 

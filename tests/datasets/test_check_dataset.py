@@ -33,17 +33,19 @@ def gta5(tmp_path):
     for number in range(1, 5):
         if number == 4:
             ids[:3] = 0
-        write_image("%s/gta5/images/%05d.png" % (tmp_path, number), random_image(number))
-        write_palette("%s/gta5/labels/%05d.png" % (tmp_path, number), ids)
-    write_lines("%s/gta5/mine.txt" % tmp_path, ["%05d" % number for number in range(1, 5)])
+        write_image(f"{tmp_path}/gta5/images/{number:05d}.png", random_image(number))
+        write_palette(f"{tmp_path}/gta5/labels/{number:05d}.png", ids)
+    write_lines(f"{tmp_path}/gta5/mine.txt", [f"{number:05d}" for number in range(1, 5)])
     return str(tmp_path)
 
 
 def run(root, *arguments, dataset="gta5", split="mine"):
     """(exit code, the report of the split from --json)."""
     path = os.path.join(root, "report.json")
-    code = check_command.main(["--dataset", dataset, "--split", split, "--data-root", root, "--json", path,
-                               "--workers", "1"] + list(arguments))
+    code = check_command.main([
+        "--dataset", dataset, "--split", split, "--data-root", root, "--json", path, "--workers",
+        "1"
+    ] + list(arguments))
     with open(path) as file:
         report, = json.load(file)["splits"]
     os.remove(path)
@@ -58,7 +60,8 @@ def test_a_sound_split_gives_0_and_shares_of_the_labelled_pixels(gta5, capsys):
     code, report = run(gta5)
     assert code == 0 and report["problems"] == []
     share = {row["name"]: row for row in report["classes"]}
-    assert share["sky"]["share"] == pytest.approx(21 / 45) and share["road"]["share"] == pytest.approx(24 / 45)
+    assert share["sky"]["share"] == pytest.approx(
+        21 / 45) and share["road"]["share"] == pytest.approx(24 / 45)
     assert share["sky"]["images"] == 4 and share["car"]["images"] == 0
     assert report["sizes"] == [dict(height=12, width=16, images=4)]
     assert "nothing wrong" in capsys.readouterr().out
@@ -73,16 +76,18 @@ def test_every_kind_of_damage_is_found_in_one_walk(gta5, capsys):
     os.remove(labels + "00004.png")
     code, report = run(gta5)
     assert code == 1
-    assert kinds(report) == [("label values out of range", "00001"), ("sizes differ", "00002"), ("unreadable file", "00003"),
-                             ("unreadable file", "00004")]
-    assert "mine.txt:1" in report["problems"][0]["message"] and "35" in report["problems"][0]["message"]
+    assert kinds(report) == [("label values out of range", "00001"), ("sizes differ", "00002"),
+                             ("unreadable file", "00003"), ("unreadable file", "00004")]
+    assert "mine.txt:1" in report["problems"][0]["message"] and "35" in report["problems"][0][
+        "message"]
     assert "4 problems" in capsys.readouterr().out
 
 
 def test_a_damaged_image_and_its_unknown_ids_are_both_told(gta5):
     write_palette(gta5 + "/gta5/labels/00001.png", np.full((12, 16), 35, np.uint8))
     os.remove(gta5 + "/gta5/images/00001.png")
-    assert kinds(run(gta5)[1]) == [("unreadable file", "00001"), ("label values out of range", "00001")]
+    assert kinds(run(gta5)[1]) == [("unreadable file", "00001"),
+                                   ("label values out of range", "00001")]
 
 
 @pytest.mark.parametrize("dataset, split, published", [
@@ -92,22 +97,25 @@ def test_a_damaged_image_and_its_unknown_ids_are_both_told(gta5):
     ("camvid", "dusk_val", 21), ("camvid", "dusk_test", 62),
     ("bdds", "train", 7000), ("bdds", "val", 1000), ("bdds", "test", 2000)])
 def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, published):
-    write_lines("%s/gta5/%s.txt" % (gta5, split), ["00001", "00002"])
-    write_lines("%s/camvid/%s.txt" % (gta5, split), ["0", "1"])
+    write_lines(f"{gta5}/gta5/{split}.txt", ["00001", "00002"])
+    write_lines(f"{gta5}/camvid/{split}.txt", ["0", "1"])
     for number in range(2):
-        write_image("%s/camvid/images/%d.png" % (gta5, number), random_image(number))
-        write_image("%s/camvid/labels/%d.png" % (gta5, number), np.full((12, 16), 3, np.uint8))
-        write_image("%s/synthia_rand/RGB/%07d.png" % (gta5, number), random_image(number))
-        write_synthia("%s/synthia_rand/GT/LABELS/%07d.png" % (gta5, number), np.full((12, 16), 3, np.uint16))
-        stem = "%s/cityscapes/%%s/%s/ulm/ulm_00000%d_000019" % (gta5, split, number)
+        write_image(f"{gta5}/camvid/images/{number}.png", random_image(number))
+        write_image(f"{gta5}/camvid/labels/{number}.png", np.full((12, 16), 3, np.uint8))
+        write_image(f"{gta5}/synthia_rand/RGB/{number:07d}.png", random_image(number))
+        write_synthia(f"{gta5}/synthia_rand/GT/LABELS/{number:07d}.png",
+                      np.full((12, 16), 3, np.uint16))
+        stem = f"{gta5}/cityscapes/%s/{split}/ulm/ulm_00000{number}_000019"
         write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
         write_image(stem % "gtFine" + "_gtFine_labelIds.png", np.full((12, 16), ROAD, np.uint8))
-        write_image("%s/bdds/seg/images/%s/%d.jpg" % (gta5, split, number), random_image(1))
-        write_image("%s/bdds/seg/labels/%s/%d_train_id.png" % (gta5, split, number), np.full((12, 16), 1, np.uint8))
+        write_image(f"{gta5}/bdds/seg/images/{split}/{number}.jpg", random_image(1))
+        write_image(f"{gta5}/bdds/seg/labels/{split}/{number}_train_id.png",
+                    np.full((12, 16), 1, np.uint8))
     code, report = run(gta5, dataset=dataset, split=split)
     problem, = report["problems"]
     assert code == 1 and problem["kind"] == "count differs from the published one"
-    assert report["published"] == published and str(published) in problem["message"] and "2 frames" in problem["message"]
+    assert report["published"] == published and str(
+        published) in problem["message"] and "2 frames" in problem["message"]
 
 
 def test_skipped_pairs_are_left_out_counted_and_said(gta5, capsys):
@@ -129,7 +137,7 @@ def test_opening_a_split_says_what_is_skipped_once_and_slices_afterwards(gta5, c
 
 
 def test_a_skip_file_that_takes_all_or_cannot_be_read_is_refused(gta5):
-    write_lines(gta5 + "/gta5/skip.txt", ["%05d" % number for number in range(1, 5)])
+    write_lines(gta5 + "/gta5/skip.txt", [f"{number:05d}" for number in range(1, 5)])
     with pytest.raises(InputError, match="no frames"):
         open_dataset("gta5", gta5).frames("mine")
     with open(gta5 + "/gta5/skip.txt", "wb") as file:
@@ -141,29 +149,35 @@ def test_a_skip_file_that_takes_all_or_cannot_be_read_is_refused(gta5):
 def unknown_to_skip(root, skipped, dataset, *split):
     """The names of skip.txt that check_dataset calls unknown, in its report and its text."""
     path = os.path.join(root, "report.json")
-    write_lines("%s/%s/skip.txt" % (root, dataset.partition(":")[0]), skipped)
-    code = check_command.main(["--dataset", dataset, "--data-root", root, "--workers", "1", "--images-only", "--json", path]
-                              + (["--split", *split] if split else []))
+    write_lines(f"{root}/{dataset.partition(':')[0]}/skip.txt", skipped)
+    code = check_command.main([
+        "--dataset", dataset, "--data-root", root, "--workers", "1", "--images-only", "--json", path
+    ] + (["--split", *split] if split else []))
     with open(path) as file:
         report = json.load(file)
     os.remove(path)
-    wrong = sum(len(part["problems"]) for part in report["splits"]) + len(report["skip_file_unknown"])
+    wrong = sum(len(part["problems"])
+                for part in report["splits"]) + len(report["skip_file_unknown"])
     assert code == (1 if wrong else 0)
     return report["skip_file_unknown"]
 
 
 @pytest.mark.parametrize("split", ((), ("train",), ("val",), ("mine", "val"), ("train[1:3]",)))
-def test_a_misspelt_name_in_the_skip_file_is_wrong_whichever_splits_are_checked(tmp_path, capsys, split):
+def test_a_misspelt_name_in_the_skip_file_is_wrong_whichever_splits_are_checked(
+        tmp_path, capsys, split):
     write_folder_set(str(tmp_path / "folder"))
     write_lines(str(tmp_path / "folder" / "val_images.txt"), ["images/1.png"])
     write_lines(str(tmp_path / "folder" / "mine_images.txt"), ["labels/2.png", "labels/3.png"])
-    assert unknown_to_skip(str(tmp_path), ["images/0", "images/O", "labels/2", "skip"], "folder", *split) == ["images/O", "skip"]
+    assert unknown_to_skip(str(tmp_path), ["images/0", "images/O", "labels/2", "skip"], "folder",
+                           *split) == ["images/O", "skip"]
     out = capsys.readouterr().out
-    assert "skip.txt:2: images/O\n" in out and "skip.txt:4: skip\n" in out and out.endswith("2 problems\n")
+    assert "skip.txt:2: images/O\n" in out and "skip.txt:4: skip\n" in out and out.endswith(
+        "2 problems\n")
 
 
 def test_splits_that_are_not_there_know_no_name(gta5):
-    write_lines(gta5 + "/gta5/other.txt", ["15188"])  # no image of that number: only the list knows it
+    # no image of that number: only the list knows it
+    write_lines(gta5 + "/gta5/other.txt", ["15188"])
     write_lines(gta5 + "/gta5/broken.txt", ["a", "", "b"])
     assert unknown_to_skip(gta5, ["00002", "15188", "15189"], "gta5", "mine") == ["15189"]
 
@@ -171,13 +185,16 @@ def test_splits_that_are_not_there_know_no_name(gta5):
 def test_a_name_of_another_season_or_folder_of_images_is_known(tmp_path):
     root = str(tmp_path)
     write_seasons(root, "summer", "fall", height=12, width=16)
-    names = ["SYNTHIA-SEQS-01-%s/000001" % season for season in ("SUMMER", "FALL", "WINTER")]
+    names = [f"SYNTHIA-SEQS-01-{season}/000001" for season in ("SUMMER", "FALL", "WINTER")]
     assert unknown_to_skip(root, names, "synthia_seqs:season=summer", "train") == names[2:]
     for split in ("val", "train_extra"):
         for number in range(2):
-            write_image("%s/cityscapes/leftImg8bit/%s/ulm/%s_%d_leftImg8bit.png" % (root, split, split, number), random_image(1))
+            write_image(
+                f"{root}/cityscapes/leftImg8bit/{split}/ulm/{split}_{number}_leftImg8bit.png",
+                random_image(1))
     write_lines(root + "/cityscapes/leftImg8bit/notes.txt", ["beside the folders"])
-    assert unknown_to_skip(root, ["val_0", "train_extra_1", "val_7"], "cityscapes", "val/ulm[:1]") == ["val_7"]
+    assert unknown_to_skip(root, ["val_0", "train_extra_1", "val_7"], "cityscapes",
+                           "val/ulm[:1]") == ["val_7"]
 
 
 def test_a_frame_listed_twice_is_found(gta5):
@@ -187,7 +204,7 @@ def test_a_frame_listed_twice_is_found(gta5):
 
 def test_images_only_opens_no_label(gta5):
     for number in range(1, 5):
-        os.remove("%s/gta5/labels/%05d.png" % (gta5, number))
+        os.remove(f"{gta5}/gta5/labels/{number:05d}.png")
     code, report = run(gta5, "--images-only")
     assert code == 0 and report["classes"] is None and report["opened"] == 4
 
@@ -206,13 +223,17 @@ def test_a_split_that_is_not_there_is_told_before_the_others_are_walked(gta5, ca
 
 
 def walked(root, dataset, *arguments):
-    """[(split, whether labels were opened, kinds of problems, frames opened)] of a check that names no split."""
+    """[(split, whether labels were opened, kinds of problems, frames opened)] of a check that names
+    no split."""
     path = os.path.join(root, "report.json")
-    check_command.main(["--dataset", dataset, "--data-root", root, "--workers", "1", "--json", path] + list(arguments))
+    check_command.main(
+        ["--dataset", dataset, "--data-root", root, "--workers", "1", "--json", path] +
+        list(arguments))
     with open(path) as file:
         reports = json.load(file)["splits"]
     os.remove(path)
-    return [(report["split"], report["labelled"], {kind for kind, _ in kinds(report)}, report["opened"])
+    return [(report["split"], report["labelled"], {kind
+                                                   for kind, _ in kinds(report)}, report["opened"])
             for report in reports]
 
 
@@ -235,23 +256,26 @@ def test_a_whole_data_set_shows_every_frame_once_whatever_lists_of_parts_there_a
 def test_splits_that_come_without_labels_are_checked_for_their_images(tmp_path, capsys):
     root = str(tmp_path)
     for number, split in enumerate(("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")):
-        write_lines("%s/camvid/%s.txt" % (root, split), [str(number)])
-        write_image("%s/camvid/images/%d.png" % (root, number), random_image(number))
+        write_lines(f"{root}/camvid/{split}.txt", [str(number)])
+        write_image(f"{root}/camvid/images/{number}.png", random_image(number))
         if split.endswith("_val"):
-            write_image("%s/camvid/labels/%d.png" % (root, number), np.full((12, 16), 3, np.uint8))
+            write_image(f"{root}/camvid/labels/{number}.png", np.full((12, 16), 3, np.uint8))
     assert walked(root, "camvid") == [(split, split.endswith("_val"), COUNT, 1) for split in (
         "day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")]
     assert capsys.readouterr().out.count("1 opened, images only: it comes without labels\n") == 3
     for split in ("train", "val", "test"):
-        stem = "%s/cityscapes/%%s/%s/ulm/ulm_000001_000019" % (root, split)
+        stem = f"{root}/cityscapes/%s/{split}/ulm/ulm_000001_000019"
         write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
-        write_image("%s/bdds/seg/images/%s/1.jpg" % (root, split), random_image(1))
+        write_image(f"{root}/bdds/seg/images/{split}/1.jpg", random_image(1))
         if split != "test":
             write_image(stem % "gtFine" + "_gtFine_labelIds.png", np.full((12, 16), ROAD, np.uint8))
-            write_image("%s/bdds/seg/labels/%s/1_train_id.png" % (root, split), np.full((12, 16), 1, np.uint8))
+            write_image(f"{root}/bdds/seg/labels/{split}/1_train_id.png",
+                        np.full((12, 16), 1, np.uint8))
     for dataset in ("cityscapes", "bdds"):
-        assert walked(root, dataset) == [(split, split != "test", COUNT, 1) for split in ("train", "val", "test")]
-    assert walked(root, "cityscapes", "--split", "test/ulm[:1]") == [("test/ulm[:1]", False, set(), 1)]
+        assert walked(root, dataset) == [(split, split != "test", COUNT, 1)
+                                         for split in ("train", "val", "test")]
+    assert walked(root, "cityscapes", "--split",
+                  "test/ulm[:1]") == [("test/ulm[:1]", False, set(), 1)]
     capsys.readouterr()
     assert walked(root, "cityscapes", "--images-only", "--split", "val", "test/ulm") == [
         ("val", False, COUNT, 1), ("test/ulm", False, set(), 1)]
@@ -264,7 +288,9 @@ def test_a_slice_an_existing_report_and_a_split_that_is_not_there(gta5):
     assert run(gta5, split="mine[1:3]")[1]["opened"] == 2
     with open(gta5 + "/old.json", "w"):
         pass
-    for arguments, message in ((["--split", "mine", "--json", gta5 + "/old.json"], "exists"), (["--split", "never"], "never.txt")):
+    for arguments, message in ((["--split", "mine", "--json",
+                                 gta5 + "/old.json"], "exists"), (["--split",
+                                                                   "never"], "never.txt")):
         with pytest.raises(InputError, match=message):
             check_command.main(["--dataset", "gta5", "--data-root", gta5] + arguments)
 
@@ -289,7 +315,8 @@ def test_the_drawn_toy_and_processes(capsys):
     ("gta5", [], 1), ("gta5", ["all"], 1), ("camvid", [], 0), ("camvid", ["dusk_val"], 0), ("cityscapes", ["train"], 1),
     ("synthia_seqs:season=spring", [], 0)])
 def test_real_files(shared_real, dataset, split, code, capsys):
-    arguments = ["--dataset", dataset, "--data-root", shared_real] + (["--split"] + split if split else [])
+    arguments = ["--dataset", dataset, "--data-root", shared_real
+                 ] + (["--split"] + split if split else [])
     assert check_command.main(arguments) == code
     out = capsys.readouterr().out
     assert "unreadable" not in out and "out of range" not in out and "sizes differ" not in out

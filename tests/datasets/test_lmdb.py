@@ -1,4 +1,5 @@
-"""Packing into LMDB and reading it back: equality, order, resume, processes, and files that are not what they must be."""
+"""Packing into LMDB and reading it back: equality, order, resume, processes, and files that are not
+what they must be."""
 import itertools
 import json
 import os
@@ -35,17 +36,19 @@ from data_files import (  # noqa: E402
 def gta5(tmp_path):
     """Root of a gta5 whose list is not in the order of its names."""
     for number in (3, 1, 2, 5, 4):
-        write_image("%s/gta5/images/%05d.png" % (tmp_path, number), random_image(number))
-        write_palette("%s/gta5/labels/%05d.png" % (tmp_path, number),
+        write_image(f"{tmp_path}/gta5/images/{number:05d}.png", random_image(number))
+        write_palette(f"{tmp_path}/gta5/labels/{number:05d}.png",
                       np.random.RandomState(number).randint(0, 35, (12, 16)).astype(np.uint8))
-    write_lines("%s/gta5/mine.txt" % tmp_path, ["%05d" % number for number in (3, 1, 2, 5, 4)])
+    write_lines(f"{tmp_path}/gta5/mine.txt", [f"{number:05d}" for number in (3, 1, 2, 5, 4)])
     return str(tmp_path)
 
 
 def pack(root, *arguments, dataset="gta5", split="mine", output="packed"):
     folder = os.path.join(root, output)
-    lmdb_command.main(["--dataset", dataset, "--split", split, "--data-root", root, "--output", folder, "--workers", "1"]
-                      + list(arguments))
+    lmdb_command.main([
+        "--dataset", dataset, "--split", split, "--data-root", root, "--output", folder,
+        "--workers", "1"
+    ] + list(arguments))
     return folder
 
 
@@ -79,8 +82,10 @@ def test_pairs_in_list_order_with_mapped_labels(gta5, space):
 def test_16_bit_labels_jpeg_images_and_a_users_own_classes(tmp_path):
     root = str(tmp_path)
     write_image(root + "/synthia_rand/RGB/0000000.png", random_image(1))
-    write_synthia(root + "/synthia_rand/GT/LABELS/0000000.png", np.random.RandomState(2).randint(0, 23, (12, 16)))
-    assert_same(opened(pack(root, dataset="synthia_rand", split="train")), open_dataset("synthia_rand", root), "train")
+    write_synthia(root + "/synthia_rand/GT/LABELS/0000000.png",
+                  np.random.RandomState(2).randint(0, 23, (12, 16)))
+    assert_same(opened(pack(root, dataset="synthia_rand", split="train")),
+                open_dataset("synthia_rand", root), "train")
     write_image(root + "/bdds/seg/images/val/a.jpg", random_image(3))
     write_image(root + "/bdds/seg/labels/val/a_train_id.png", np.full((12, 16), 18, np.uint8))
     folder = pack(root, dataset="bdds", split="val", output="bdds_packed")
@@ -89,17 +94,20 @@ def test_16_bit_labels_jpeg_images_and_a_users_own_classes(tmp_path):
         assert packed.read_entry(folder + "/images/00000000") == file.read()  # the file's own bytes
     write_folder_set(root + "/folder")
     data = opened(pack(root, dataset="folder", split="train[2:5]", output="own"))
-    assert data.space.classes == ("class0", "class1", "class2") and data.space.palette[2].tolist() == [2, 0, 0]
+    assert data.space.classes == ("class0", "class1",
+                                  "class2") and data.space.palette[2].tolist() == [2, 0, 0]
     assert_same(data, open_dataset("folder", root), "train[2:5]")
 
 
 def test_the_drawn_toy(tmp_path):
-    assert_same(opened(pack(str(tmp_path), dataset="toy", split="source_val[:3]")), open_dataset("toy"), "source_val[:3]")
+    assert_same(opened(pack(str(tmp_path), dataset="toy", split="source_val[:3]")),
+                open_dataset("toy"), "source_val[:3]")
 
 
 def test_a_frame_that_is_listed_twice_is_not_packed(gta5):
     write_lines(gta5 + "/gta5/mine.txt", ["00003", "00001", "00003"])
-    with pytest.raises(InputError, match="mine.txt:1: 00003 and .*mine.txt:3: 00003: two frames with the name 00003"):
+    with pytest.raises(InputError, match="mine.txt:1: 00003 and .*mine.txt:3: 00003: two frames "
+                                         "with the name 00003"):
         pack(gta5)
     assert not os.path.exists(gta5 + "/packed")
 
@@ -107,7 +115,8 @@ def test_a_frame_that_is_listed_twice_is_not_packed(gta5):
 def test_two_entries_with_one_name_are_refused(gta5):
     folder = pack(gta5)
     change(folder, names=["00003", "00001", "00002", "00005", "00001"])
-    with pytest.raises(InputError, match=r"meta.json: names\[1\] and .*meta.json: names\[4\]: two frames with the name 00001"):
+    with pytest.raises(InputError, match=r"meta.json: names\[1\] and .*meta.json: names\[4\]: two "
+                                         r"frames with the name 00001"):
         opened(folder).frames("all")
 
 
@@ -115,25 +124,28 @@ def test_two_entries_with_one_name_are_refused(gta5):
 def test_a_name_that_leads_out_of_a_folder_of_predictions_is_refused(gta5, name):
     folder = pack(gta5)
     change(folder, names=["00003", name, "00002", "00005", "00004"])
-    with pytest.raises(InputError, match=r"meta.json: names\[1\]: '%s' is not a name below" % name):
+    with pytest.raises(InputError, match=rf"meta.json: names\[1\]: '{name}' is not a name below"):
         opened(folder).frames("all")
 
 
 def test_entries_are_what_caffe_reads(gta5):
     folder = pack(gta5)
     for part, channels in (("images", 3), ("labels", 1)):
-        with lmdb.open(os.path.join(folder, part), readonly=True, lock=False) as environment, environment.begin() as transaction:
-            assert [key for key, _ in transaction.cursor()] == [b"0000000%d" % index for index in range(5)]
+        with lmdb.open(os.path.join(folder, part), readonly=True,
+                       lock=False) as environment, environment.begin() as transaction:
+            assert [key for key, _ in transaction.cursor()
+                    ] == [b"0000000%d" % index for index in range(5)]
             datum = caffe_pb2.Datum.FromString(transaction.get(b"00000002"))
         assert datum.encoded and (datum.channels, datum.height, datum.width) == (channels, 12, 16)
 
 
 def test_images_only_open_no_label(gta5):
     for number in range(1, 6):
-        os.remove("%s/gta5/labels/%05d.png" % (gta5, number))
+        os.remove(f"{gta5}/gta5/labels/{number:05d}.png")
     folder = pack(gta5, "--images-only")
     data = opened(folder)
-    assert not os.path.exists(folder + "/labels") and (data.read_image(data.frames("all")[0]) == random_image(3)).all()
+    assert not os.path.exists(folder + "/labels") and (data.read_image(data.frames("all")[0])
+                                                       == random_image(3)).all()
     data.check(data.frames("all")[0], labelled=False)
     for look in (data.read_label, data.check):
         with pytest.raises(InputError, match="00003 has no label"):
@@ -210,7 +222,8 @@ def test_the_map_grows(gta5, monkeypatch):
 
 def test_another_packing_in_the_folder_and_a_changed_original_are_refused(gta5):
     folder = pack(gta5)
-    for arguments, keys in ((["--label-space", "camvid"], {}), (["--images-only"], {}), ([], {"split": "mine[:3]"})):
+    for arguments, keys in ((["--label-space",
+                              "camvid"], {}), (["--images-only"], {}), ([], {"split": "mine[:3]"})):
         with pytest.raises(InputError, match="another packing"):
             pack(gta5, *arguments, **keys)
     write_palette(gta5 + "/gta5/labels/00001.png", np.full((12, 16), 7, np.uint8))
@@ -229,7 +242,8 @@ def test_bad_pairs_stop_the_packing_with_their_line(gta5):
 
 def test_skipped_frames_are_not_packed(gta5):
     write_lines(gta5 + "/gta5/skip.txt", ["00002"])
-    assert [frame.name for frame in opened(pack(gta5)).frames("all")] == ["00003", "00001", "00005", "00004"]
+    assert [frame.name
+            for frame in opened(pack(gta5)).frames("all")] == ["00003", "00001", "00005", "00004"]
 
 
 def test_forked_readers_while_the_parent_reads_too(gta5):
@@ -249,16 +263,22 @@ def test_forked_readers_while_the_parent_reads_too(gta5):
 @pytest.mark.parametrize("workers", (0, 2))
 def test_the_data_layer_serves_the_same_batches_from_both(gta5, tmp_path, workers):
     folder, batches = pack(gta5), []
-    for source in ({"dataset": "gta5", "split": "mine"}, {"dataset": "lmdb", "split": "all", "options": {"path": folder}}):
-        keys = json.dumps({"source": source, "target": source, "target_images": 1, "crop": [8, 8], "margin": 2,
-                           "mean": [1, 2, 3], "workers": workers})
+    for source in ({"dataset": "gta5", "split": "mine"},
+                   {"dataset": "lmdb", "split": "all", "options": {"path": folder}}):
+        keys = json.dumps({
+            "source": source, "target": source, "target_images": 1, "crop": [8, 8], "margin": 2,
+            "mean": [1, 2, 3], "workers": workers
+        })
         path = tmp_path / "net.prototxt"
-        path.write_text('layer { name: "data" type: "Python" top: "data" top: "label" python_param { module: '
-                        '"layers.source_target_data" layer: "SourceTargetData" param_str: %s } }' % json.dumps(keys))
+        path.write_text('layer { name: "data" type: "Python" top: "data" top: "label" python_param '
+                        '{ module: '
+                        '"layers.source_target_data" layer: "SourceTargetData" param_str: %s } }' %
+                        json.dumps(keys))
         os.environ["DATA_ROOT"] = gta5
         try:
             net = caffe.Net(str(path), caffe.TRAIN)
-            batches.append([[blob.data.copy() for blob in (net.forward() and net.blobs.values())] for _ in range(7)])
+            batches.append([[blob.data.copy() for blob in (net.forward() and net.blobs.values())]
+                            for _ in range(7)])
             net.layers[0].close()
         finally:
             del os.environ["DATA_ROOT"]
@@ -296,8 +316,10 @@ def put(folder, value, key=b"00000000"):
 def test_damaged_databases_are_refused_by_name(gta5):
     folder = pack(gta5)
     frame = opened(folder).frames("all")[0]
-    for value, message in ((b"\xff\xff rubbish", "not a Caffe Datum"), (caffe_pb2.Datum(data=b"123").SerializeToString(), "without an enc"),
-                           (caffe_pb2.Datum(data=b"123", encoded=True).SerializeToString(), "truncated or damaged")):
+    for value, message in ((b"\xff\xff rubbish", "not a Caffe Datum"),
+                           (caffe_pb2.Datum(data=b"123").SerializeToString(), "without an enc"),
+                           (caffe_pb2.Datum(data=b"123", encoded=True).SerializeToString(),
+                            "truncated or damaged")):
         put(folder, value)
         with pytest.raises(InputError, match="images/00000000: .*" + message):
             opened(folder).read_image(frame)
@@ -336,13 +358,17 @@ def test_the_benchmark_prints_both_and_refuses_another_split(gta5, capsys):
     assert capsys.readouterr().out.count(", warm ") == 2
     with open(os.path.join(gta5, "speed.md")) as file:
         lines = file.read().splitlines()
-    assert "bench_reading.py --dataset gta5" in lines[0] and "5 frames" in lines[0] and "load average" in lines[0]
+    assert "bench_reading.py --dataset gta5" in lines[0] and "5 frames" in lines[
+        0] and "load average" in lines[0]
     for line in lines[4:]:
         folder, packed_rate, ratio, processor = map(float, line.split("|")[2:6])
         assert 0.01 < processor < 100
         # each of the three is rounded
-        assert ratio == pytest.approx(packed_rate / folder, abs=0.006 + ratio * (0.06 / folder + 0.06 / packed_rate))
+        assert ratio == pytest.approx(packed_rate / folder,
+                                      abs=0.006 + ratio * (0.06 / folder + 0.06 / packed_rate))
     assert [line.split("|")[1].strip() for line in lines[4:]] == [
-        what + heat for what in ("image and label decoded", "bytes alone") for heat in (", warm", ", cold")]
+        what + heat for what in ("image and label decoded", "bytes alone")
+        for heat in (", warm", ", cold")
+    ]
     with pytest.raises(InputError, match="does not hold"):
         bench_command.main(arguments + ["--split", "mine[1:]"])

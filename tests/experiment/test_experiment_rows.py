@@ -1,4 +1,5 @@
-"""Every row of the paper's tables, statistics to score, on tiny files in its data sets' own formats and a narrow net."""
+"""Every row of the paper's tables, statistics to score, on tiny files in its data sets' own formats
+and a narrow net."""
 import json
 
 import numpy as np
@@ -38,41 +39,52 @@ def root(tmp_path_factory):
     write_lines(root + "/gta5/train.txt", ["00001", "00002"])
     for number in (1, 2):
         image = random_image(number, HEIGHT, WIDTH)
-        write_image("%s/gta5/images/%05d.png" % (root, number), image)
-        write_palette("%s/gta5/labels/%05d.png" % (root, number), ids % 35)
-        write_image("%s/synthia_rand/RGB/%07d.png" % (root, number), image)
-        write_synthia("%s/synthia_rand/GT/LABELS/%07d.png" % (root, number), ids % 23)
+        write_image(f"{root}/gta5/images/{number:05d}.png", image)
+        write_palette(f"{root}/gta5/labels/{number:05d}.png", ids % 35)
+        write_image(f"{root}/synthia_rand/RGB/{number:07d}.png", image)
+        write_synthia(f"{root}/synthia_rand/GT/LABELS/{number:07d}.png", ids % 23)
         for split in ("train", "val"):
-            stem = "%s/cityscapes/%%s/%s/ulm/ulm_00000%d_000019" % (root, split, number)
+            stem = f"{root}/cityscapes/%s/{split}/ulm/ulm_00000{number}_000019"
             write_image(stem % "leftImg8bit" + "_leftImg8bit.png", image)
             write_image(stem % "gtFine" + "_gtFine_labelIds.png", ids % 34)
-            write_image("%s/bdds/seg/images/%s/%d.jpg" % (root, split, number), image)
-            write_image("%s/bdds/seg/labels/%s/%d_train_id.png" % (root, split, number), ids % 19)
-    write_seasons(root, "fall", "winter", height=HEIGHT, width=WIDTH)    # not summer, which is the default
+            write_image(f"{root}/bdds/seg/images/{split}/{number}.jpg", image)
+            write_image(f"{root}/bdds/seg/labels/{split}/{number}_train_id.png", ids % 19)
+    # not summer, which is the default
+    write_seasons(root, "fall", "winter", height=HEIGHT, width=WIDTH)
     return root
 
 
 def run_row(experiment, root, folder):
-    """Statistics, two iterations of each of the three stages, and the score, whose record it returns."""
+    """Statistics, two iterations of each of the three stages, and the score, whose record it
+    returns."""
     statistics = str(folder / "statistics.json")
     data = ["--data-root", root, "--label-space", experiment.label_space]
-    statistics_command.main(["--dataset", named(experiment.source), "--split", experiment.source["split"],
-                             "--workers", "1", "--output", statistics] + data)
+    statistics_command.main([
+        "--dataset",
+        named(experiment.source), "--split", experiment.source["split"], "--workers", "1",
+        "--output", statistics
+    ] + data)
     experiment = experiment._replace(shape=NARROW, crop=(32, 40), statistics=statistics)
     for name, net in nets(experiment).items():
         (folder / name).write_text(str(net))
     weights = []
     for stage in STAGES:
-        schedule = schedules(experiment.name)[stage]._replace(max_iter=2, iter_size=1, display=1, snapshot=2)
-        solver = folder / ("%s_solver.prototxt" % stage)
-        solver.write_text(solver_text(stage, str(folder / (NET_OF_STAGE[stage] + ".prototxt")), schedule, "runs/row"))
+        schedule = schedules(experiment.name)[stage]._replace(max_iter=2, iter_size=1, display=1,
+                                                              snapshot=2)
+        solver = folder / (f"{stage}_solver.prototxt")
+        solver.write_text(
+            solver_text(stage, str(folder / (NET_OF_STAGE[stage] + ".prototxt")), schedule,
+                        "runs/row"))
         output = folder / stage
         assert train(solver, output, "--data-root", root, *weights) == 0
-        weights = ["--weights", str(output / ("%s_iter_2.caffemodel" % stage))]
+        weights = ["--weights", str(output / (f"{stage}_iter_2.caffemodel"))]
     dataset, split = experiment.tests[-1]
     result = folder / "test.json"
-    score_command.main(["--model", str(folder / "deploy.prototxt"), "--dataset", dataset, "--split", split,
-                        "--json", str(result)] + weights + data)
+    score_command.main([
+        "--model",
+        str(folder / "deploy.prototxt"), "--dataset", dataset, "--split", split, "--json",
+        str(result)
+    ] + weights + data)
     return json.loads(result.read_text())["results"][0]
 
 
@@ -81,16 +93,20 @@ def test_a_row_of_the_paper_runs_from_the_statistics_to_the_score(name, root, tm
     experiment = EXPERIMENTS[name]
     assert missing(experiment, STAGES, root) == []
     record = run_row(experiment, root, tmp_path)
-    assert (record["dataset"], record["split"]) == experiment.tests[-1] and record["label_space"] == experiment.label_space
+    assert (record["dataset"], record["split"]
+            ) == experiment.tests[-1] and record["label_space"] == experiment.label_space
     assert sum(record["support"]) > 0 and len(record["iou"]) == experiment.classes
     steps = entries(tmp_path / "ga_ca", "train")
     assert steps[-1]["iteration"] == 2
-    assert all(np.isfinite(step["values"][loss]) for step in steps for loss in ("seg_loss", "domain_loss", "mil_loss"))
+    assert all(
+        np.isfinite(step["values"][loss]) for step in steps
+        for loss in ("seg_loss", "domain_loss", "mil_loss"))
 
 
 def test_a_season_runs_on_a_real_frame_with_its_16_bit_label(shared_real, tmp_path):
     spring = {"dataset": "synthia_seqs", "split": "all", "options": {"season": "spring"}}
-    season = EXPERIMENTS["season_summer_fall"]._replace(
-        source=spring, target=spring, source_resize=0.1, target_resize=0.1, tests=((named(spring), "all"),))
+    season = EXPERIMENTS["season_summer_fall"]._replace(source=spring, target=spring,
+                                                        source_resize=0.1, target_resize=0.1,
+                                                        tests=((named(spring), "all"), ))
     record = run_row(season, shared_real, tmp_path)
     assert record["images"] == 1 and record["support"][record["classes"].index("road")] > 100000

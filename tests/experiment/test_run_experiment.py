@@ -44,19 +44,21 @@ def python_task(name, code, needs=(), result=None):
 
 def touching(name, needs=(), before=""):
     """A task that writes its result and appends its name to `order`."""
-    return python_task(name, "%s\nopen('order', 'a').write('%s ')\nopen('%s.done', 'w')"
-                       % (before, name, name), needs)
+    return python_task(name, f"{before}\nopen('order', 'a').write('{name} ')\nopen('{name}.done', "
+                             "'w')", needs)
 
 
 def test_sigterm_ends_the_running_commands_too(tmp_path):
     """The child stays until it is told to go, and leaves a file when it was."""
-    child = ("import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(open('told', 'w').close())); "
+    child = ("import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: "
+             "sys.exit(open('told', 'w').close())); "
              "open('ready', 'w').close(); time.sleep(60)")
-    parent = ("import sys; from tools.lib.experiment import scheduler; from tools.lib.experiment.plan import Task; "
-              "scheduler.ROOT = %r; scheduler.run([Task('a', [sys.executable, '-c', %r], (), 'none', '')], 1, 1, %r)"
-              % (str(tmp_path), child, str(tmp_path)))
-    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, env=runtime_environment(os.environ),
-                               stderr=subprocess.DEVNULL)
+    parent = ("import sys; from tools.lib.experiment import scheduler; from "
+              "tools.lib.experiment.plan import Task; "
+              f"scheduler.ROOT = {str(tmp_path)!r}; scheduler.run([Task('a', [sys.executable, "
+              f"'-c', {child!r}], (), 'none', '')], 1, 1, {str(tmp_path)!r})")
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT,
+                               env=runtime_environment(os.environ), stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30
         while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
@@ -88,17 +90,21 @@ def test_adaptation_of_a_seed_starts_from_the_source_stage_of_that_seed():
 
 
 def test_statistics_are_counted_only_for_the_stages_that_read_them():
-    for stages, counted in ((["source"], False), (["control", "ga"], False), (["ca"], True), (["ga_ca"], True)):
+    for stages, counted in ((["source"], False), (["control", "ga"], False), (["ca"], True),
+                            (["ga_ca"], True)):
         assert ("statistics" in [task.name for task in plan.tasks(TOY, stages)]) == counted
     made = tuning.variants(TOY, "ga_ca", [])
     assert tuning.tasks(TOY, made, [101])[0].name == "statistics"
 
 
 def test_statistics_of_other_labels_are_not_taken_for_done(tmp_path):
-    for experiment in map(EXPERIMENTS.get, ("toy", "toy_confusion", "gta_camvid", "gta_cityscapes_sample")):
+    for experiment in map(EXPERIMENTS.get,
+                          ("toy", "toy_confusion", "gta_camvid", "gta_cityscapes_sample")):
         require_unchanged([task for task in plan.tasks(experiment) if task.name == "statistics"])
-    for changed, words in ((TOY._replace(crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) now"),
-                           (TOY._replace(source=dict(TOY.source, split="source_train[:9]")), r"split: .* before, source_train\[:9\] now")):
+    for changed, words in ((TOY._replace(crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) "
+                            r"now"),
+                           (TOY._replace(source=dict(TOY.source, split="source_train[:9]")),
+                            r"split: .* before, source_train\[:9\] now")):
         with pytest.raises(InputError, match="(?s)toy_windows.json.*" + words):
             require_unchanged(plan.tasks(changed, ["ca"]))
 
@@ -116,13 +122,20 @@ def test_the_plan_says_what_is_done_and_what_it_needs(in_folder):
 
 
 def test_runs_of_other_settings_are_not_taken_for_done(tmp_path):
-    task = Task("source seed 2", plan.tool("train.py", "--solver", "solvers/toy_source.prototxt", "--seed", "2",
-                                           "--output", str(tmp_path / "out")), (), "x", "")
+    task = Task(
+        "source seed 2",
+        plan.tool("train.py", "--solver", "solvers/toy_source.prototxt", "--seed", "2", "--output",
+                  str(tmp_path / "out")), (), "x", "")
     require_unchanged([task])                                  # nothing has run yet
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "record.json").write_text("{}")
-    run_folder.write_prototxts(resolve(parse(["--solver", os.path.join(ROOT, "solvers/toy_source.prototxt"), "--seed", "2",
-                                              "--output", str(tmp_path / "out")])))
+    run_folder.write_prototxts(
+        resolve(
+            parse([
+                "--solver",
+                os.path.join(ROOT, "solvers/toy_source.prototxt"), "--seed", "2", "--output",
+                str(tmp_path / "out")
+            ])))
     require_unchanged([task])
     solver = tmp_path / "out" / "solver.prototxt"
     solver.write_text(solver.read_text().replace("base_lr: 0.003", "base_lr: 0.5"))
@@ -159,7 +172,8 @@ def test_tasks_get_their_share_of_the_cores(in_folder):
 
 @pytest.mark.parametrize("command, arguments", [
     ("tools.run_experiment", ["toy", "--plan"]), ("tools.tune_adaptation", ["toy", "--stage", "ga"])])
-def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the_plan(command, arguments, monkeypatch, capsys):
+def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the_plan(
+        command, arguments, monkeypatch, capsys):
     main = importlib.import_module(command).main
     monkeypatch.setattr(sys, "argv", [command] + arguments + ["--seeds", "107", "7", "107"])
     with pytest.raises(InputError, match="--seeds 107 7 107: 107 given twice.*\n.*--seeds 107 7$"):
@@ -169,7 +183,7 @@ def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the
         with pytest.raises(SystemExit) as stop:
             main()
         printed = capsys.readouterr()
-        assert stop.value.code == INPUT_ERROR and "%s: expected a whole number from 1 to" % flag in printed.err
+        assert stop.value.code == INPUT_ERROR and f"{flag}: expected a whole number from 1 to" in printed.err
         assert printed.out == ""
 
 
@@ -197,7 +211,8 @@ def test_data_that_is_missing_is_told_before_the_first_stage_with_the_page_that_
     season = EXPERIMENTS["season_summer_fall"]
     write_seasons(tmp_path, "summer")
     missing = data_sets.missing(season, STAGES, str(tmp_path))
-    assert len(missing) == 2 and "season=fall, split train: " in missing[0] and "SYNTHIA-SEQS-NN-FALL" in missing[0]
+    assert len(missing) == 2 and "season=fall, split train: " in missing[
+        0] and "SYNTHIA-SEQS-NN-FALL" in missing[0]
     with pytest.raises(InputError, match="(?s)split train.*split test.*docs/datasets.md"):
         data_sets.require(missing)
     write_seasons(tmp_path, "fall")
@@ -222,7 +237,8 @@ def test_every_row_names_the_folder_of_a_data_set_that_is_not_there(name, tmp_pa
     experiment = EXPERIMENTS[name]
     sentences = data_sets.missing(experiment, STAGES, str(tmp_path))
     assert len(sentences) == len(data_sets.needed(experiment, STAGES))
-    assert all(": %s/" % tmp_path in sentence and "no such folder" in sentence for sentence in sentences)
+    assert all(f": {tmp_path}/" in sentence and "no such folder" in sentence
+               for sentence in sentences)
 
 
 def options_of(argv):
@@ -236,11 +252,13 @@ def test_the_picture_shows_what_was_scored(monkeypatch):
     report.draw(experiment, STAGES, 1, None, "x.png")
     report.draw(experiment, ["source"], 1, None, "x.png")
     both, alone = map(options_of, drawn)
-    scored = options_of(next(task.argv for task in plan.tasks(experiment) if task.name.startswith("test ga_ca")))
+    scored = options_of(
+        next(task.argv for task in plan.tasks(experiment) if task.name.startswith("test ga_ca")))
     for flag in ("--model", "--dataset", "--split", "--label-space", "--resize"):
         assert both[flag] == alone[flag] == scored[flag]
     assert both["--resize"] == "0.25" and "--most-changed" in both
-    assert "--most-changed" not in alone and alone["--frames"] == "0"       # one model changes nothing
+    # one model changes nothing
+    assert "--most-changed" not in alone and alone["--frames"] == "0"
 
 
 def test_a_report_shows_its_picture(monkeypatch, tmp_path):
@@ -253,7 +271,8 @@ def test_a_report_shows_its_picture(monkeypatch, tmp_path):
 
 def test_a_report_says_what_its_reader_has_to_know(monkeypatch):
     monkeypatch.setattr(report, "collect", lambda *ignored: (["a"], np.ones((5, 1, 1))))
-    assert "these numbers mean nothing" in report.markdown(EXPERIMENTS["gta_cityscapes_sample"], STAGES, [1], "command")
+    assert "these numbers mean nothing" in report.markdown(EXPERIMENTS["gta_cityscapes_sample"],
+                                                           STAGES, [1], "command")
     assert "**" not in report.markdown(TOY, STAGES, [1], "command")
 
 

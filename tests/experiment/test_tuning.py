@@ -1,4 +1,5 @@
-"""Trying settings on the toy: the variants, their prototxts and tasks, and the seeds that may not choose."""
+"""Trying settings on the toy: the variants, their prototxts and tasks, and the seeds that may not
+choose."""
 import os
 import subprocess
 import sys
@@ -45,12 +46,14 @@ def test_all_combinations_and_each_changes_only_what_it_says():
     assert len({variant.folder for variant in made}) == 4
     last = made[-1]
     assert last.experiment == TOY._replace(mil_weight=0.25)
-    assert 'lr_policy: "poly"' in last.schedule.policy and last.schedule.max_iter == made[0].schedule.max_iter
+    assert 'lr_policy: "poly"' in last.schedule.policy and last.schedule.max_iter == made[
+        0].schedule.max_iter
 
 
 def test_the_prototxts_carry_the_setting(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "ROOT", str(tmp_path))
-    (variant,) = tuning.variants(TOY, "ga_ca", [("mil_weight", [0.125]), ("base_lr", [0.25]), ("slack", [0.75])])
+    (variant, ) = tuning.variants(TOY, "ga_ca", [("mil_weight", [0.125]), ("base_lr", [0.25]),
+                                                 ("slack", [0.75])])
     tuning.write_prototxts(variant)
     folder = tmp_path / variant.folder
     net, solver = (folder / "net.prototxt").read_text(), (folder / "solver.prototxt").read_text()
@@ -68,6 +71,9 @@ def test_each_seed_starts_from_its_own_run_of_the_stage_before():
 
 
 def test_reported_seeds_choose_nothing():
-    done = subprocess.run([sys.executable, os.path.join(ROOT, "tools", "tune_adaptation.py"), "toy", "--stage", "ga",
-                           "--seeds", "101", "3"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    done = subprocess.run([
+        sys.executable,
+        os.path.join(ROOT, "tools", "tune_adaptation.py"), "toy", "--stage", "ga", "--seeds", "101",
+        "3"
+    ], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     assert done.returncode == 2 and "a setting is not chosen by them" in done.stdout

@@ -14,7 +14,8 @@ from data.errors import InputError
 from data.parallel import each_result
 from tools.lib.checking.child import run_in_child
 
-#: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much longer.
+#: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much
+#: longer.
 SLOWEST = 60
 #: Bytes a case may allocate: hostile sizes must not take the machine down.
 MEMORY = 2 << 30
@@ -37,7 +38,8 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: Non
     parts = []
     for number, subject in enumerate(subjects):
         share = mutations // len(subjects) + (number < mutations % len(subjects))
-        parts += [(subject, range(start, min(start + BATCH, share))) for start in range(0, share, BATCH)]
+        parts += [(subject, range(start, min(start + BATCH, share)))
+                  for start in range(0, share, BATCH)]
     cases = []
     for done in each_result(lambda part: run_subject(*part, seed), parts, workers, chunk=1):
         cases += done
@@ -48,7 +50,7 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: Non
 def run_subject(subject, indices, seed):
     """[Case] of the cases `indices` of one subject, in batches that share a child process."""
     indices = list(indices)
-    with _own_place("%s %d" % (subject.name, indices[0])) as place:
+    with _own_place(f"{subject.name} {indices[0]}") as place:
         files = _make(subject, place)
         _use_unchanged(subject, files, place)
         cases = []
@@ -63,13 +65,13 @@ def run_subject(subject, indices, seed):
 def _own_place(name):
     """A folder with room above it for files that climb out.
 
-    Its path is in the files that are changed, and so in the changes: it is the same in each run, and runs that want it
-    wait for each other.
+    Its path is in the files that are changed, and so in the changes: it is the same in each run,
+    and runs that want it wait for each other.
     """
-    base = os.path.join(_fast_folder(), "fuzzing-%d" % os.getuid())
+    base = os.path.join(_fast_folder(), f"fuzzing-{os.getuid()}")
     os.makedirs(base, mode=0o700, exist_ok=True)
     if os.lstat(base).st_uid != os.getuid():
-        raise RuntimeError("%s belongs to another user" % base)
+        raise RuntimeError(f"{base} belongs to another user")
     folder = os.path.join(base, name.replace(" ", "_"))
     with open(folder + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -84,7 +86,8 @@ def _own_place(name):
 def _fast_folder():
     """A folder in memory where there is one with room: the commands wait for the disk otherwise."""
     memory = "/dev/shm"
-    return memory if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM else tempfile.gettempdir()
+    return memory if os.access(
+        memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM else tempfile.gettempdir()
 
 
 def _make(subject, place):
@@ -92,7 +95,7 @@ def _make(subject, place):
     _write(place, {})
     made = run_in_child(lambda: subject.make(place) or True, 300)
     if not made.value:
-        raise RuntimeError("%s: its files cannot be made: %s" % (subject.name, made))
+        raise RuntimeError(f"{subject.name}: its files cannot be made: {made}")
     return _read(place)
 
 
@@ -101,7 +104,7 @@ def _use_unchanged(subject, files, place):
     _write(place, files)
     used = run_in_child(lambda: subject.use(place) or True, 300, MEMORY)
     if not used.value:
-        raise RuntimeError("%s: the unchanged files fail: %s" % (subject.name, used))
+        raise RuntimeError(f"{subject.name}: the unchanged files fail: {used}")
 
 
 def _run_batch(subject, files, place, indices, seed):
@@ -140,10 +143,10 @@ def run_case(subject, files, place, seed, index):
         if not message.strip() or len(message) > LONGEST_MESSAGE or "Traceback" in message:
             end = "not a clear message"
     except SystemExit as problem:
-        end, message = (REFUSED if problem.code == 2 else "exit code %s" % problem.code), ""
+        end, message = (REFUSED if problem.code == 2 else f"exit code {problem.code}"), ""
     except Exception as problem:
         frame = _innermost(problem.__traceback__)
-        end, message = "exception", "%s: %s (%s)" % (type(problem).__name__, problem, frame)
+        end, message = "exception", f"{type(problem).__name__}: {problem} ({frame})"
     os.chdir(cwd)
     left = _read(place)
     above = os.path.dirname(os.path.dirname(place))
@@ -161,16 +164,16 @@ def run_case(subject, files, place, seed, index):
 def _innermost(traceback):
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return "%s:%d" % (os.path.basename(traceback.tb_frame.f_code.co_filename), traceback.tb_lineno)
+    return f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}"
 
 
 def _how_it_died(outcome):
     last = " ".join(outcome.stderr.split())[-500:]
     if outcome.timeout is not None or outcome.signal == signal.SIGALRM:
-        return "hang", "not done within %d s" % SLOWEST
+        return "hang", f"not done within {SLOWEST} s"
     if outcome.signal is not None:
         return signal.Signals(outcome.signal).name, last
-    return "process ended", "%s %s" % (outcome.exception or outcome.status, last)
+    return "process ended", f"{outcome.exception or outcome.status} {last}"
 
 
 def _read(place):
@@ -209,8 +212,9 @@ def table(cases):
 
 
 def replay(subject, seed, index):
-    """(end, message, names of the changed files) of one case run in this process: for a debugger."""
-    with _own_place("%s %d" % (subject.name, index // BATCH * BATCH)) as place:
+    """(end, message, names of the changed files) of one case run in this process: for a
+    debugger."""
+    with _own_place(f"{subject.name} {index // BATCH * BATCH}") as place:
         files = _make(subject, place)
         changed = subject.change(_draw(subject, seed, index), dict(files))
         end = run_case(subject, files, place, seed, index)
@@ -218,4 +222,4 @@ def replay(subject, seed, index):
 
 
 def _draw(subject, seed, index):
-    return random.Random("%d/%s/%d" % (seed, subject.name, index))
+    return random.Random(f"{seed}/{subject.name}/{index}")

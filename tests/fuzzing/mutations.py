@@ -6,10 +6,12 @@ import zlib
 
 from google.protobuf import text_format
 
-NUMBERS = ("0", "-1", "1", "2", "7", "255", "256", "65536", "2147483647", "2147483648", "-2147483648",
-           "9223372036854775808", "1e38", "1e-45", "-0.0", "nan", "inf", "-inf", "0.5", "1e400", "0x10", "")
-WORDS = ("", "x", "..", "../../x", "/", "/etc/passwd", "a b", "a\\000b", "\\377", "%s%n", "TRAIN", "TEST", "GPU",
-         "true", "null", "[]", "{}", "{", "}", '"', "'", "#", ":", "\u00e9", "x" * 300, "[" * 2000, "os", "__class__")
+NUMBERS = ("0", "-1", "1", "2", "7", "255", "256", "65536", "2147483647", "2147483648",
+           "-2147483648", "9223372036854775808", "1e38", "1e-45", "-0.0", "nan", "inf", "-inf",
+           "0.5", "1e400", "0x10", "")
+WORDS = ("", "x", "..", "../../x", "/", "/etc/passwd", "a b", "a\\000b", "\\377", "%s%n", "TRAIN",
+         "TEST", "GPU", "true", "null", "[]", "{}", "{", "}", '"', "'", "#", ":", "\u00e9",
+         "x" * 300, "[" * 2000, "os", "__class__")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+\.?\d*(?:e-?\d+)?")
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[\w.+-]+|[^\s\w]')
 
@@ -18,7 +20,8 @@ def text(draw, content):
     """One to three changes of a text: numbers, tokens, lines, characters."""
     changed = content.decode("utf-8", "surrogateescape")
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        changed = draw.choice((_number, _number, _token, _token, _exchange, _line, _characters))(draw, changed)
+        changed = draw.choice(
+            (_number, _number, _token, _token, _exchange, _line, _characters))(draw, changed)
     return changed.encode("utf-8", "surrogateescape")
 
 
@@ -68,11 +71,13 @@ def _line(draw, string):
 
 
 def _characters(draw, string):
-    return octets(draw, string.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+    return octets(draw, string.encode("utf-8",
+                                      "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
 def json_text(draw, content):
-    """A mutation of JSON: the text, or one value somewhere inside, so that half of the files are JSON still."""
+    """A mutation of JSON: the text, or one value somewhere inside, so that half of the files are
+    JSON still."""
     if draw.random() < 0.4:
         return text(draw, content)
     tree = json.loads(content)
@@ -93,12 +98,14 @@ def _value(draw, old):
     """Something else: near the old value, or of any other kind."""
     if isinstance(old, (int, float)) and draw.random() < 0.6:
         return draw.choice((old * 0.9, old * 2, -old, old + 1, 1 - old, old / 7))
-    return draw.choice((0, 1, -1, 10 ** 40, 1e308, 0.5, float("nan"), float("inf"), None, True, "", "x", "../../x", [], {},
-                        [old], {"x": old}, "toy", "camvid", "source_val[1:]"))
+    return draw.choice(
+        (0, 1, -1, 10**40, 1e308, 0.5, float("nan"), float("inf"), None, True, "", "x", "../../x",
+         [], {}, [old], {"x": old}, "toy", "camvid", "source_val[1:]"))
 
 
 def octets(draw, content):
-    """A change of bytes: flipped bits, a part cut out, doubled, or put elsewhere, an end cut off."""
+    """A change of bytes: flipped bits, a part cut out, doubled, or put elsewhere, an end cut
+    off."""
     data = bytearray(content)
     at = draw.randrange(len(data) + 1)
     length = draw.choice((1, 1, 2, 4, 8, 64))
@@ -135,7 +142,8 @@ def _with_checksums(data):
 
 
 def prototxt(message_class):
-    """A mutation of prototxts: the text, or fields of the parsed message, so that half of them are read to the end."""
+    """A mutation of prototxts: the text, or fields of the parsed message, so that half of them are
+    read to the end."""
     def change(draw, content):
         if draw.random() < 0.5:
             return text(draw, content)
@@ -190,8 +198,9 @@ def _field(draw, message):
 
 def _scalar(draw, field):
     if field.cpp_type == field.CPPTYPE_STRING:
-        return draw.choice(("", "x", "data", "label", "final", "conv1_1", "pool1", "ReLU", "Convolution", "Pooling", "Eltwise",
-                            "Softmax", "InnerProduct", "bilinear", "/etc/passwd", "../x", "x" * 300))
+        return draw.choice(("", "x", "data", "label", "final", "conv1_1", "pool1", "ReLU",
+                            "Convolution", "Pooling", "Eltwise", "Softmax", "InnerProduct",
+                            "bilinear", "/etc/passwd", "../x", "x" * 300))
     if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
         return draw.choice((0.0, -1.0, 1e38, float("nan"), float("inf")))
     if field.cpp_type == field.CPPTYPE_ENUM:

@@ -15,8 +15,9 @@ from data_files import write_folder_set
 from fuzzing import mutations
 
 CLASSES = 8                # of the toy data set
-DATA = dict(source=dict(dataset="toy", split="source_val[:3]"), target=dict(dataset="toy", split="target_val[:3]"),
-            source_images=1, target_images=1, crop=[16, 24], mean=[103.0, 116.0, 123.0], mirror=True, seed=1, workers=0)
+DATA = dict(source=dict(dataset="toy", split="source_val[:3]"), target=dict(
+    dataset="toy", split="target_val[:3]"), source_images=1, target_images=1, crop=[16, 24],
+            mean=[103.0, 116.0, 123.0], mirror=True, seed=1, workers=0)
 # the front-end's kinds of layers, each once
 TRUNK = """layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv" param {{ lr_mult: 1 decay_mult: 1 }}
   param {{ lr_mult: 2 }} convolution_param {{ num_output: 4 pad: 1 kernel_size: 3 weight_filler {{ type: "msra" }} }} }}
@@ -52,7 +53,7 @@ DEPLOY = """name: "tiny" layer { name: "data" type: "Input" top: "data" input_pa
   transform_param { mean_value: 103 mean_value: 116 mean_value: 123 } }
 """
 SOLVER = """net: "{place}/net.prototxt"
-# initial weights, made by: python tools/train.py --solver solvers/other.prototxt
+# initial weights, made by: python3 tools/train.py --solver solvers/other.prototxt
 base_lr: 0.001
 lr_policy: "multistep" gamma: 0.5 stepvalue: 2 stepvalue: 4
 momentum: 0.9 weight_decay: 0.0005
@@ -62,7 +63,8 @@ snapshot: 1 snapshot_prefix: "tiny" snapshot_format: BINARYPROTO
 solver_mode: CPU random_seed: 3
 test_iter: 1 test_interval: 2 test_initialization: false
 """
-PLAIN = SOLVER.replace("iter_size: 2 ", "").replace("test_iter: 1 test_interval: 2 test_initialization: false\n", "")
+PLAIN = SOLVER.replace("iter_size: 2 ", "").replace("test_iter: 1 test_interval: 2 "
+                                                    "test_initialization: false\n", "")
 
 
 class Subject:
@@ -116,9 +118,11 @@ def data_layer(**keys):
 
 def make_training(place, solver=PLAIN):
     """solver.prototxt and net.prototxt: a tiny front-end with the losses that the project has."""
-    shutil.copy(os.path.join(ROOT, "data", "statistics", "toy.json"), os.path.join(place, "statistics.json"))
+    shutil.copy(os.path.join(ROOT, "data", "statistics", "toy.json"),
+                os.path.join(place, "statistics.json"))
     adapt = ADAPT.replace("STATISTICS", os.path.join(place, "statistics.json"))
-    net = (data_layer() + TRUNK.format(classes=CLASSES) + adapt + SEGMENT.format(scores="source", classes=CLASSES))
+    net = (data_layer() + TRUNK.format(classes=CLASSES) + adapt +
+           SEGMENT.format(scores="source", classes=CLASSES))
     write(place, "net.prototxt", net)
     write(place, "solver.prototxt", solver.format(place=place))
 
@@ -135,25 +139,36 @@ def train(place, *options):
     """tools/train.py up to and including one step."""
     command_line.watched_training = one_step
     record.git_state = lambda: None
-    command_line.main(["--solver", os.path.join(place, "solver.prototxt"), "--output", os.path.join(place, "out"),
-                       *options])
+    command_line.main([
+        "--solver",
+        os.path.join(place, "solver.prototxt"), "--output",
+        os.path.join(place, "out"), *options
+    ])
 
 
 def make_snapshots(place):
     """A finished run of three iterations; its record is the same whenever it is made."""
     make_training(place)
     command_line.plot_apart = lambda *_: None    # drawing takes longer than training here
-    record.now, record.command, record.git_state = lambda: "2016-12-08T00:00:00+00:00", lambda: ["train.py"], lambda: None
-    command_line.main(["--solver", os.path.join(place, "solver.prototxt"), "--output", os.path.join(place, "out")])
+    record.now, record.command, record.git_state = lambda: "2016-12-08T00:00:00+00:00", lambda: [
+        "train.py"
+    ], lambda: None
+    command_line.main([
+        "--solver",
+        os.path.join(place, "solver.prototxt"), "--output",
+        os.path.join(place, "out")
+    ])
 
 
 def make_weights(place):
     """A training job, a deploy net and a caffemodel that fits both."""
     make_snapshots(place)
-    os.rename(os.path.join(place, "out", "tiny_iter_3.caffemodel"), os.path.join(place, "m.caffemodel"))
+    os.rename(os.path.join(place, "out", "tiny_iter_3.caffemodel"),
+              os.path.join(place, "m.caffemodel"))
     for name in os.listdir(os.path.join(place, "out")):
         os.unlink(os.path.join(place, "out", name))
-    write(place, "deploy.prototxt", DEPLOY + TRUNK.format(classes=CLASSES) + UP.format(scores="final", classes=CLASSES))
+    write(place, "deploy.prototxt",
+          DEPLOY + TRUNK.format(classes=CLASSES) + UP.format(scores="final", classes=CLASSES))
 
 
 def train_with_weights(place):
@@ -162,8 +177,12 @@ def train_with_weights(place):
 
 def test(place):
     """tools/test.py on one image."""
-    score_command.main(["--model", os.path.join(place, "deploy.prototxt"), "--weights", os.path.join(place, "m.caffemodel"),
-                        "--dataset", "toy", "--split", "target_val[:1]", "--resize", "0.3"])
+    score_command.main([
+        "--model",
+        os.path.join(place, "deploy.prototxt"), "--weights",
+        os.path.join(place, "m.caffemodel"), "--dataset", "toy", "--split", "target_val[:1]",
+        "--resize", "0.3"
+    ])
 
 
 def make_folder(place):
@@ -171,8 +190,10 @@ def make_folder(place):
     write_folder_set(os.path.join(place, "set"), count=2, height=20, width=30)
     write(place, "set/mean.txt", "100 110 120\n")
     source = dict(dataset="folder", split="train", options=dict(path=os.path.join(place, "set")))
-    write(place, "net.prototxt", data_layer(source=source, source_images=2, target=None, target_images=0)
-          + TRUNK.format(classes=3) + SEGMENT.format(scores="final", classes=3))
+    write(
+        place, "net.prototxt",
+        data_layer(source=source, source_images=2, target=None, target_images=0) +
+        TRUNK.format(classes=3) + SEGMENT.format(scores="final", classes=3))
     write(place, "solver.prototxt", PLAIN.format(place=place))
 
 
@@ -185,7 +206,8 @@ def param_str(draw, content):
     return text_format.MessageToString(net).encode()
 
 
-SOLVER_TEXT, NET_TEXT = mutations.prototxt(caffe_pb2.SolverParameter), mutations.prototxt(caffe_pb2.NetParameter)
+SOLVER_TEXT, NET_TEXT = mutations.prototxt(caffe_pb2.SolverParameter), mutations.prototxt(
+    caffe_pb2.NetParameter)
 NET, STATE = mutations.protobuf(caffe_pb2.NetParameter), mutations.protobuf(caffe_pb2.SolverState)
 
 
@@ -199,15 +221,16 @@ def snapshot_file(draw, content):
 
 
 SUBJECTS = [
-    Subject("solver prototxt", lambda place: make_training(place, SOLVER), ("solver.prototxt",), SOLVER_TEXT, train),
-    Subject("net prototxt", make_training, ("net.prototxt",), NET_TEXT, train),
-    Subject("param_str", make_training, ("net.prototxt",), param_str, train),
-    Subject("statistics file", make_training, ("statistics.json",), mutations.json_text, train),
-    Subject("deploy prototxt", make_weights, ("deploy.prototxt",), NET_TEXT, test),
-    Subject("list file", make_folder, (".txt",), mutations.text, train),
-    Subject("PNG", make_folder, (".png",), mutations.png, train),
-    Subject("caffemodel in training", make_weights, (".caffemodel",), NET, train_with_weights),
-    Subject("caffemodel in testing", make_weights, (".caffemodel",), NET, test),
+    Subject("solver prototxt", lambda place: make_training(place, SOLVER), ("solver.prototxt", ),
+            SOLVER_TEXT, train),
+    Subject("net prototxt", make_training, ("net.prototxt", ), NET_TEXT, train),
+    Subject("param_str", make_training, ("net.prototxt", ), param_str, train),
+    Subject("statistics file", make_training, ("statistics.json", ), mutations.json_text, train),
+    Subject("deploy prototxt", make_weights, ("deploy.prototxt", ), NET_TEXT, test),
+    Subject("list file", make_folder, (".txt", ), mutations.text, train),
+    Subject("PNG", make_folder, (".png", ), mutations.png, train),
+    Subject("caffemodel in training", make_weights, (".caffemodel", ), NET, train_with_weights),
+    Subject("caffemodel in testing", make_weights, (".caffemodel", ), NET, test),
     ListedSnapshots("snapshot", make_snapshots, (".solverstate", ".caffemodel"), snapshot_file,
                     lambda place: train(place, "--resume")),
     Subject("run folder", make_snapshots, ("record.json", "snapshots.json"), mutations.json_text,

@@ -1,4 +1,5 @@
-"""ConstrainedMILLoss in a Caffe net, and the mathematics around the solver: presence, channel weights, gradient."""
+"""ConstrainedMILLoss in a Caffe net, and the mathematics around the solver: presence, channel
+weights, gradient."""
 import json
 import os
 from types import SimpleNamespace
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python tools/setup_caffe.py")
+caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 tools/setup_caffe.py")
 
 from data.errors import InputError  # noqa: E402
 from data.label_spaces import LabelSpace  # noqa: E402
@@ -30,15 +31,16 @@ STATISTICS = summarise([column[column > 0] for column in FRACTIONS.T], 3, "made"
 
 
 def scores_of(images=2, height=5, width=6, scale=2.0, seed=0):
-    return np.random.RandomState(seed).normal(scale=scale, size=(images, 4, height, width)).astype(np.float32)
+    return np.random.RandomState(seed).normal(scale=scale,
+                                              size=(images, 4, height, width)).astype(np.float32)
 
 
 def build(folder, scores, weights=ONE, rate=1, more="", **params):
     (folder / "statistics.json").write_text(to_json(STATISTICS))
     params.setdefault("statistics", str(folder / "statistics.json"))
-    (folder / "net.prototxt").write_text(NET.format(
-        shape=" ".join("dim: %d" % side for side in scores.shape), rate=rate, weights=weights, more=more,
-        params=json.dumps(params)))
+    (folder / "net.prototxt").write_text(
+        NET.format(shape=" ".join(f"dim: {side}" for side in scores.shape), rate=rate,
+                   weights=weights, more=more, params=json.dumps(params)))
     net = caffe.Net(str(folder / "net.prototxt"), caffe.TRAIN)
     net.blobs["data"].data[...] = scores
     return net
@@ -47,7 +49,10 @@ def build(folder, scores, weights=ONE, rate=1, more="", **params):
 def run(net):
     net.forward()
     net.backward()
-    return {name: float(net.blobs[name].data[0]) for name in ("loss", "present", "active", "relaxed")}
+    return {
+        name: float(net.blobs[name].data[0])
+        for name in ("loss", "present", "active", "relaxed")
+    }
 
 
 def test_statistics_by_hand():
@@ -63,13 +68,16 @@ def test_presence_by_hand():
     winners = np.array([[0, 2, 2, 2, 2], [2, 2, 2, 2, 3]])
     scores = np.eye(4)[winners].transpose(2, 0, 1)
     assert predicted_shares(scores).tolist() == [0.1, 0, 0.8, 0.1]
-    # Class 0 is present above presence_factor * 0.12, class 2 above presence_factor * 0.5; class 3 has no statistics.
+    # Class 0 is present above presence_factor * 0.12, class 2 above presence_factor * 0.5; class 3
+    # has no statistics.
     for factor, present in ((0.8, 2), (0.84, 1), (1.5, 1), (1.7, 0)):
-        assert category_target(scores, category_rule(STATISTICS, presence_factor=factor)).present == present
+        assert category_target(scores, category_rule(STATISTICS,
+                                                     presence_factor=factor)).present == present
 
 
 def test_rule_of_the_statistics():
-    rule = category_rule(STATISTICS, slack=3.0, presence_factor=0.2, down_weight_threshold=0.13, down_weight_factor=0.3)
+    rule = category_rule(STATISTICS, slack=3.0, presence_factor=0.2, down_weight_threshold=0.13,
+                         down_weight_factor=0.3)
     assert rule.least_share == pytest.approx([0.024, 0.024, 0.1, np.inf])
     assert rule.lower == pytest.approx([0.7 / 3, 0.2, 1.9 / 3, 0])
     assert rule.upper == pytest.approx([0.36, 0.28, 0.82, 1])
@@ -106,7 +114,8 @@ def test_gradient_is_the_numerical_derivative_of_the_value(bounds):
 def test_caffe_gradient_is_the_numerical_derivative_of_the_loss(tmp_path, loss_weight):
     """Through the net's own float32 loss, of a batch of three images."""
     scores = scores_of(3)
-    net = build(tmp_path, scores, weights=ONE.replace("1", str(loss_weight), 1), down_weight_factor=1)
+    net = build(tmp_path, scores, weights=ONE.replace("1", str(loss_weight), 1),
+                down_weight_factor=1)
     run(net)
     gradient = net.blobs["final"].diff.copy()
     random = np.random.RandomState(1)
@@ -131,7 +140,8 @@ def test_loss_and_log_are_those_of_each_image(tmp_path):
     assert values["present"] == pytest.approx(np.mean([target.present for target in targets]))
     assert values["active"] == pytest.approx(np.mean([target.active for target in targets]))
     assert values["relaxed"] == sum(target.relaxed for target in targets)
-    assert np.allclose(net.blobs["final"].diff, np.stack([target.gradient for target in targets]) / 3, atol=1e-9)
+    assert np.allclose(net.blobs["final"].diff,
+                       np.stack([target.gradient for target in targets]) / 3, atol=1e-9)
 
 
 def test_images_do_not_see_each_other(tmp_path):
@@ -151,7 +161,8 @@ def test_down_weighting_scales_large_channels_and_not_the_loss(tmp_path):
     scaled = build(tmp_path, scores, down_weight_threshold=0.2, down_weight_factor=0.1)
     assert run(scaled) == plain_values
     factors = np.array([1, 1, 0.1, 1]).reshape(1, 4, 1, 1)  # alpha of class 2 is 0.5
-    assert np.allclose(scaled.blobs["final"].diff, plain.blobs["final"].diff * factors, rtol=1e-5, atol=1e-12)
+    assert np.allclose(scaled.blobs["final"].diff, plain.blobs["final"].diff * factors, rtol=1e-5,
+                       atol=1e-12)
     assert plain.blobs["final"].diff[:, 2].any()
 
 
@@ -173,7 +184,8 @@ def test_no_class_present_gives_no_gradient(tmp_path):
 
 
 def test_images_with_unattainable_upper_bounds_are_counted(tmp_path):
-    # Half the pixels each: their upper bounds sum to 0.64. In the second image class 2 (up to 0.82) is there as well.
+    # Half the pixels each: their upper bounds sum to 0.64. In the second image class 2 (up to 0.82)
+    # is there as well.
     scores = np.full((2, 4, 2, 10), -5.0, np.float32)
     scores[0, 0, :, :5] = scores[0, 1, :, 5:] = 5
     scores[1, 0, :, :2] = scores[1, 1, :, 2:5] = scores[1, 2, :, 5:] = 5
@@ -191,7 +203,8 @@ def test_scores_that_are_nan_give_a_loss_that_is_nan(tmp_path):
     scores[1, 2, 0, 0] = np.nan
     net = build(tmp_path, scores)
     assert np.isnan(run(net)["loss"])
-    assert np.isfinite(net.blobs["final"].diff[0]).all() and np.isnan(net.blobs["final"].diff[1]).all()
+    assert np.isfinite(net.blobs["final"].diff[0]).all() and np.isnan(
+        net.blobs["final"].diff[1]).all()
 
 
 def test_frozen_scores_get_no_gradient(tmp_path):
@@ -224,7 +237,8 @@ def test_batch_size_and_map_size_may_change(tmp_path):
 
 
 def test_descent_on_the_scores_ends_at_what_the_bounds_leave(tmp_path):
-    """The lower bounds sum to 0.7/3 + 0.2 + 1.9/3 = 16/15, so 1/15 is missing for ever, at price 2."""
+    """The lower bounds sum to 0.7/3 + 0.2 + 1.9/3 = 16/15, so 1/15 is missing for ever, at price
+    2."""
     net = build(tmp_path, scores_of(1, scale=1.0), down_weight_factor=1)
     first = run(net)["loss"]
     for _ in range(100):
@@ -257,7 +271,8 @@ def test_wrong_number_of_bottoms_is_refused(tmp_path):
 
 
 def test_gradient_on_a_log_top_is_refused(tmp_path):
-    net = build(tmp_path, scores_of(), weights="loss_weight: 1 loss_weight: 1 loss_weight: 0 loss_weight: 0")
+    net = build(tmp_path, scores_of(), weights="loss_weight: 1 loss_weight: 1 loss_weight: 0 "
+                                               "loss_weight: 0")
     net.forward()
     with pytest.raises(InputError, match="only the first top is a loss"):
         net.backward()
@@ -275,7 +290,8 @@ def test_link_that_leads_out_of_the_repository_is_refused(tmp_path, monkeypatch)
 
 
 def test_committed_statistics_fit_their_nets(repo_root):
-    """Every committed train net with this layer opens its statistics file, and the classes agree."""
+    """Every committed train net with this layer opens its statistics file, and the classes
+    agree."""
     from tools.lib.checking.net import load_net
 
     found = 0
@@ -288,9 +304,11 @@ def test_committed_statistics_fit_their_nets(repo_root):
                 if layer.python_param.layer != "ConstrainedMILLoss":
                     continue
                 path = inside_repository(json.loads(layer.python_param.param_str)["statistics"])
-                if os.path.exists(path):  # those of data sets that are not at hand are made by label_stats.py
+                # those of data sets that are not at hand are made by label_stats.py
+                if os.path.exists(path):
                     from data.statistics import read_statistics
                     final = next(other for other in net.layer if other.name == "final")
-                    assert len(read_statistics(path).classes) == final.convolution_param.num_output, name
+                    assert len(
+                        read_statistics(path).classes) == final.convolution_param.num_output, name
                     found += 1
     assert found >= 4

@@ -1,4 +1,5 @@
-"""The gate and the loss in real Caffe against a float64 reference: both gradients of Eq. 6 and 7 in one pass.
+"""The gate and the loss in real Caffe against a float64 reference: both gradients of Eq. 6 and 7 in
+one pass.
 
 The reference makes two backward passes with two losses; it knows nothing of gates and ratios.
 """
@@ -9,7 +10,7 @@ import types
 import numpy as np
 import pytest
 
-caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python tools/setup_caffe.py")
+caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 tools/setup_caffe.py")
 
 CHANNELS, LAMBDA = 6, 0.3
 CONVOLUTION = """
@@ -31,10 +32,12 @@ layer {{ name: "loss" type: "Python" bottom: "domain_score" bottom: "link"
 
 
 def conv(name, bottom, outputs, kernel=1):
-    return CONVOLUTION.format(name=name, bottom=bottom, outputs=outputs, kernel=kernel, pad=kernel // 2)
+    return CONVOLUTION.format(name=name, bottom=bottom, outputs=outputs, kernel=kernel,
+                              pad=kernel // 2)
 
 
-def net_text(data, objective="confusion", source_images=1, loss_weight=1, gated="gated", dropout=False):
+def net_text(data, objective="confusion", source_images=1, loss_weight=1, gated="gated",
+             dropout=False):
     classifier = conv("domain_fc1", gated, 8)
     classifier += 'layer { name: "relu1" type: "ReLU" bottom: "domain_fc1" top: "domain_fc1" }\n'
     bottom = "domain_fc1"
@@ -44,9 +47,11 @@ def net_text(data, objective="confusion", source_images=1, loss_weight=1, gated=
     classifier += conv("domain_fc2", bottom, 5)
     classifier += 'layer { name: "relu2" type: "ReLU" bottom: "domain_fc2" top: "domain_fc2" }\n'
     classifier += conv("domain_score", "domain_fc2", 2)
-    param_str = json.dumps({"objective": objective, "weight": LAMBDA, "source_images": source_images})
-    return 'force_backward: true\n' + data + conv("trunk", "data", CHANNELS, kernel=3) + HEAD.format(
-        gated=gated, classifier=classifier, loss_weight=loss_weight, param_str=param_str)
+    param_str = json.dumps(
+        {"objective": objective, "weight": LAMBDA, "source_images": source_images})
+    return 'force_backward: true\n' + data + conv(
+        "trunk", "data", CHANNELS, kernel=3) + HEAD.format(
+            gated=gated, classifier=classifier, loss_weight=loss_weight, param_str=param_str)
 
 
 def input_layer(shape):
@@ -61,11 +66,15 @@ def build(folder, text, phase=caffe.TRAIN):
 
 
 def parameters(net):
-    return {name: [blob.data.astype(np.float64) for blob in blobs] for name, blobs in net.params.items()}
+    return {
+        name: [blob.data.astype(np.float64) for blob in blobs]
+        for name, blobs in net.params.items()
+    }
 
 
 def aim_logits(net, size):
-    """Scales the last layer so that the typical |logit| is `size`, with both signs in each domain."""
+    """Scales the last layer so that the typical |logit| is `size`, with both signs in each
+    domain."""
     net.params["domain_score"][1].data[...] = 0
     net.forward()
     score = net.blobs["domain_score"].data
@@ -85,7 +94,8 @@ class Reference:
         n, _, height, width = images.shape
         padded = np.zeros((n, images.shape[1], height + 2, width + 2))
         padded[:, :, 1:-1, 1:-1] = images
-        self.patches = np.stack([[padded[:, :, i:i + height, j:j + width] for j in range(3)] for i in range(3)])
+        self.patches = np.stack([[padded[:, :, i:i + height, j:j + width] for j in range(3)]
+                                 for i in range(3)])
         kernel, bias = weights["trunk"]
         self.trunk = np.einsum("ijnchw,ocij->nohw", self.patches, kernel) + bias[:, None, None]
         self.features = np.maximum(self.trunk, 0)
@@ -112,23 +122,32 @@ class Reference:
         y = (np.arange(len(self.logit)) < self.source)[:, None, None]
         signed = np.where(y, self.logit, -self.logit)
         cross = lambda t: (np.maximum(-t, 0) + np.log1p(np.exp(-np.abs(t)))).mean()   # noqa: E731
-        return cross(signed), cross(-signed), (signed[:self.source] > 0).mean(), (signed[self.source:] > 0).mean()
+        return cross(signed), cross(-signed), (signed[:self.source]
+                                               > 0).mean(), (signed[self.source:] > 0).mean()
 
     def gradients(self):
-        """{layer: [weights, bias]}: the classifier's from L_D, the trunk's from the features' loss."""
+        """{layer: [weights, bias]}: the classifier's from L_D, the trunk's from the features'
+        loss."""
         loss, inverse_loss = self.slopes()
         found = self.backward(loss)
         target = (np.arange(len(loss)) >= self.source)[:, None, None]
-        wanted = {"confusion": 0.5 * (loss + inverse_loss), "reversal": -loss, "inverse": inverse_loss * target}
+        wanted = {
+            "confusion": 0.5 * (loss + inverse_loss), "reversal": -loss,
+            "inverse": inverse_loss * target
+        }
         found["trunk"] = self.backward(LAMBDA * wanted[self.objective])["trunk"]
         return found
 
     def backward(self, slope):
         found = {}
         diff = np.stack([-slope, slope], axis=1)
-        for name, below, before in (("domain_score", self.hidden2, self.fc2), ("domain_fc2", self.hidden1, self.fc1),
+        for name, below, before in (("domain_score", self.hidden2,
+                                     self.fc2), ("domain_fc2", self.hidden1, self.fc1),
                                     ("domain_fc1", self.features, self.trunk)):
-            found[name] = [np.einsum("nohw,nchw->oc", diff, below)[:, :, None, None], diff.sum((0, 2, 3))]
+            found[name] = [
+                np.einsum("nohw,nchw->oc", diff, below)[:, :, None, None],
+                diff.sum((0, 2, 3))
+            ]
             diff = np.einsum("nohw,oc->nchw", diff, self.w[name][0][:, :, 0, 0]) * (before > 0)
             if name == "domain_fc2":
                 diff = diff * self.mask
@@ -142,7 +161,8 @@ def reference_of(net, source_images, objective, mask=1.0):
 
 
 def assert_same(found, expected, factor=1.0, bound=1e-5):
-    """Relative error of each layer's gradient, weights and bias together: the bias alone may cancel to nothing."""
+    """Relative error of each layer's gradient, weights and bias together: the bias alone may cancel
+    to nothing."""
     for name, arrays in expected.items():
         a = np.concatenate([array.ravel() for array in found[name]])
         b = factor * np.concatenate([array.ravel() for array in arrays])
@@ -169,11 +189,15 @@ def toy(folder, shape, seed=1, logits=2.0, **options):
 @pytest.mark.parametrize("logits", [1e-3, 2.0, 40.0, 800.0])
 @pytest.mark.parametrize("source, target, height, width", [(1, 1, 5, 7), (1, 3, 1, 9), (2, 1, 8, 3)])
 def test_both_gradients_in_one_pass(tmp_path, objective, logits, source, target, height, width):
-    net = toy(tmp_path, (source + target, 3, height, width), logits=logits, objective=objective, source_images=source)
+    net = toy(tmp_path, (source + target, 3, height, width), logits=logits, objective=objective,
+              source_images=source)
     reference = reference_of(net, source, objective)
     assert np.median(abs(reference.logit)) == pytest.approx(logits, rel=0.01)
     assert_same(diffs(net), reference.gradients())
-    found = [float(net.blobs[top].data[0]) for top in ("L_D", "L_Dinv", "accuracy_source", "accuracy_target")]
+    found = [
+        float(net.blobs[top].data[0])
+        for top in ("L_D", "L_Dinv", "accuracy_source", "accuracy_target")
+    ]
     assert found == pytest.approx(reference.values(), rel=1e-5)
 
 
@@ -223,11 +247,15 @@ def test_iter_size_averages_over_its_passes(tmp_path, monkeypatch):
             'python_param { module: "toy_two_batches" layer: "TwoBatches" } }\n')
     (tmp_path / "net.prototxt").write_text(net_text(data, source_images=2))
     (tmp_path / "solver.prototxt").write_text(
-        'net: "%s"\nbase_lr: 0.5\nlr_policy: "fixed"\nmomentum: 0\nweight_decay: 0\niter_size: 2\nmax_iter: 1\n'
+        'net: "%s"\nbase_lr: 0.5\nlr_policy: "fixed"\nmomentum: 0\nweight_decay: 0\niter_size: '
+        '2\nmax_iter: 1\n'
         'snapshot_after_train: false\nrandom_seed: 5\n' % (tmp_path / "net.prototxt"))
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     before = parameters(solver.net)
-    passes = [Reference(before, batch, 2, "confusion").gradients() for batch in TwoBatches.batches.astype(np.float32)]
+    passes = [
+        Reference(before, batch, 2, "confusion").gradients()
+        for batch in TwoBatches.batches.astype(np.float32)
+    ]
     solver.step(1)
     after = parameters(solver.net)
     # float32 parameters keep 24 bits of the step's end, not of the step.

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2", reason="needs the Caffe runtime: python tools/setup_caffe.py")
+caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2", reason="needs the Caffe runtime: python "
+                                                                "tools/setup_caffe.py")
 from google.protobuf import text_format  # noqa: E402
 
 from data.errors import InputError  # noqa: E402
@@ -69,7 +70,8 @@ def test_a_gate_in_place_passes():
     ("stride: 1", "stride_h: 1 stride_w: 2", "stride 1x2"),
     ("pad: 0", "pad: 1", "pad 1"),
     ("pad: 0", "axis: 2", "axis 2"),
-    ('name: "relu1" type: "ReLU"', 'name: "norm" type: "BatchNorm"', "'norm': BatchNorm cannot stand"),
+    ('name: "relu1" type: "ReLU"', 'name: "norm" type: "BatchNorm"', "'norm': BatchNorm cannot "
+                                                                     "stand"),
     ('name: "relu1" type: "ReLU"', 'name: "pool" type: "Pooling"', "'pool': Pooling"),
     ('name: "relu1" type: "ReLU"', 'name: "own" type: "Python" python_param { layer: "Mixer" }', "'own': Python Mixer"),
 ])
@@ -88,7 +90,8 @@ def test_a_second_branch_of_the_classifier_is_followed_too():
 
 def test_segmentation_must_not_hang_on_the_gates_features():
     assert "'final': Convolution with kernel 7" in refused(
-        GATE.replace("fc7", "data") + TRUNK.replace('bottom: "fc7"', 'bottom: "gated"') + FC1 + SCORE + LOSS)
+        GATE.replace("fc7", "data") + TRUNK.replace('bottom: "fc7"', 'bottom: "gated"') + FC1 +
+        SCORE + LOSS)
 
 
 @pytest.mark.parametrize("text, words", [
@@ -97,9 +100,11 @@ def test_segmentation_must_not_hang_on_the_gates_features():
     (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "link"', 'bottom: "final"'),
      "the gate's second top 'link', found 'score', 'final'"),
     (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "score"', 'bottom: "final"'), "found 'final', 'link'"),
-    (GOOD + 'layer { name: "s" type: "Silence" bottom: "link" }', "'s': the link 'link' of a DomainGate may go to"),
+    (GOOD + 'layer { name: "s" type: "Silence" bottom: "link" }', "'s': the link 'link' of a "
+                                                                  "DomainGate may go to"),
     (GOOD + LOSS.replace('"loss"', '"loss2"'), "'loss2': layer 'loss' uses the same gate"),
-    (TRUNK + GATE.replace('top: "link"', "") + FC1 + SCORE + LOSS, "'gate': a DomainGate takes 1 bottom and 2 tops"),
+    (TRUNK + GATE.replace('top: "link"', "") + FC1 + SCORE + LOSS, "'gate': a DomainGate takes 1 "
+                                                                   "bottom and 2 tops"),
     (GOOD.replace("loss_weight: 0", ""), "loss_weight must be given once for each of the 4 tops"),
     (GOOD.replace("loss_weight: 0", "").replace("loss_weight: 1", ""), "nothing would be trained"),
     (GOOD.replace("loss_weight: 1 loss_weight: 0", "loss_weight: 0 loss_weight: 1"), "the first not 0, the others 0"),
@@ -115,10 +120,12 @@ def test_in_place_layer_on_features_that_the_gate_shares_is_refused():
 
 
 def test_layers_of_the_other_phase_do_not_count():
-    pool = FC1.replace('name: "relu1" type: "ReLU"', 'name: "pool" type: "Pooling" include { phase: TEST }')
+    pool = FC1.replace('name: "relu1" type: "ReLU"', 'name: "pool" type: "Pooling" include { '
+                                                     'phase: TEST }')
     check(TRUNK + GATE + pool + SCORE + LOSS)
     assert "'pool'" in refused(TRUNK + GATE + pool + SCORE + LOSS, phase=1)
-    out = FC1.replace('name: "relu1" type: "ReLU"', 'name: "pool" type: "Pooling" exclude { phase: TRAIN }')
+    out = FC1.replace('name: "relu1" type: "ReLU"', 'name: "pool" type: "Pooling" exclude { phase: '
+                                                    'TRAIN }')
     check(TRUNK + GATE + out + SCORE + LOSS)
 
 

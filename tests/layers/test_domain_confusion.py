@@ -1,4 +1,5 @@
-"""layers/domain_confusion.py alone: values computed by hand, in 50 decimal digits, and by differences."""
+"""layers/domain_confusion.py alone: values computed by hand, in 50 decimal digits, and by
+differences."""
 from decimal import Decimal, getcontext
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_ratio_times_gradient_is_the_derivative_of_the_features_loss(objective):
         target = s[2:]
         return 0.3 * domain_losses(target, np.ones(target.shape, bool))[0] * target.size / s.size
 
-    found = probability_minus_label(logit, source) / logit.size * feature_ratio(logit, source, objective, 0.3)
+    found = probability_minus_label(logit, source) / logit.size * feature_ratio(
+        logit, source, objective, 0.3)
     for index in [(0, 0, 0, 0), (1, 0, 2, 6), (2, 0, 1, 3), (4, 0, 2, 0)]:
         step = np.zeros_like(logit)
         step[index] = 1e-4
@@ -100,7 +102,8 @@ def test_accuracies_by_hand_and_ties_count_half():
 
 def test_accuracies_of_unequal_numbers_of_images():
     logit = np.array([1.0, -1.0, 1.0]).reshape(3, 1, 1, 1) * np.ones((3, 1, 2, 2))
-    assert domain_accuracies(logit, np.array([True, False, False]).reshape(3, 1, 1, 1)) == (1.0, 0.5)
+    assert domain_accuracies(logit,
+                             np.array([True, False, False]).reshape(3, 1, 1, 1)) == (1.0, 0.5)
 
 
 def test_float32_logits_are_computed_in_float64():
@@ -110,7 +113,8 @@ def test_float32_logits_are_computed_in_float64():
 def test_ramp_starts_at_zero_and_is_off_by_default():
     assert ramped_weight(0.1, 0, 0) == 0.1
     assert ramped_weight(0.1, 0, 1000) == 0
-    assert ramped_weight(0.1, 100, 1000) == pytest.approx(0.1 * (2 / (1 + np.exp(-1)) - 1), rel=1e-12)
+    assert ramped_weight(0.1, 100, 1000) == pytest.approx(0.1 * (2 / (1 + np.exp(-1)) - 1),
+                                                          rel=1e-12)
     assert ramped_weight(0.1, 1000, 1000) == pytest.approx(0.1, rel=1e-4)
 
 

@@ -1,6 +1,8 @@
-"""How DomainGate and DomainAdversarialLoss behave in a Caffe net: which gradients run, phases, the ramp, refusals.
+"""How DomainGate and DomainAdversarialLoss behave in a Caffe net: which gradients run, phases, the
+ramp, refusals.
 
-The toy's trunk and classifier are identities, so the two features of a unit are its two domain scores.
+The toy's trunk and classifier are identities, so the two features of a unit are its two domain
+scores.
 """
 import json
 from types import SimpleNamespace
@@ -8,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python tools/setup_caffe.py")
+caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 tools/setup_caffe.py")
 
 from data.errors import InputError  # noqa: E402
 
@@ -27,14 +29,15 @@ layer {{ name: "loss" type: "Python" bottom: "domain_score" bottom: "link"
 """
 ONE = "loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0 "
 CLASSIFIER = IDENTITY.format(name="domain_score", bottom="gated", rate=1)
-LOGITS = np.array([[[[0.0, 3.0, -40.0, 800.0, -800.0]]], [[[-1e-4, 2.0, 40.0, 800.0, -800.0]]]])    # source, target
+# source, target
+LOGITS = np.array([[[[0.0, 3.0, -40.0, 800.0, -800.0]]], [[[-1e-4, 2.0, 40.0, 800.0, -800.0]]]])
 
 
-def build(folder, logits=LOGITS, phase=caffe.TRAIN, trunk_rate=1, gate_extra="", gate_params="", loss_extra=ONE,
-          classifier=None, before="", after="", in_place=False, **params):
+def build(folder, logits=LOGITS, phase=caffe.TRAIN, trunk_rate=1, gate_extra="", gate_params="",
+          loss_extra=ONE, classifier=None, before="", after="", in_place=False, **params):
     keys = dict({"weight": LAMBDA, "source_images": 1}, **params)
     text = before + 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }\n' % " ".join(
-        "dim: %d" % side for side in (len(logits), 2) + logits.shape[2:])
+        f"dim: {side}" for side in (len(logits), 2) + logits.shape[2:])
     text += IDENTITY.format(name="trunk", bottom="data", rate=trunk_rate)
     if in_place:
         text += 'layer { name: "split" type: "Split" bottom: "trunk" top: "own" top: "gated" }\n'
@@ -83,7 +86,8 @@ def test_every_single_unit_gets_its_own_gradient(tmp_path, objective):
     found = unit_gradients(net, "trunk")
     assert np.isfinite(found).all()
     if objective == "reversal":
-        assert found == pytest.approx(LAMBDA * wanted, rel=1e-6, abs=1.01e-20)     # the floor is on |p - y| itself
+        # the floor is on |p - y| itself
+        assert found == pytest.approx(LAMBDA * wanted, rel=1e-6, abs=1.01e-20)
     else:
         assert found == pytest.approx(LAMBDA * wanted, rel=1e-6, abs=1e-30)
 
@@ -91,7 +95,8 @@ def test_every_single_unit_gets_its_own_gradient(tmp_path, objective):
 def test_the_difference_of_the_scores_is_taken_in_float64(tmp_path):
     net = build(tmp_path, np.zeros((2, 1, 8, 8)))
     scores = net.blobs["data"].data
-    scores[...] = np.random.RandomState(0).uniform(15, 22, scores.shape) * [[[[-1]], [[1]]], [[[1]], [[-1]]]]
+    scores[...] = np.random.RandomState(0).uniform(15, 22, scores.shape) * [[[[-1]], [[1]]],
+                                                                            [[[1]], [[-1]]]]
     run(net)
     s = scores[:, 1:].astype(float) - scores[:, :1]             # about 40 on source, -40 on target
     wanted = np.stack([-sigmoid(-s[0]), sigmoid(s[1])]) / s.size
@@ -106,8 +111,10 @@ def test_link_is_zero_forwards_and_one_number_a_unit(tmp_path):
 
 def test_values_and_accuracies_for_the_log(tmp_path):
     net = run(build(tmp_path))
-    assert net.blobs["L_D"].data[0] == pytest.approx(np.logaddexp(0, [-LOGITS[0], LOGITS[1]]).mean(), rel=1e-6)
-    assert net.blobs["L_Dinv"].data[0] == pytest.approx(np.logaddexp(0, [LOGITS[0], -LOGITS[1]]).mean(), rel=1e-6)
+    assert net.blobs["L_D"].data[0] == pytest.approx(
+        np.logaddexp(0, [-LOGITS[0], LOGITS[1]]).mean(), rel=1e-6)
+    assert net.blobs["L_Dinv"].data[0] == pytest.approx(
+        np.logaddexp(0, [LOGITS[0], -LOGITS[1]]).mean(), rel=1e-6)
     assert net.blobs["accuracy_source"].data[0] == pytest.approx(2.5 / 5)       # a tie counts half
     assert net.blobs["accuracy_target"].data[0] == pytest.approx(2 / 5)
 
@@ -129,7 +136,8 @@ def test_weight_zero_trains_the_classifier_alone(tmp_path):
     assert net.params["domain_score"][0].diff.any() and not net.params["trunk"][0].diff.any()
 
 
-# Which gradients Caffe asks for ---------------------------------------------------------------------------------------
+# Which gradients Caffe asks for
+# ---------------------------------------------------------------------------------------
 
 def test_frozen_trunk_skips_gate_and_link_but_trains_the_classifier(tmp_path):
     net = build(tmp_path, trunk_rate=0)
@@ -141,7 +149,8 @@ def test_frozen_trunk_skips_gate_and_link_but_trains_the_classifier(tmp_path):
 
 def test_force_backward_reaches_a_frozen_trunk(tmp_path):
     net = run(build(tmp_path, trunk_rate=0, before="force_backward: true\n"))
-    assert unit_gradients(net, "data") == pytest.approx(LAMBDA * 0.5 * np.tanh(LOGITS / 2) / 10, rel=1e-6, abs=1e-30)
+    assert unit_gradients(net, "data") == pytest.approx(LAMBDA * 0.5 * np.tanh(LOGITS / 2) / 10,
+                                                        rel=1e-6, abs=1e-30)
 
 
 def test_gate_that_does_not_propagate_down(tmp_path):
@@ -150,7 +159,8 @@ def test_gate_that_does_not_propagate_down(tmp_path):
 
 
 def test_gate_leaves_a_gradient_alone_that_nobody_asked_for(tmp_path):
-    # Caffe skips a layer with one bottom and nothing to propagate; called all the same, it must not write.
+    # Caffe skips a layer with one bottom and nothing to propagate; called all the same, it must not
+    # write.
     gate = layer(build(tmp_path), "gate")
     ones = SimpleNamespace(diff=np.ones((1, 1, 1, 1), np.float32))
     bottom = SimpleNamespace(diff=np.full((1, 1, 1, 1), 7, np.float32))
@@ -184,7 +194,8 @@ def test_features_with_a_branch_of_their_own_add_both_gradients(tmp_path, in_pla
     assert run(net).blobs["data"].diff[:, 1:] == pytest.approx(own + adversarial, rel=1e-6)
 
 
-# Phases and the ramp --------------------------------------------------------------------------------------------------
+# Phases and the ramp
+# --------------------------------------------------------------------------------------------------
 
 def test_test_phase_computes_values_and_does_not_move_the_ramp(tmp_path):
     net = build(tmp_path, phase=caffe.TEST, loss_extra="", ramp_passes=10)
@@ -203,7 +214,8 @@ def test_ramp_counts_training_passes_and_can_be_positioned(tmp_path):
     assert np.array_equal(unit_gradients(run(again), "trunk"), unit_gradients(net, "trunk"))
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals
+# -------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("options, words", [
     (dict(source_images=2), "no target image is left"),
@@ -225,12 +237,15 @@ def test_refused_when_the_net_is_built(tmp_path, options, words):
 
 @pytest.mark.parametrize("text, words", [
     ('layer { name: "g" type: "Python" bottom: "x" top: "y" '
-     'python_param { module: "layers.domain_gate" layer: "DomainGate" } }', "2 tops (features, link), found 1 and 1"),
-    ('layer { name: "l" type: "Python" bottom: "x" top: "y" python_param { module: "layers.domain_adversarial_loss" '
+     'python_param { module: "layers.domain_gate" layer: "DomainGate" } }', "2 tops (features, "
+                                                                            "link), found 1 and 1"),
+    ('layer { name: "l" type: "Python" bottom: "x" top: "y" python_param { module: '
+     '"layers.domain_adversarial_loss" '
      'layer: "DomainAdversarialLoss" } }', "2 bottoms (domain scores, link) and 4 tops"),
     ('layer { name: "f" type: "Flatten" bottom: "x" top: "flat" } '
      'layer { name: "g" type: "Python" bottom: "flat" top: "y" top: "l" '
-     'python_param { module: "layers.domain_gate" layer: "DomainGate" } }', "(N, C, h, w), found [2, 6]"),
+     'python_param { module: "layers.domain_gate" layer: "DomainGate" } }', "(N, C, h, w), found "
+                                                                            "[2, 6]"),
 ])
 def test_wrong_arity_and_shape_are_refused(tmp_path, text, words):
     path = tmp_path / "net.prototxt"
@@ -243,6 +258,7 @@ def test_wrong_arity_and_shape_are_refused(tmp_path, text, words):
 
 @pytest.mark.parametrize("weights", ["0 1 0 0", "1 0.5 0 0", "1 0 0 1"])
 def test_a_gradient_on_a_log_top_is_refused(tmp_path, weights):
-    net = build(tmp_path, loss_extra=" ".join("loss_weight: " + weight for weight in weights.split()))
+    net = build(tmp_path,
+                loss_extra=" ".join("loss_weight: " + weight for weight in weights.split()))
     with pytest.raises(InputError, match="only the first top"):
         run(net)

@@ -1,4 +1,5 @@
-"""The gate on blobs that lie on a GPU, with stand-ins for the blobs and for NVIDIA's functions, as their manuals describe them."""
+"""The gate on blobs that lie on a GPU, with stand-ins for the blobs and for NVIDIA's functions, as
+their manuals describe them."""
 import ctypes
 from types import SimpleNamespace
 

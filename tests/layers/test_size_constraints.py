@@ -1,4 +1,5 @@
-"""The constrained target distribution (Eq. 8): exact answers, an independent solver, hostile problems."""
+"""The constrained target distribution (Eq. 8): exact answers, an independent solver, hostile
+problems."""
 import glob
 import os
 import tracemalloc
@@ -18,8 +19,8 @@ from tools.bench.constraint_problems import STREET_KINDS, street_problem
 from hostile_problems import hostile_problem
 
 REFERENCE = os.path.join(ROOT, "..", "shared", "reference", "constrained_mil")
-REFERENCE_PROBLEMS = ("extreme", "lower_bounds_over_one", "noise", "noise_large", "saturated", "shift", "smooth",
-                      "upper_bounds_tight", "upper_bounds_under_one")
+REFERENCE_PROBLEMS = ("extreme", "lower_bounds_over_one", "noise", "noise_large", "saturated",
+                      "shift", "smooth", "upper_bounds_tight", "upper_bounds_under_one")
 
 
 def primal_value(probabilities, scores, lower, slack):
@@ -48,7 +49,8 @@ def test_reference_problem(name):
         pytest.skip("the reference problems are not beside the repository")
     with np.load(path, allow_pickle=False) as file:
         problem = {key: file[key] for key in file.files}
-    solution = solve(problem["scores"], problem["present"], problem["lower"], problem["upper"], float(problem["slack"]))
+    solution = solve(problem["scores"], problem["present"], problem["lower"], problem["upper"],
+                     float(problem["slack"]))
     assert abs(solution.value - problem["value"]) <= 1e-7
     assert np.abs(solution.mass - problem["mass"]).max() <= 1e-7
     assert solution.kkt <= 1e-8
@@ -60,18 +62,23 @@ def test_reference_problem(name):
 def test_every_reference_file_is_tested():
     if not os.path.isdir(REFERENCE):
         pytest.skip("the reference problems are not beside the repository")
-    found = {os.path.basename(path)[:-len(".npz")] for path in glob.glob(os.path.join(REFERENCE, "*.npz"))}
+    found = {
+        os.path.basename(path)[:-len(".npz")]
+        for path in glob.glob(os.path.join(REFERENCE, "*.npz"))
+    }
     assert found == set(REFERENCE_PROBLEMS)
 
 
 def test_two_classes_by_hand():
-    # Equal scores, so the model says 1/2 everywhere; upper bound 1/4 on the first class: P = (1/4, 3/4).
+    # Equal scores, so the model says 1/2 everywhere; upper bound 1/4 on the first class: P = (1/4,
+    # 3/4).
     solution = solve(np.zeros((2, 3, 5)), np.array([True, True]), [0.0, 0.0], [0.25, 1.0], 2.0)
     assert solution.mass == pytest.approx([0.25, 0.75], abs=1e-9)
     assert solution.value == pytest.approx(0.25 * np.log(0.5) + 0.75 * np.log(1.5), abs=1e-12)
     assert solution.mu[0] - solution.mu[1] == pytest.approx(np.log(0.25 / 0.75), abs=1e-7)
     # Lower bound 3/4 at price log 2: mu stops at the price, so P = (2/3, 1/3) and 1/12 is missing.
-    solution = solve(np.zeros((2, 3, 5)), np.array([True, True]), [0.75, 0.0], [1.0, 1.0], np.log(2))
+    solution = solve(np.zeros((2, 3, 5)), np.array([True, True]), [0.75, 0.0], [1.0, 1.0],
+                     np.log(2))
     assert solution.mass == pytest.approx([2 / 3, 1 / 3], abs=1e-9)
     assert solution.mu == pytest.approx([np.log(2), 0.0], abs=1e-9)
     divergence = 2 / 3 * np.log(4 / 3) + 1 / 3 * np.log(2 / 3)
@@ -101,20 +108,24 @@ def test_same_optimum_as_scipy_on_the_primal(seed):
 
     def slope(x):
         shares = x[:cut].reshape(classes, pixels)
-        return np.concatenate([((np.log(shares) + 1 - log_model) / pixels).ravel(), np.full(classes, slack)])
+        return np.concatenate([((np.log(shares) + 1 - log_model) / pixels).ravel(),
+                               np.full(classes, slack)])
 
     def mass(x):
         return x[:cut].reshape(classes, pixels).mean(axis=1)
 
     conditions = [{"type": "eq", "fun": lambda x: x[:cut].reshape(classes, pixels).sum(axis=0) - 1},
-                  {"type": "ineq", "fun": lambda x: upper[kept] - mass(x)},
-                  {"type": "ineq", "fun": lambda x: mass(x) + x[cut:] - np.minimum(lower, upper)[kept]}]
+                  {"type": "ineq", "fun": lambda x: upper[kept] - mass(x)}, {
+                      "type": "ineq",
+                      "fun": lambda x: mass(x) + x[cut:] - np.minimum(lower, upper)[kept]
+                  }]
     # From two starting points: SLSQP clips its steps at the bounds and can stay there.
-    found = min((minimize(value, np.concatenate([shares.ravel(), np.full(classes, 0.1)]), jac=slope, method="SLSQP",
-                          constraints=conditions, bounds=[(1e-9, 1)] * cut + [(0, 1)] * classes,
-                          options={"ftol": 1e-14, "maxiter": 3000})
-                 for shares in (np.full((classes, pixels), 1 / classes), softmax(log_model, axis=0))),
-                key=lambda result: result.fun if result.success else np.inf)
+    found = min(
+        (minimize(value, np.concatenate([shares.ravel(), np.full(classes, 0.1)]), jac=slope,
+                  method="SLSQP", constraints=conditions, bounds=[(1e-9, 1)] * cut +
+                  [(0, 1)] * classes, options={"ftol": 1e-14, "maxiter": 3000})
+         for shares in (np.full((classes, pixels), 1 / classes), softmax(log_model, axis=0))),
+        key=lambda result: result.fun if result.success else np.inf)
     assert found.success, found.message
     assert solution.value == pytest.approx(found.fun, abs=1e-6)
     assert np.abs(solution.mass[kept] - mass(found.x)).max() <= 1e-4
@@ -128,7 +139,8 @@ def test_value_of_the_answer_is_that_of_the_dual(kind):
     price = np.zeros(len(present))
     price[present] = reached
     assert solution.kkt <= 1e-8
-    assert solution.value == pytest.approx(primal_value(solution.probabilities, scores, price, slack), abs=1e-7)
+    assert solution.value == pytest.approx(
+        primal_value(solution.probabilities, scores, price, slack), abs=1e-7)
     assert (solution.mass[present] <= allowed + 1e-8).all()
     assert solution.relaxed == (kind == "upper_under_one")
 
@@ -202,7 +214,8 @@ def test_bounds_that_cannot_be_met_are_scaled():
     (dict(slack=np.inf), "slack"),
 ])
 def test_arguments_out_of_range_are_named(change, word):
-    problem = dict(scores=np.zeros((2, 2, 2)), present=np.ones(2, bool), lower=[0.1, 0.1], upper=[0.5, 0.9], slack=2.0)
+    problem = dict(scores=np.zeros((2, 2, 2)), present=np.ones(2, bool), lower=[0.1, 0.1],
+                   upper=[0.5, 0.9], slack=2.0)
     with pytest.raises(ValueError, match=word):
         solve(**{**problem, **change})
 
@@ -225,7 +238,8 @@ def test_far_multipliers_rebuild_the_table_and_keep_the_value():
     for mu in (np.array([0.0, 400.0, -300.0, 1.0]), np.array([-900.0, 0.0, 0.0, 0.0]), np.zeros(4)):
         value, mass = dual.evaluate(mu)
         moved = scores + mu[:, None]
-        assert value == pytest.approx((logsumexp(moved, axis=0) - scores.max(axis=0)).mean(), abs=1e-10)
+        assert value == pytest.approx((logsumexp(moved, axis=0) - scores.max(axis=0)).mean(),
+                                      abs=1e-10)
         assert mass == pytest.approx(softmax(moved, axis=0).mean(axis=1), abs=1e-12)
 
 
@@ -238,7 +252,8 @@ def test_active_set_and_coordinate_descent_agree(monkeypatch):
         upper = rng.random(5) * 0.5
         mu = np.minimum(rng.normal(size=5) * rng.integers(0, 2, 5), 1.0)
         problems.append((hessian, shares.mean(axis=1), mu, upper * rng.random(5), upper, 1.0, 2.0))
-    monkeypatch.setattr(box_newton, "_coordinate_descent", None)  # the active set has to settle by itself
+    # the active set has to settle by itself
+    monkeypatch.setattr(box_newton, "_coordinate_descent", None)
     exact = [newton_point(*problem) for problem in problems]
     monkeypatch.undo()
     monkeypatch.setattr(box_newton, "_active_set", lambda *arguments: None)
@@ -256,12 +271,14 @@ def test_kkt_residual_case_by_case():
     residual = lambda mu, mass: kkt_residual(np.array([mu]), np.array([mass]), lower, upper, cap)[0]
     assert residual(-1.0, 0.6) == pytest.approx(0.1) and residual(-1.0, 0.4) == pytest.approx(0.1)
     assert residual(1.0, 0.3) == pytest.approx(0.1) and residual(1.0, 0.1) == pytest.approx(0.1)
-    assert residual(0.0, 0.3) == 0 and residual(0.0, 0.6) == pytest.approx(0.1) and residual(0.0, 0.1) == pytest.approx(0.1)
+    assert residual(0.0, 0.3) == 0 and residual(0.0, 0.6) == pytest.approx(0.1) and residual(
+        0.0, 0.1) == pytest.approx(0.1)
     assert residual(2.0, 0.1) == 0 and residual(2.0, 0.3) == pytest.approx(0.1)
 
 
 def test_memory_does_not_grow_with_the_iterations():
-    """A saturated problem takes many more iterations than a smooth one of the same size, and no more memory."""
+    """A saturated problem takes many more iterations than a smooth one of the same size, and no
+    more memory."""
     def peak(scale):
         rng = np.random.default_rng(6)
         scores = scale * rng.normal(size=(12, 40, 50))

@@ -17,8 +17,12 @@ from data.registry import open_dataset
 
 from data_files import children, write_folder_set, write_image
 
-PARAMS = {"source": {"dataset": "folder:path=source", "split": "train"}, "target": {"dataset": "folder:path=target", "split": "train"},
-          "source_images": 2, "target_images": 1, "crop": [8, 10], "margin": 3, "mean": [10, 20.5, 30], "seed": 5, "workers": 0}
+PARAMS = {
+    "source": {"dataset": "folder:path=source",
+               "split": "train"}, "target": {"dataset": "folder:path=target", "split": "train"},
+    "source_images": 2, "target_images": 1, "crop": [8, 10], "margin": 3, "mean": [10, 20.5, 30],
+    "seed": 5, "workers": 0
+}
 
 
 @pytest.fixture
@@ -42,9 +46,10 @@ NETS = []
 def make_net(folder, tops=("data", "label"), drop=(), **changes):
     params = {key: value for key, value in dict(PARAMS, **changes).items() if key not in drop}
     path = folder / "net.prototxt"
-    path.write_text('layer { name: "data" type: "Python" %s python_param { module: "layers.source_target_data" '
-                    'layer: "SourceTargetData" param_str: %s } }' % (
-                        " ".join('top: "%s"' % top for top in tops), json.dumps(json.dumps(params))))
+    path.write_text('layer { name: "data" type: "Python" %s python_param { module: '
+                    '"layers.source_target_data" '
+                    'layer: "SourceTargetData" param_str: %s } }' %
+                    (" ".join('top: "%s"' % top for top in tops), json.dumps(json.dumps(params))))
     NETS.append(caffe.Net(str(path), caffe.TRAIN))
     return NETS[-1]
 
@@ -73,14 +78,19 @@ def test_a_batch_is_what_its_description_says(root):
             position = 2 * number + item
             frame = source.frames("train")[ordering.frame_index(5, "source", position, 5)]
             image, label = source.read_pair(frame)
-            window = transforms.random_window(image.shape, (8, 10), ordering.generator(5, "source", position))
-            wanted = transforms.cut_image(image, window, (8, 10), 3).astype(np.float32) - (10, 20.5, 30)
+            window = transforms.random_window(image.shape, (8, 10),
+                                              ordering.generator(5, "source", position))
+            wanted = transforms.cut_image(image, window,
+                                          (8, 10), 3).astype(np.float32) - (10, 20.5, 30)
             assert (batch["data"][item] == wanted.transpose(2, 0, 1)).all()
             assert (batch["label"][item, 0] == transforms.cut_label(label, window, (8, 10))).all()
         frame = target.frames("train")[ordering.frame_index(5, "target", number, 4)]
         image = target.read_image(frame)
-        window = transforms.random_window(image.shape, (8, 10), ordering.generator(5, "target", number))
-        assert (batch["data"][2].transpose(1, 2, 0) == transforms.cut_image(image, window, (8, 10), 3) - np.float32([10, 20.5, 30])).all()
+        window = transforms.random_window(image.shape, (8, 10),
+                                          ordering.generator(5, "target", number))
+        assert (batch["data"][2].transpose(
+            1, 2, 0) == transforms.cut_image(image, window,
+                                             (8, 10), 3) - np.float32([10, 20.5, 30])).all()
 
 
 def test_batches_are_the_same_for_any_number_of_workers_and_after_any_jump(root):
@@ -96,12 +106,17 @@ def test_batches_are_the_same_for_any_number_of_workers_and_after_any_jump(root)
 
 
 def test_another_seed_gives_other_batches(root):
-    assert not (batches(make_net(root), 1)[0]["data"] == batches(make_net(root, seed=6), 1)[0]["data"]).all()
+    assert not (batches(make_net(root), 1)[0]["data"] == batches(make_net(root, seed=6),
+                                                                 1)[0]["data"]).all()
 
 
 def test_without_mirror_and_with_the_whole_image_nothing_is_random_but_the_order(root):
-    net = make_net(root, mirror=False, crop=[12, 16], margin=0, mean=[0, 0, 0], drop=("target", "target_images"))
-    images = [open_dataset("folder:path=source").read_image(f) for f in open_dataset("folder:path=source").frames("train")]
+    net = make_net(root, mirror=False, crop=[12, 16], margin=0, mean=[0, 0, 0],
+                   drop=("target", "target_images"))
+    images = [
+        open_dataset("folder:path=source").read_image(f)
+        for f in open_dataset("folder:path=source").frames("train")
+    ]
     seen = [index for batch in batches(net, 5) for made in batch["data"]
             for index, image in enumerate(images) if (made.transpose(1, 2, 0) == image).all()]
     assert sorted(seen) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4] and sorted(seen[:5]) == [0, 1, 2, 3, 4]
@@ -119,7 +134,8 @@ def test_images_smaller_than_the_crop_are_ignored_beyond_their_edge(root):
 
 
 def test_a_target_alone_has_no_label_top(root):
-    net = make_net(root, tops=("data",), source_images=0, target_images=2, drop=("source",), workers=1)
+    net = make_net(root, tops=("data", ), source_images=0, target_images=2, drop=("source", ),
+                   workers=1)
     assert batches(net, 1)[0]["data"].shape == (2, 3, 14, 16)
 
 
@@ -161,7 +177,8 @@ def test_a_file_that_turns_out_bad_while_reading_is_named_when_its_turn_comes(ro
 
 
 def test_no_label_of_a_target_is_opened(root):
-    """Every file that Python opens is recorded; the labels of the target lie beside its images, ready to be misused."""
+    """Every file that Python opens is recorded; the labels of the target lie beside its images,
+    ready to be misused."""
     code = """if True:
         import os, sys
         opened = []
@@ -174,23 +191,27 @@ def test_no_label_of_a_target_is_opened(root):
         print("\\n".join(sorted(used)))
         """
     make_net(root)
-    done = subprocess.run([sys.executable, "-c", code, str(root / "net.prototxt")], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, universal_newlines=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root / "net.prototxt")], stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, universal_newlines=True, check=True)
     used = done.stdout.split()
-    assert {"source/labels/%d.png" % n for n in range(5)} | {"target/images/%d.png" % n for n in range(4)} <= set(used)
+    assert {f"source/labels/{n}.png"
+            for n in range(5)} | {f"target/images/{n}.png"
+                                  for n in range(4)} <= set(used)
     assert not [path for path in used if path.startswith("target/labels/")]
 
 
 def test_the_frames_of_a_target_do_not_even_know_their_labels(root):
     data = open_dataset("folder:path=target")
     assert all(frame.label for frame in data.frames("train"))
-    assert all(frame.label is None for frame in make_domain("target", data, "train", 1, labelled=False).frames)
+    assert all(frame.label is None
+               for frame in make_domain("target", data, "train", 1, labelled=False).frames)
 
 
 def test_a_target_whose_labels_are_gone_is_no_different(root):
     wanted = batches(make_net(root, workers=1), 4)
     for number in range(4):
-        os.remove(str(root / "target" / "labels" / ("%d.png" % number)))
+        os.remove(str(root / "target" / "labels" / (f"{number}.png")))
     assert_same(batches(make_net(root, workers=1), 4), wanted)
 
 
@@ -235,7 +256,7 @@ def test_workers_end_with_their_parent_however_it_ends(root, start, ending):
 
 def alive(process):
     try:
-        with open("/proc/%d/stat" % process) as file:
+        with open(f"/proc/{process}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False

@@ -1,4 +1,5 @@
-"""The context module: its released structure, its padding, and released-style weights in both formats."""
+"""The context module: its released structure, its padding, and released-style weights in both
+formats."""
 import numpy as np
 import pytest
 
@@ -16,8 +17,10 @@ from tools.lib.scoring.predictor import Predictor  # noqa: E402
 
 NARROW = SLIM._replace(channels=(2, 2, 4, 4, 4), fc=6, margin=186)
 MEAN, CLASSES = (10.0, 20.0, 30.0), 3
-CONTEXT = {"ctx_conv1_1": 1, "ctx_conv1_2": 1, "ctx_conv2_1": 2, "ctx_conv3_1": 4, "ctx_conv4_1": 8, "ctx_conv5_1": 16,
-           "ctx_conv6_1": 32, "ctx_conv7_1": 64, "ctx_fc1": 1}
+CONTEXT = {
+    "ctx_conv1_1": 1, "ctx_conv1_2": 1, "ctx_conv2_1": 2, "ctx_conv3_1": 4, "ctx_conv4_1": 8,
+    "ctx_conv5_1": 16, "ctx_conv6_1": 32, "ctx_conv7_1": 64, "ctx_fc1": 1
+}
 
 
 def test_the_committed_net_has_the_released_layers():
@@ -25,13 +28,18 @@ def test_the_committed_net_has_the_released_layers():
     layers = {layer.name: layer for layer in net.layer}
     for name, dilation in CONTEXT.items():
         param = layers[name].convolution_param
-        assert (param.num_output, list(param.kernel_size), list(param.dilation or [1]), list(param.pad)) == (
-            19, [3], [dilation], [dilation])
+        assert (param.num_output, list(param.kernel_size), list(param.dilation or [1]),
+                list(param.pad)) == (19, [3], [dilation], [dilation])
     assert layers["ctx_final"].convolution_param.num_output == 19
     assert list(layers["ctx_final"].convolution_param.kernel_size) == [1]
-    assert list(layers["ctx_conv1_1"].bottom) == ["final"] and list(layers["ctx_upsample"].bottom) == ["ctx_final"]
-    relus = {layer.name for layer in net.layer if layer.type == "ReLU" and layer.name.startswith("ctx")}
-    assert relus == {name.replace("conv", "relu") for name in CONTEXT if name != "ctx_fc1"} | {"ctx_fc1_relu"}
+    assert list(layers["ctx_conv1_1"].bottom) == ["final"] and list(
+        layers["ctx_upsample"].bottom) == ["ctx_final"]
+    relus = {
+        layer.name
+        for layer in net.layer if layer.type == "ReLU" and layer.name.startswith("ctx")
+    }
+    assert relus == {name.replace("conv", "relu")
+                     for name in CONTEXT if name != "ctx_fc1"} | {"ctx_fc1_relu"}
     assert list(layers["data"].transform_param.mean_value) == pytest.approx([72.39, 82.91, 73.16])
 
 
@@ -45,27 +53,34 @@ def weighted(folder):
     for name, layer in zip(net._layer_names, net.layers):
         if layer.type == "Convolution":
             weight, bias = layer.blobs
-            weight.data[...] = random.randn(*weight.shape) * np.sqrt(2.0 / np.prod(weight.shape[1:]))
+            weight.data[...] = random.randn(*weight.shape) * np.sqrt(
+                2.0 / np.prod(weight.shape[1:]))
             bias.data[...] = random.randn(*bias.shape)
-            if name in CONTEXT:  # near the identity, as Yu and Koltun start it: nine random layers would forget the image
-                weight.data[...] = 0.2 * weight.data + np.eye(CLASSES)[:, :, None, None] * np.eye(3)[1][:, None] * np.eye(3)[1]
+            # near the identity, as Yu and Koltun start it: nine random layers would forget the
+            # image
+            if name in CONTEXT:
+                weight.data[...] = 0.2 * weight.data + np.eye(CLASSES)[:, :, None, None] * np.eye(
+                    3)[1][:, None] * np.eye(3)[1]
                 bias.data[...] = 1
     return str(model), parameter, net
 
 
 def save(net, path, old, without=()):
-    """Writes a caffemodel of the current format, or of V1: `layers`, numbered types, four-number shapes."""
+    """Writes a caffemodel of the current format, or of V1: `layers`, numbered types, four-number
+    shapes."""
     stored = caffe_pb2.NetParameter(name="released")
     for name, layer in zip(net._layer_names, net.layers):
         if not layer.blobs or name in without:
             continue
-        entry = stored.layers.add(name=name) if old else stored.layer.add(name=name, type=layer.type)
+        entry = stored.layers.add(
+            name=name) if old else stored.layer.add(name=name, type=layer.type)
         if old:
             entry.type = caffe_pb2.V1LayerParameter.LayerType.Value(layer.type.upper())
         for blob in layer.blobs:
             made = entry.blobs.add(data=blob.data.ravel().tolist())
             if old:
-                made.num, made.channels, made.height, made.width = (1,) * (4 - blob.data.ndim) + blob.data.shape
+                made.num, made.channels, made.height, made.width = (1, ) * (
+                    4 - blob.data.ndim) + blob.data.shape
             else:
                 made.shape.dim.extend(blob.data.shape)
     path.write_bytes(stored.SerializeToString())
@@ -74,7 +89,8 @@ def save(net, path, old, without=()):
 
 def expected(net, image):
     """Labels by the whole net at once, on the image with its reflected margin."""
-    blob = np.pad(image.astype(np.float32) - MEAN, ((186, 186), (186, 186), (0, 0)), "reflect").transpose(2, 0, 1)
+    blob = np.pad(image.astype(np.float32) - MEAN, ((186, 186), (186, 186), (0, 0)),
+                  "reflect").transpose(2, 0, 1)
     net.blobs["data"].reshape(1, *blob.shape)
     net.blobs["data"].data[0] = blob
     net.forward()
@@ -89,7 +105,8 @@ def test_released_style_weights_load_by_name_and_score_as_the_whole_net(tmp_path
     scores, labels = expected(net, image)
     for budget in (None, 1):  # at once, and the front-end in the smallest tiles
         predictor = Predictor(model, weights, budget=budget)
-        np.testing.assert_allclose(predictor.scores(image), scores, atol=1e-4 * np.abs(scores).max())
+        np.testing.assert_allclose(predictor.scores(image), scores,
+                                   atol=1e-4 * np.abs(scores).max())
         assert (predictor.predict(image) == labels).mean() > 0.999
     assert scores.std(axis=(1, 2)).min() > 0.01 * np.abs(scores).max()
 
@@ -125,8 +142,10 @@ def test_zero_padding_is_at_the_map_s_edge_and_not_at_a_tile_s(tmp_path):
 
 def test_front_end_weights_alone_do_not_do(tmp_path):
     model, _, net = weighted(tmp_path)
-    weights = save(net, tmp_path / "front.caffemodel", False, without=tuple(CONTEXT) + ("ctx_final",))
-    with pytest.raises(InputError, match="front.caffemodel has no weights for ctx_conv1_1, .*ctx_final; expected all.*; it has conv1_1, "):
+    weights = save(net, tmp_path / "front.caffemodel", False,
+                   without=tuple(CONTEXT) + ("ctx_final", ))
+    with pytest.raises(InputError, match="front.caffemodel has no weights for ctx_conv1_1, "
+                                         ".*ctx_final; expected all.*; it has conv1_1, "):
         Predictor(model, weights)
 
 
@@ -135,5 +154,6 @@ def test_another_number_of_classes_is_told_by_layer(tmp_path):
     weights = save(net, tmp_path / "released.caffemodel", True)
     model = tmp_path / "other.prototxt"
     model.write_text(str(context_deploy_net(NARROW, CLASSES + 1, MEAN, (32, 32))))
-    with pytest.raises(InputError, match='layer "final", weights: 4 x 6 x 1 x 1 in the net, 3 x 6 x 1 x 1 in the file'):
+    with pytest.raises(InputError, match='layer "final", weights: 4 x 6 x 1 x 1 in the net, 3 x 6 '
+                                         'x 1 x 1 in the file'):
         Predictor(str(model), weights)

@@ -21,7 +21,7 @@ def checkpoint(channels=SLIM.channels, seed=0):
     widths = [width for width, convs in zip(channels, CONVS_A_BLOCK) for _ in range(convs)]
     for index, width in enumerate(widths):
         deviation = (2.0 / (9 * inputs)) ** 0.5
-        layers["Conv_%d" % index] = {
+        layers[f"Conv_{index}"] = {
             "kernel": (deviation * rng.randn(3, 3, inputs, width)).astype(np.float32),
             "bias": (0.1 * rng.randn(width)).astype(np.float32)}
         inputs = width
@@ -39,7 +39,7 @@ def reference_features(layers, rgb):
     for block, convs in enumerate(CONVS_A_BLOCK, start=1):
         dilation = 2 if block == 5 else 1
         for _ in range(convs):
-            layer = layers["Conv_%d" % index]
+            layer = layers[f"Conv_{index}"]
             padded = np.pad(x, ((dilation, dilation), (dilation, dilation), (0, 0)))
             total = np.zeros(x.shape[:2] + layer["bias"].shape) + layer["bias"]
             for i in range(3):
@@ -59,7 +59,7 @@ def caffe_features(layers, rgb, tmp_path):
     weights, net_path = tmp_path / "vgg.caffemodel", tmp_path / "net.prototxt"
     weights.write_bytes(caffemodel(converted).SerializeToString())
     shape = SLIM._replace(channels=tuple(
-        len(layers["Conv_%d" % index]["bias"]) for index in (0, 2, 4, 7, 10)))
+        len(layers[f"Conv_{index}"]["bias"]) for index in (0, 2, 4, 7, 10)))
     net_path.write_text(str(deploy_net(shape, 2, IMAGENET_MEAN, rgb.shape[:2])))
     net = caffe.Net(str(net_path), caffe.TEST)
     net.copy_from(str(weights))
@@ -80,7 +80,7 @@ def test_the_real_weights_see_an_image_alike_in_numpy_and_caffe(tmp_path, repo_r
     """Runs where tools/make_vgg_weights.py has been run; the synthetic test above always runs."""
     path = os.path.join(str(repo_root), "models", "vgg_conv.caffemodel")
     if not os.path.exists(path):
-        pytest.skip("models/vgg_conv.caffemodel is absent: python tools/make_vgg_weights.py")
+        pytest.skip("models/vgg_conv.caffemodel is absent: python3 tools/make_vgg_weights.py")
     net = caffe.proto.caffe_pb2.NetParameter.FromString(open(path, "rb").read())
     assert [layer.name for layer in net.layer] == list(CONV_NAMES)
     layers = {}
@@ -89,7 +89,7 @@ def test_the_real_weights_see_an_image_alike_in_numpy_and_caffe(tmp_path, repo_r
                          for blob in layer.blobs)
         if index == 0:      # back to RGB in [0, 1], normalised
             weights = weights[:, ::-1] * (255 * np.asarray(IMAGENET_STD_RGB)[:, None, None])
-        layers["Conv_%d" % index] = {"kernel": weights.transpose(2, 3, 1, 0), "bias": bias}
+        layers[f"Conv_{index}"] = {"kernel": weights.transpose(2, 3, 1, 0), "bias": bias}
     # a smooth scene: blue above, green below
     rgb = np.zeros((32, 32, 3))
     rgb[:16, :, 2], rgb[16:, :, 1] = 200, 120

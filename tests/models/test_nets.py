@@ -12,7 +12,8 @@ from models.experiments import EXPERIMENTS
 from models.generated import stale
 from models.shapes import FULL, SLIM, Shape
 
-NARROW = Shape(channels=(1, 1, 1, 1, 1), fc=1, hidden=(2, 2), dropout=0.5, margin=FULL.margin, frozen_blocks=0)
+NARROW = Shape(channels=(1, 1, 1, 1, 1), fc=1, hidden=(2, 2), dropout=0.5, margin=FULL.margin,
+               frozen_blocks=0)
 
 
 def load(net_parameter, tmp_path, phase=caffe.TEST):

@@ -1,4 +1,5 @@
-"""OpenBLAS kernels from CPU flags, threads from affinity and cgroup quota, the environment made of both."""
+"""OpenBLAS kernels from CPU flags, threads from affinity and cgroup quota, the environment made of
+both."""
 import math
 import os
 
@@ -14,7 +15,8 @@ AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 
 @pytest.mark.parametrize("flags, expected", [
     (AVX512 | {"avx2", "fma"}, "SkylakeX"),
-    ((AVX512 - {"avx512bw"}) | {"avx2", "fma"}, "Haswell"),  # Knights Landing: AVX-512 without the byte part
+    # Knights Landing: AVX-512 without the byte part
+    ((AVX512 - {"avx512bw"}) | {"avx2", "fma"}, "Haswell"),
     ({"avx2"}, None),
     ({"avx", "sse4_2"}, None),
     (set(), None)])
@@ -24,7 +26,8 @@ def test_coretype_from_flags(flags, expected):
 
 def test_cpu_flags_of_the_first_processor_and_of_none(tmp_path):
     path = tmp_path / "cpuinfo"
-    path.write_text("processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 fma\n\nprocessor\t: 1\nflags\t\t: fpu\n")
+    path.write_text("processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 fma\n\nprocessor\t: "
+                    "1\nflags\t\t: fpu\n")
     assert cpu.cpu_flags(str(path)) == {"fpu", "avx2", "fma"}
     assert cpu.cpu_flags(str(tmp_path / "none")) == set()
 
@@ -48,8 +51,10 @@ def test_cgroup_v2_in_a_container_that_sees_its_own_group_as_root(tmp_path):
 
 
 def test_cgroup_v1_quota_and_its_minus_one(tmp_path):
-    files = {"cpu,cpuacct/g/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/g/cpu.cfs_period_us": "100000\n",
-             "cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
+    files = {
+        "cpu,cpuacct/g/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/g/cpu.cfs_period_us": "100000\n",
+        "cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"
+    }
     assert cgroup(tmp_path, files, "4:cpu,cpuacct:/g\n3:memory:/g\n") == 0.5
 
 

@@ -13,7 +13,8 @@ needs_apt = pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt-get o
 
 
 def package_of(name, data=b"data"):
-    return Package(name, "1:2-3", "%s_1%%3a2-3_amd64.deb" % name, len(data), hashlib.sha256(data).hexdigest())
+    return Package(name, "1:2-3", f"{name}_1%3a2-3_amd64.deb", len(data),
+                   hashlib.sha256(data).hexdigest())
 
 
 def local_archive(folder, release=True):
@@ -24,9 +25,10 @@ def local_archive(folder, release=True):
     if release:
         digest = hashlib.sha256(b"").hexdigest()
         (folder / "dists" / debian.SUITE / "Release").write_text(
-            "Suite: %s\nCodename: %s\nDate: Thu, 01 Jan 2015 00:00:00 UTC\nComponents: main\nArchitectures: amd64\n"
-            "SHA256:\n %s 0 main/binary-amd64/Packages\n" % (debian.SUITE, debian.SUITE, digest))
-    return "file:%s" % folder
+            f"Suite: {debian.SUITE}\nCodename: {debian.SUITE}\nDate: Thu, 01 Jan 2015 00:00:00 "
+            "UTC\nComponents: main\nArchitectures: amd64\n"
+            f"SHA256:\n {digest} 0 main/binary-amd64/Packages\n")
+    return f"file:{folder}"
 
 
 @needs_apt
@@ -40,7 +42,7 @@ def test_an_unsigned_archive_is_refused(tmp_path):
 def test_a_mirror_without_the_suite_is_named_with_the_other_routes(tmp_path):
     (tmp_path / "mirror").mkdir()
     with pytest.raises(InputError) as caught:
-        open_apt(str(tmp_path / "apt"), ["file:%s" % (tmp_path / "mirror")])
+        open_apt(str(tmp_path / "apt"), [f"file:{tmp_path / 'mirror'}"])
     text = str(caught.value)
     assert "dropped" in text and str(tmp_path / "mirror") in text
     assert "--mirror" in text and "--debs" in text and "environment.yml" in text
@@ -61,11 +63,13 @@ def test_the_next_mirror_is_tried_when_the_first_has_no_suite(tmp_path, monkeypa
 
     def run(self, arguments, cwd=None):
         if "first" in self.mirror:
-            raise AptFailed("E: The repository 'http://first.test bullseye Release' does not have a Release file.")
+            raise AptFailed("E: The repository 'http://first.test bullseye Release' does not have "
+                            "a Release file.")
         return ""
 
     monkeypatch.setattr(PrivateApt, "run", run)
-    assert open_apt(str(tmp_path), ["http://first.test", "http://second.test"]).mirror == "http://second.test"
+    assert open_apt(str(tmp_path),
+                    ["http://first.test", "http://second.test"]).mirror == "http://second.test"
 
 
 def test_a_network_failure_is_not_called_a_dropped_suite(tmp_path, monkeypatch):
@@ -73,7 +77,8 @@ def test_a_network_failure_is_not_called_a_dropped_suite(tmp_path, monkeypatch):
     monkeypatch.setattr(debian, "_network_settings", lambda: [])
 
     def run(self, arguments, cwd=None):
-        raise AptFailed("W: noise\nE: Failed to fetch http://m.test/InRelease  Could not resolve 'm.test'\n")
+        raise AptFailed("W: noise\nE: Failed to fetch http://m.test/InRelease  Could not resolve "
+                        "'m.test'\n")
 
     monkeypatch.setattr(PrivateApt, "run", run)
     with pytest.raises(InputError, match="Could not resolve") as caught:
@@ -90,8 +95,8 @@ def test_closure_takes_names_from_the_simulation_and_hashes_from_the_index(tmp_p
         asked.append(arguments)
         if arguments[0] == "install":
             return "Reading...\nInst libc6 (2.31-13 Debian:11.11/oldoldstable [amd64])\nConf libc6 (2.31-13 x)\n"
-        return ("Reading...\n'http://m.test/pool/libc6_2.31-13_amd64.deb' libc6_2.31-13_amd64.deb 17 SHA256:%s\n"
-                % (64 * "a"))
+        return ("Reading...\n'http://m.test/pool/libc6_2.31-13_amd64.deb' libc6_2.31-13_amd64.deb "
+                f"17 SHA256:{64 * 'a'}\n")
 
     monkeypatch.setattr(PrivateApt, "run", run)
     assert PrivateApt(str(tmp_path), "http://m.test").closure() == [
@@ -108,10 +113,12 @@ def test_fetch_asks_only_for_files_that_are_missing_or_altered(tmp_path, monkeyp
     (debs / whole.file).write_bytes(b"data")
     (debs / altered.file).write_bytes(b"dat4")
     asked, steps = [], []
-    monkeypatch.setattr(PrivateApt, "run", lambda self, arguments, cwd=None: asked.append((arguments, cwd)))
+    monkeypatch.setattr(PrivateApt, "run", lambda self, arguments, cwd=None: asked.append(
+        (arguments, cwd)))
     PrivateApt(str(tmp_path / "apt"), "http://m.test").fetch([whole, altered, missing], str(debs),
                                                              lambda: steps.append(1))
-    assert asked == [(["download", "altered=1:2-3", "missing=1:2-3"], str(debs))] and len(steps) == 3
+    assert asked == [(["download", "altered=1:2-3", "missing=1:2-3"], str(debs))
+                     ] and len(steps) == 3
 
 
 def test_an_altered_file_of_the_right_size_is_not_whole(tmp_path):

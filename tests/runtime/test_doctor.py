@@ -9,18 +9,18 @@ from tools.lib.runtime.enter import SETUP
 
 
 def test_it_finds_everything_working_from_another_python(outside_python, repo_root):
-    done = subprocess.run([outside_python, "tools/doctor.py"], cwd=repo_root, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, universal_newlines=True)
+    done = subprocess.run([outside_python, "tools/doctor.py"], cwd=repo_root,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     assert done.returncode == 0, done.stdout
     for subject in ("caffe", "blas", "python layers", "cv2", "lmdb", "google.protobuf", "disk"):
-        assert "\nok       %s " % subject.ljust(14) in "\n" + done.stdout, subject
+        assert f"\nok       {subject.ljust(14)} " in "\n" + done.stdout, subject
 
 
 def test_openblas_kernel_and_threads_are_read_from_the_library_caffe_uses(monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     answer = checkup.ask("engine")
     if not (answer["blas"] or "").startswith("OpenBLAS"):
-        pytest.skip("this Caffe uses %s" % answer["blas"])
+        pytest.skip(f"this Caffe uses {answer['blas']}")
     assert answer["threads"] == 1
     if "OPENBLAS_CORETYPE" not in os.environ and cpu.openblas_coretype(cpu.cpu_flags()):
         assert answer["kernel"] not in checkup.SLOW_KERNELS
@@ -31,10 +31,12 @@ def findings(monkeypatch, answers):
     return {f.subject: f for f in checkup.examine()}
 
 
-WELL = {"versions": {"versions": {"numpy": "1.26.4"}, "why": {}},
-        "engine": {"version": "1.0.0", "place": "/p", "blas": "OpenBLAS 0.3.13", "kernel": "Haswell", "threads": 2,
-                   "cuda": False, "cudnn": None, "devices": None},
-        "python_layer": {"right": True}}
+WELL = {
+    "versions": {"versions": {"numpy": "1.26.4"}, "why": {}}, "engine": {
+        "version": "1.0.0", "place": "/p", "blas": "OpenBLAS 0.3.13", "kernel": "Haswell",
+        "threads": 2, "cuda": False, "cudnn": None, "devices": None
+    }, "python_layer": {"right": True}
+}
 
 
 def test_slow_kernels_are_pointed_out_with_the_way_back(monkeypatch):
@@ -58,7 +60,8 @@ def test_without_any_runtime_the_set_up_is_the_only_repair(monkeypatch, tmp_path
     monkeypatch.setenv("CAFFE_PREFIX", str(tmp_path / "none"))
     monkeypatch.setattr(checkup, "python_has_caffe", lambda: False)
     monkeypatch.setattr(checkup, "ask", lambda question: pytest.fail("nothing to ask"))
-    assert [(f.subject, f.repair) for f in checkup.examine() if f.grade == "MISSING"] == [("caffe", SETUP)]
+    assert [(f.subject, f.repair) for f in checkup.examine()
+            if f.grade == "MISSING"] == [("caffe", SETUP)]
 
 
 def test_a_question_that_kills_the_process_is_an_answer_too(monkeypatch):
@@ -70,7 +73,8 @@ def test_a_question_that_kills_the_process_is_an_answer_too(monkeypatch):
 def test_the_probe_gives_the_reason_of_a_module_that_does_not_import(monkeypatch):
     monkeypatch.setattr(probe, "MODULES", ("json", "no_such_module"))
     answer = probe.versions()
-    assert answer["versions"]["no_such_module"] is None and "no_such_module" in answer["why"]["no_such_module"]
+    assert answer["versions"]["no_such_module"] is None and "no_such_module" in answer["why"][
+        "no_such_module"]
 
 
 def test_a_build_for_cuda_that_cannot_use_the_card_has_a_repair(monkeypatch):

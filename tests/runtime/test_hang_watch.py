@@ -13,10 +13,11 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--rootdir", ".", sys.argv
 def run(tmp_path, repo_root, body):
     """The ended process of a run of one test with this body."""
     path = tmp_path / "test_inner.py"
-    path.write_text("import time\ndef test_inner(): %s\n" % body)
-    code = "import sys; sys.path[0] = %r\n%s" % (repo_root, RUN)
-    return subprocess.run([sys.executable, "-c", code, str(path)], cwd=str(tmp_path), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True, timeout=120)
+    path.write_text(f"import time\ndef test_inner(): {body}\n")
+    code = f"import sys; sys.path[0] = {repo_root!r}\n{RUN}"
+    return subprocess.run([sys.executable, "-c", code, str(path)], cwd=str(tmp_path),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+                          timeout=120)
 
 
 def test_a_test_that_hangs_ends_the_run_and_its_line_is_told(tmp_path, repo_root):

@@ -8,7 +8,9 @@ from data.errors import InputError
 from tools.lib.runtime import packages, wheels
 
 #: conda-forge name -> PyPI name, where they differ.
-PYPI_NAMES = {"opencv": "opencv-python-headless", "python-lmdb": "lmdb", "matplotlib-base": "matplotlib"}
+PYPI_NAMES = {
+    "opencv": "opencv-python-headless", "python-lmdb": "lmdb", "matplotlib-base": "matplotlib"
+}
 
 
 def numbers(version):
@@ -33,7 +35,7 @@ def test_all_requested_wheels_are_locked():
     "numpy==1.26.4 --hash=md5:" + 64 * "0", "numpy==1.26.4 --hash=sha256:" + 64 * "z", "<<<<<<< HEAD"])
 def test_a_lock_line_without_version_and_hash_is_refused_by_name(tmp_path, line):
     path = tmp_path / "requirements.lock"
-    path.write_text("# comment\nsix==1.0 \\\n    --hash=sha256:%s\n%s\n" % (64 * "a", line))
+    path.write_text(f"# comment\nsix==1.0 \\\n    --hash=sha256:{64 * 'a'}\n{line}\n")
     with pytest.raises(InputError, match="requirements.lock.*expected"):
         wheels.locked(str(path))
 
@@ -41,8 +43,10 @@ def test_a_lock_line_without_version_and_hash_is_refused_by_name(tmp_path, line)
 def test_the_package_list_holds_caffe_and_nothing_twice():
     locked = packages.locked()
     names = [name for _, name in locked]
-    assert len(set(names)) == len(names) and all(re.fullmatch("[0-9a-f]{64}", digest) for digest, _ in locked)
-    for wanted in ("caffe", "libcaffe1", "python3-caffe", "libc6", "python3.9-minimal", "libopenblas0-pthread"):
+    assert len(set(names)) == len(names) and all(
+        re.fullmatch("[0-9a-f]{64}", digest) for digest, _ in locked)
+    for wanted in ("caffe", "libcaffe1", "python3-caffe", "libc6", "python3.9-minimal",
+                   "libopenblas0-pthread"):
         assert sum(name.split("_")[0] == wanted for name in names) == 1
 
 
@@ -55,7 +59,8 @@ def test_conda_environment_admits_the_locked_versions(repo_root):
         if PYPI_NAMES.get(name, name) in locked:
             version = numbers(locked[PYPI_NAMES.get(name, name)][0])
             for relation, bound in re.findall(r"(>=|<)([\d.]+)", ranges):
-                assert version >= numbers(bound) if relation == ">=" else version < numbers(bound), name
+                assert version >= numbers(bound) if relation == ">=" else version < numbers(
+                    bound), name
                 compared += 1
     assert compared >= 10
     assert ("caffe", "=1.0") in wanted and ("python", "=3.9") in wanted

@@ -13,7 +13,8 @@ def write(folder, name, text):
 
 def test_one_line_options_with_spaces_and_trailing_comment():
     text = "deb [ arch=amd64 signed-by=/k.gpg ] http://mirror.test/debian bookworm main contrib # home\n"
-    assert one_line_sources(text) == [(["http://mirror.test/debian"], ["bookworm"], ["main", "contrib"])]
+    assert one_line_sources(text) == [(["http://mirror.test/debian"], ["bookworm"],
+                                       ["main", "contrib"])]
 
 
 def test_one_line_ignores_source_lines_comments_and_broken_options():
@@ -23,7 +24,8 @@ def test_one_line_ignores_source_lines_comments_and_broken_options():
 
 
 def test_deb822_comment_inside_stanza_and_continuation_lines():
-    text = ("Types: deb\n# URIs: http://commented.test/debian\nURIs: http://a.test/debian\n http://b.test/debian\n"
+    text = ("Types: deb\n# URIs: http://commented.test/debian\nURIs: http://a.test/debian\n "
+            "http://b.test/debian\n"
             "Suites: bookworm bookworm-updates\nComponents: main\n")
     (uris, suites, components), = deb822_sources(text)
     assert uris == ["http://a.test/debian", "http://b.test/debian"]
@@ -31,7 +33,8 @@ def test_deb822_comment_inside_stanza_and_continuation_lines():
 
 
 def test_deb822_disabled_and_source_only_stanzas_do_not_count():
-    text = ("Enabled: no\nTypes: deb\nURIs: http://off.test/debian\nSuites: bookworm\nComponents: main\n\n"
+    text = ("Enabled: no\nTypes: deb\nURIs: http://off.test/debian\nSuites: bookworm\nComponents: "
+            "main\n\n"
             "Types: deb-src\nURIs: http://src.test/debian\nSuites: bookworm\nComponents: main\n")
     assert deb822_sources(text) == []
 
@@ -39,17 +42,21 @@ def test_deb822_disabled_and_source_only_stanzas_do_not_count():
 def test_machine_mirrors_reads_both_formats_and_puts_security_last(tmp_path):
     write(tmp_path, "sources.list", "deb http://old.test/debian/ bookworm main\n")
     write(tmp_path, "sources.list.d/debian.sources",
-          "Types: deb\nURIs: http://new.test/debian-security\nSuites: bookworm-security\nComponents: main\n\n"
+          "Types: deb\nURIs: http://new.test/debian-security\nSuites: "
+          "bookworm-security\nComponents: main\n\n"
           "Types: deb\nURIs: http://new.test/debian\nSuites: bookworm\nComponents: main\n")
-    write(tmp_path, "sources.list.d/again.list", "deb http://old.test/debian bookworm-updates main\n")
+    write(tmp_path, "sources.list.d/again.list", "deb http://old.test/debian bookworm-updates "
+                                                 "main\n")
     assert machine_mirrors(str(tmp_path)) == [
         "http://old.test/debian", "http://new.test/debian", "http://new.test/debian-security"]
 
 
 def test_flat_archives_discs_other_components_and_switched_off_files_do_not_count(tmp_path):
     write(tmp_path, "sources.list",
-          "deb http://flat.test/repo ./\ndeb cdrom:[Debian]/ bookworm main\ndeb http://node.test/x nodistro extra\n")
-    write(tmp_path, "sources.list.d/other.list.disabled", "deb http://off.test/debian bookworm main\n")
+          "deb http://flat.test/repo ./\ndeb cdrom:[Debian]/ bookworm main\ndeb http://node.test/x "
+          "nodistro extra\n")
+    write(tmp_path, "sources.list.d/other.list.disabled", "deb http://off.test/debian bookworm "
+                                                          "main\n")
     assert machine_mirrors(str(tmp_path)) == []
 
 

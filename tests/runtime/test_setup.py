@@ -1,4 +1,5 @@
-"""The set-up's phases with a small archive in the place of Debian's: resuming, refusing, replacing."""
+"""The set-up's phases with a small archive in the place of Debian's: resuming, refusing,
+replacing."""
 import hashlib
 import json
 import os
@@ -16,18 +17,23 @@ pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-de
 
 @pytest.fixture
 def archive(tmp_path):
-    """Three .deb files: the loader and the folder that the prefix must have, two others; list of their paths."""
+    """Three .deb files: the loader and the folder that the prefix must have, two others; list of
+    their paths."""
     made = []
-    contents = {"libc6": "lib/x86_64-linux-gnu/ld-2.31.so", "python": "usr/lib/python3.9/os.py", "other": "usr/share/x"}
+    contents = {
+        "libc6": "lib/x86_64-linux-gnu/ld-2.31.so", "python": "usr/lib/python3.9/os.py",
+        "other": "usr/share/x"
+    }
     for name, file in contents.items():
         root = tmp_path / "build" / name
         (root / "DEBIAN").mkdir(parents=True)
         (root / "DEBIAN").chmod(0o755)      # dpkg-deb takes no other, whatever the umask
         (root / "DEBIAN" / "control").write_text(
-            "Package: %s\nVersion: 1\nArchitecture: amd64\nMaintainer: t <t@t.test>\nDescription: t\n" % name)
+            f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: t "
+            "<t@t.test>\nDescription: t\n")
         (root / file).parent.mkdir(parents=True)
         (root / file).write_text(name)
-        path = tmp_path / ("%s_1_amd64.deb" % name)
+        path = tmp_path / (f"{name}_1_amd64.deb")
         subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(root), str(path)], check=True,
                        stdout=subprocess.DEVNULL)
         made.append(str(path))
@@ -36,7 +42,8 @@ def archive(tmp_path):
 
 @pytest.fixture
 def world(tmp_path, monkeypatch, archive):
-    """A set-up whose apt copies from `archive` and whose pip makes a folder; counts what they were asked."""
+    """A set-up whose apt copies from `archive` and whose pip makes a folder; counts what they were
+    asked."""
     state = types.SimpleNamespace(prefix=str(tmp_path / "prefix"), fetched=[], downloads=0, said=[])
     monkeypatch.setenv("CAFFE_PREFIX", state.prefix)
     listed = []
@@ -44,7 +51,9 @@ def world(tmp_path, monkeypatch, archive):
         with open(path, "rb") as file:
             data = file.read()
         name = os.path.basename(path).split("_")[0]
-        listed.append(debian.Package(name, "1", os.path.basename(path), len(data), hashlib.sha256(data).hexdigest()))
+        listed.append(
+            debian.Package(name, "1", os.path.basename(path), len(data),
+                           hashlib.sha256(data).hexdigest()))
     state.packages = listed
 
     class Apt:
@@ -68,7 +77,8 @@ def world(tmp_path, monkeypatch, archive):
     monkeypatch.setattr(wheels, "install", lambda folder, target: os.makedirs(target))
     monkeypatch.setattr(setup, "_probe", lambda tree: None)
     monkeypatch.setattr(setup, "NEEDED_BYTES", 1e6)
-    state.run = lambda **options: setup.set_up_runtime(mirror=Apt.mirror, say=state.said.append, **options)
+    state.run = lambda **options: setup.set_up_runtime(mirror=Apt.mirror, say=state.said.append, **
+                                                       options)
     return state
 
 
@@ -86,7 +96,8 @@ def test_a_second_run_does_nothing_and_rebuild_does_it_again(world):
     world.run()
     assert world.downloads == 1
     world.run(rebuild=True)
-    assert world.downloads == 2 and os.stat(os.path.join(world.prefix, places.READY)).st_ino != stamp.st_ino
+    assert world.downloads == 2 and os.stat(os.path.join(world.prefix,
+                                                         places.READY)).st_ino != stamp.st_ino
 
 
 def test_interrupted_while_unpacking_it_unpacks_anew_and_downloads_nothing(world, monkeypatch):
@@ -117,7 +128,8 @@ def test_interrupted_after_unpacking_it_goes_on_with_the_wheels(world, monkeypat
     with pytest.raises(InputError):
         world.run()
     monkeypatch.setattr(wheels, "download", download)
-    monkeypatch.setattr(debian, "open_apt", lambda *a: pytest.fail("the packages were unpacked already"))
+    monkeypatch.setattr(debian, "open_apt", lambda *a: pytest.fail("the packages were unpacked "
+                                                                   "already"))
     world.run()
     assert setup.is_current(world.prefix)
 
@@ -153,7 +165,8 @@ def test_a_damaged_stamp_is_not_current(tmp_path, text):
     assert not setup.is_current(str(tmp_path))
 
 
-@pytest.mark.parametrize("mirror", ["", "/mnt/debian", "mirror.test/debian", "http://a.test/debian bookworm", "-o"])
+@pytest.mark.parametrize("mirror", ["", "/mnt/debian", "mirror.test/debian", "http://a.test/debian "
+                                                                             "bookworm", "-o"])
 def test_a_mirror_that_is_no_address_is_refused(mirror):
     with pytest.raises(InputError, match="--mirror: expected an address"):
         setup.mirrors(mirror)
@@ -182,16 +195,17 @@ def test_another_kind_of_machine_is_sent_to_conda(world, monkeypatch):
 @pytest.fixture
 def lock(world, tmp_path, monkeypatch):
     path = tmp_path / "debian.lock"
-    path.write_text("# comment\n" + "".join("%s %s\n" % (p.sha256, p.file) for p in world.packages))
+    path.write_text("# comment\n" + "".join(f"{p.sha256} {p.file}\n" for p in world.packages))
     real = packages.locked
     monkeypatch.setattr(packages, "locked", lambda: real(str(path)))
 
 
-def test_an_offline_folder_needs_no_mirror_and_any_file_names_will_do(world, lock, archive, tmp_path, monkeypatch):
+def test_an_offline_folder_needs_no_mirror_and_any_file_names_will_do(world, lock, archive,
+                                                                      tmp_path, monkeypatch):
     folder = tmp_path / "offline"
     folder.mkdir()
     for number, path in enumerate(archive):
-        shutil.copy(path, str(folder / ("%d.deb" % number)))
+        shutil.copy(path, str(folder / (f"{number}.deb")))
     (folder / "stranger.deb").write_bytes(b"not in the lock")
     monkeypatch.setattr(debian, "open_apt", lambda *a: pytest.fail("a mirror was asked"))
     setup.set_up_runtime(debs=str(folder), say=world.said.append)
@@ -205,7 +219,8 @@ def test_an_altered_offline_package_is_named_and_refused(world, lock, archive, t
         shutil.copy(path, str(folder))
     with open(str(folder / "other_1_amd64.deb"), "ab") as file:
         file.write(b"x")
-    with pytest.raises(InputError, match="1 of 3 packages are missing or differ.*other_1_amd64.deb"):
+    with pytest.raises(InputError,
+                       match="1 of 3 packages are missing or differ.*other_1_amd64.deb"):
         setup.set_up_runtime(debs=str(folder), say=world.said.append)
     with pytest.raises(InputError, match="no folder"):
         setup.set_up_runtime(debs=str(tmp_path / "none"), say=world.said.append)

@@ -27,11 +27,13 @@ def page(tmp_path, monkeypatch):
     """page(text): what is written about a file of tests."""
     def run(text):
         # its name must be new: Python imports a module once
-        path = tmp_path / ("test_inner_%d.py" % next(NUMBERS))
+        path = tmp_path / (f"test_inner_{next(NUMBERS)}.py")
         monkeypatch.chdir(tmp_path)
         path.write_text(text)
         report = TestReport(["--report", "FILE"])
-        pytest.main(["-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(path)], plugins=[report])
+        pytest.main(
+            ["-q", "-p", "no:cacheprovider", "--rootdir",
+             str(tmp_path), str(path)], plugins=[report])
         return report.page({"numpy": "9.9"})
     return run
 

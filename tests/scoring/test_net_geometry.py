@@ -1,4 +1,5 @@
-"""Margins, strides and memory read from nets; tiles; upsampling against Caffe's own Deconvolution."""
+"""Margins, strides and memory read from nets; tiles; upsampling against Caffe's own
+Deconvolution."""
 import numpy as np
 import pytest
 
@@ -17,27 +18,31 @@ HEAD = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim
 
 def conv(name, bottom, outputs, **keys):
     body = " ".join("%s: %s" % item for item in keys.items())
-    return ('layer { name: "%s" type: "Convolution" bottom: "%s" top: "%s" convolution_param { num_output: %d %s } } '
+    return ('layer { name: "%s" type: "Convolution" bottom: "%s" top: "%s" convolution_param { '
+            'num_output: %d %s } } '
             % (name, bottom, name, outputs, body))
 
 
 def pool(name, bottom):
-    return ('layer { name: "%s" type: "Pooling" bottom: "%s" top: "%s" pooling_param { kernel_size: 2 stride: 2 } } '
+    return ('layer { name: "%s" type: "Pooling" bottom: "%s" top: "%s" pooling_param { '
+            'kernel_size: 2 stride: 2 } } '
             % (name, bottom, name))
 
 
 def geometry(body):
-    return read_geometry(text_format.Parse(HEAD + body, caffe.proto.caffe_pb2.NetParameter()), "the net")
+    return read_geometry(text_format.Parse(HEAD + body, caffe.proto.caffe_pb2.NetParameter()),
+                         "the net")
 
 
 @pytest.mark.parametrize("folder, stride, margin, classes", [
     ("gta", 8, 186, 19), ("gta_camvid", 8, 0, 11), ("toy", 8, 0, 8)])
 def test_margin_and_stride_of_the_committed_deploy_nets(folder, stride, margin, classes):
     net = caffe.proto.caffe_pb2.NetParameter()
-    with open("models/%s/deploy.prototxt" % folder) as stream:
+    with open(f"models/{folder}/deploy.prototxt") as stream:
         text_format.Parse(stream.read(), net)
     found = read_geometry(net)
-    assert (found.stride, found.margin, found.classes, found.scores) == (stride, margin, classes, "final")
+    assert (found.stride, found.margin, found.classes, found.scores) == (stride, margin, classes,
+                                                                         "final")
     assert (found.overlap == 0) == (margin == 186)
 
 
@@ -50,7 +55,8 @@ def test_units_follow_the_formula_of_the_released_front_end():
 
 
 def test_overlap_of_a_padded_net_counts_the_spoilt_units():
-    body = conv("a", "data", 2, kernel_size=3, pad=1) + pool("p", "a") + conv("s", "p", 2, kernel_size=3, pad=2, dilation=2)
+    body = conv("a", "data", 2, kernel_size=3, pad=1) + pool("p", "a") + conv(
+        "s", "p", 2, kernel_size=3, pad=2, dilation=2)
     # one pixel spoilt by a, half a unit behind the pooling, two more by s
     assert geometry(body).overlap == 3 and geometry(body).margin == 0
 
@@ -71,13 +77,15 @@ def test_unknown_layer_is_refused_by_name():
 
 
 def test_train_net_is_refused_because_it_has_no_single_image_input():
-    net = text_format.Parse(conv("a", "data", 2, kernel_size=1), caffe.proto.caffe_pb2.NetParameter())
+    net = text_format.Parse(conv("a", "data", 2, kernel_size=1),
+                            caffe.proto.caffe_pb2.NetParameter())
     with pytest.raises(InputError, match="exactly one"):
         read_geometry(net)
 
 
 def test_softmax_at_the_end_is_left_out_of_the_scores():
-    body = conv("s", "data", 2, kernel_size=1) + 'layer { name: "prob" type: "Softmax" bottom: "s" top: "prob" }'
+    body = conv("s", "data", 2,
+                kernel_size=1) + 'layer { name: "prob" type: "Softmax" bottom: "s" top: "prob" }'
     assert geometry(body).scores == "s"
 
 
@@ -88,11 +96,13 @@ def test_spans_cover_every_unit_once_and_stay_inside(units, tile, overlap):
     for span in found:
         assert 0 <= span.run_start <= span.keep_start < span.keep_stop <= span.run_stop <= units
         assert span.keep_stop - span.keep_start <= tile
-        assert span.run_start in (0, span.keep_start - overlap) and span.run_stop in (units, span.keep_stop + overlap)
+        assert span.run_start in (0, span.keep_start -
+                                  overlap) and span.run_stop in (units, span.keep_stop + overlap)
 
 
 def test_memory_of_a_forward_pass_matches_the_blobs_caffe_makes(tmp_path):
-    body = conv("a", "data", 4, kernel_size=3, pad=1) + pool("p", "a") + conv("s", "p", 2, kernel_size=1)
+    body = conv("a", "data", 4, kernel_size=3, pad=1) + pool("p", "a") + conv(
+        "s", "p", 2, kernel_size=1)
     path = tmp_path / "net.prototxt"
     path.write_text(HEAD + body)
     net = caffe.Net(str(path), caffe.TEST)
@@ -116,9 +126,12 @@ def deconvolved(scores, stride, tmp_path):
     classes, height, width = scores.shape
     path = tmp_path / "up.prototxt"
     path.write_text(
-        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: %d dim: %d dim: %d } } }'
-        'layer { name: "up" type: "Deconvolution" bottom: "data" top: "up" convolution_param { num_output: %d group: %d'
-        ' kernel_size: %d stride: %d pad: %d bias_term: false weight_filler { type: "bilinear" } } }'
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: %d dim: '
+        '%d dim: %d } } }'
+        'layer { name: "up" type: "Deconvolution" bottom: "data" top: "up" convolution_param { '
+        'num_output: %d group: %d'
+        ' kernel_size: %d stride: %d pad: %d bias_term: false weight_filler { type: "bilinear" } } '
+        '}'
         % (classes, height, width, classes, classes, 2 * stride, stride, stride // 2))
     net = caffe.Net(str(path), caffe.TEST)
     net.blobs["data"].data[0] = scores

@@ -19,23 +19,27 @@ MEAN = (10.0, 20.0, 30.0)
 
 
 def tiny(folder, margin, window=(32, 32), classes=3):
-    """(prototxt, caffemodel) of a net of the front-end's structure with a few channels and random weights."""
+    """(prototxt, caffemodel) of a net of the front-end's structure with a few channels and random
+    weights."""
     shape = SLIM._replace(channels=(2, 2, 4, 4, 4), fc=6, margin=margin)
-    model, weights = folder / ("deploy_%d.prototxt" % margin), folder / ("net_%d.caffemodel" % margin)
+    model, weights = folder / (f"deploy_{margin}.prototxt"), folder / (
+        f"net_{margin}.caffemodel")
     model.write_text(str(deploy_net(shape, classes, MEAN, window)))
     net = caffe.Net(str(model), caffe.TEST)
     random = np.random.RandomState(4)
     for layer in net.layers:
         if layer.type == "Convolution":
             weight, bias = layer.blobs
-            weight.data[...] = random.randn(*weight.shape) * np.sqrt(2.0 / np.prod(weight.shape[1:]))
+            weight.data[...] = random.randn(*weight.shape) * np.sqrt(
+                2.0 / np.prod(weight.shape[1:]))
             bias.data[...] = random.randn(*bias.shape)
     net.save(str(weights))
     return str(model), str(weights)
 
 
 def image(height, width):
-    return np.random.RandomState(height + width).randint(0, 256, (height, width, 3)).astype(np.uint8)
+    return np.random.RandomState(height + width).randint(0, 256,
+                                                         (height, width, 3)).astype(np.uint8)
 
 
 def opened(files, shape):
@@ -69,7 +73,8 @@ def test_tiles_stitch_to_the_scores_of_the_whole_image(nets, margin, size):
 def test_scores_of_a_whole_image_are_those_of_the_net_itself(nets, margin):
     picture = image(40, 56)
     predictor = Predictor(*nets[margin])
-    padded = np.pad(picture.astype(np.float32), ((margin, margin), (margin, margin), (0, 0)), "reflect")
+    padded = np.pad(picture.astype(np.float32), ((margin, margin), (margin, margin), (0, 0)),
+                    "reflect")
     net = opened(nets[margin], padded.shape)
     net.blobs["data"].data[0] = (padded - np.float32(MEAN)).transpose(2, 0, 1)
     full = net.forward()["score"][0]
@@ -78,14 +83,16 @@ def test_scores_of_a_whole_image_are_those_of_the_net_itself(nets, margin):
 
 
 def test_padded_context_module_sees_the_whole_map_although_the_front_end_is_tiled(nets, tmp_path):
-    # as in the released dilation models: context convolutions with zero padding behind an unpadded front-end
+    # as in the released dilation models: context convolutions with zero padding behind an unpadded
+    # front-end
     text = open(nets[186][0]).read()
     context = "".join("""layer { name: "ctx_conv%d" type: "Convolution" bottom: "%s" top: "ctx_conv%d"
         convolution_param { num_output: 3 kernel_size: 3 pad: %d dilation: %d weight_filler { type: "gaussian" std: 0.3 } } }
         """ % (i, bottom, i, 2 ** i, 2 ** i) for i, bottom in ((1, "final"), (2, "ctx_conv1"), (3, "ctx_conv2")))
     cut = text.index('layer {\n  name: "score"')
     model, weights = str(tmp_path / "context.prototxt"), str(tmp_path / "context.caffemodel")
-    open(model, "w").write(text[:cut] + context + text[cut:].replace('bottom: "final"', 'bottom: "ctx_conv3"'))
+    open(model, "w").write(text[:cut] + context +
+                           text[cut:].replace('bottom: "final"', 'bottom: "ctx_conv3"'))
     built = caffe.Net(model, caffe.TEST)
     built.copy_from(nets[186][1])
     built.save(weights)
@@ -97,7 +104,8 @@ def test_padded_context_module_sees_the_whole_map_although_the_front_end_is_tile
     net.blobs["data"].data[0] = (padded - np.float32(MEAN)).transpose(2, 0, 1)
     net.forward()
     expected = net.blobs["ctx_conv3"].data[0]
-    np.testing.assert_allclose(predictor.scores(picture), expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(predictor.scores(picture), expected,
+                               atol=1e-5 * np.abs(expected).max())
 
 
 def test_labels_of_another_size_get_scores_of_their_size(nets):
@@ -139,7 +147,8 @@ def test_memory_of_the_largest_pass_stays_in_the_budget_however_large_the_image(
 
     def largest_pass(*sides):
         units = tuple(side // predictor.geometry.stride for side in sides)
-        return tile_bytes(predictor.geometry, units, choose_tile(predictor.geometry, units, predictor.budget))
+        return tile_bytes(predictor.geometry, units,
+                          choose_tile(predictor.geometry, units, predictor.budget))
 
     assert largest_pass(1024, 2048) <= 200 << 20
     assert largest_pass(8192, 16384) <= 200 << 20

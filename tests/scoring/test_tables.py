@@ -14,7 +14,8 @@ from tools.lib.results import comparison, read_results, result_record
 from tools.lib.scoring.confusion import Confusion
 from tools.lib.tables import Table, format_of, render
 
-SMALL = Table(["IoU %", "A_1", "B|2"], [["road", 50.0, float("nan")], ["t & s", 0.25, None], ["mean", 25.125, 7.0]],
+SMALL = Table(["IoU %", "A_1", "B|2"],
+              [["road", 50.0, float("nan")], ["t & s", 0.25, None], ["mean", 25.125, 7.0]],
               "A title", [2], ["One note."])
 
 
@@ -49,7 +50,8 @@ def test_latex_escapes_what_latex_reads():
     assert render(SMALL, "latex") == (
         "% A title\n"
         "\\begin{tabular}{lrr}\n\\hline\nIoU \\% & A\\_1 & B|2 \\\\\n\\hline\n"
-        "road & 50.0 & nan \\\\\nt \\& s & 0.2 &  \\\\\n\\hline\nmean & 25.1 & 7.0 \\\\\n\\hline\n\\end{tabular}\n"
+        "road & 50.0 & nan \\\\\nt \\& s & 0.2 &  \\\\\n\\hline\nmean & 25.1 & 7.0 "
+        "\\\\\n\\hline\n\\end{tabular}\n"
         "% One note.\n")
 
 
@@ -66,7 +68,9 @@ def test_format_goes_by_the_ending_unless_given():
 
 def record(name="A", space=TOY, seed=0, **origin):
     confusion = Confusion(len(space.classes))
-    labels = np.random.RandomState(seed).randint(0, len(space.classes) - 1, (2, 40, 40)).astype(np.uint8)
+    labels = np.random.RandomState(seed).randint(0,
+                                                 len(space.classes) - 1,
+                                                 (2, 40, 40)).astype(np.uint8)
     confusion.add(*labels)
     return result_record(name, confusion, "toy", "target_val", space, **origin)
 
@@ -76,7 +80,8 @@ def test_comparison_has_a_row_a_class_a_column_a_model_and_says_what_is_absent()
     assert table.header == ["IoU %", "A", "B"]
     assert [row[0] for row in table.rows] == list(TOY.classes) + ["mIoU-8", "pixel accuracy"]
     assert np.isnan(table.rows[7][1]) and table.rows[0][1] == 100 * record("A")["iou"][0]
-    assert table.notes[0] == "A: nan for pole: in neither truth nor prediction, left out of the means."
+    assert table.notes[
+        0] == "A: nan for pole: in neither truth nor prediction, left out of the means."
 
 
 def test_the_shares_of_the_truth_stand_beside_models_that_saw_the_same_truth():
@@ -136,14 +141,16 @@ def test_every_row_of_the_paper_has_its_classes_and_a_mean_that_fits_them():
     for key, table, shift, row in rows_of_the_paper():
         assert len(row["iou"]) == {"cityscapes": 19, "synthia_seqs": 13}[table["label_space"]]
         # the printed means are off by up to 0.22 from the printed rows (fall to summer)
-        assert np.mean(row["iou"]) == pytest.approx(row["mean"], abs=0.23), (key, shift["source"], row["method"])
+        assert np.mean(row["iou"]) == pytest.approx(row["mean"],
+                                                    abs=0.23), (key, shift["source"], row["method"])
         counted += 1
     assert counted == 6 + 14 + 3
 
 
 def test_means_of_the_paper_are_those_of_its_text():
     tables = paper_tables()
-    means = [[row["mean"] for row in shift["rows"]] for key in ("paper1", "paper3") for shift in tables[key]["shifts"]]
+    means = [[row["mean"] for row in shift["rows"]] for key in ("paper1", "paper3")
+             for shift in tables[key]["shifts"]]
     assert means == [[21.1, 25.5, 27.1], [14.7, 16.6, 17.0], [64.0, 67.6, 67.8]]
     assert [row["mean"] for row in tables["paper2"]["shifts"][-1]["rows"]] == [61.5, 64.2]
 
@@ -155,13 +162,19 @@ def test_average_rows_of_table_2_average_its_six_shifts():
         np.testing.assert_allclose(values.mean(0), shifts[6]["rows"][number]["iou"], atol=0.0501)
 
 
-ABBREVIATED = {"tlight": "traffic light", "t light": "traffic light", "t sign": "traffic sign", "veg": "vegetation", "mbike": "motorcycle",
-               "bike": "bicycle", "lanemarking": "lane marking"}
-METHODS = {"dialation frontend [33]": "before adapt", "our method (ga only)": "ga", "our method (ga + ca)": "ga + ca"}
+ABBREVIATED = {
+    "tlight": "traffic light", "t light": "traffic light", "t sign": "traffic sign",
+    "veg": "vegetation", "mbike": "motorcycle", "bike": "bicycle", "lanemarking": "lane marking"
+}
+METHODS = {
+    "dialation frontend [33]": "before adapt", "our method (ga only)": "ga",
+    "our method (ga + ca)": "ga + ca"
+}
 
 
 def printed_rows(path):
-    """[(source, target, method, class names, numbers)] of the three tables in the paper's text, in its order."""
+    """[(source, target, method, class names, numbers)] of the three tables in the paper's text, in
+    its order."""
     rows, shift, classes = [], None, None
     with open(path, encoding="utf-8") as stream:
         table_lines = [line.rstrip().split("\t") for line in stream if line.count("\t") > 2]
@@ -174,8 +187,8 @@ def printed_rows(path):
         elif re.fullmatch(r"\d+\.\d", cells[-1]):
             words = [cell for cell in cells if not re.fullmatch(r"\d+\.\d", cell)]
             source, target = words[1:] or shift
-            rows.append((source, target, METHODS.get(words[0].lower(), words[0].lower()), tuple(classes),
-                         tuple(cells[len(words):])))
+            rows.append((source, target, METHODS.get(words[0].lower(), words[0].lower()),
+                         tuple(classes), tuple(cells[len(words):])))
     return rows
 
 
@@ -183,8 +196,10 @@ def test_every_number_stands_in_the_papers_own_text_under_its_class_method_and_s
     path = os.path.join(repo_root, "..", "shared", "paper.txt")
     if not os.path.isfile(path):
         pytest.skip("the paper's text is not beside the repository")
-    ours = [(shift["source"], shift["target"], row["method"].lower(), SPACES[table["label_space"]].classes,
-             tuple("%.1f" % value for value in row["iou"] + [row["mean"]])) for _, table, shift, row in rows_of_the_paper()]
+    ours = [(shift["source"], shift["target"], row["method"].lower(),
+             SPACES[table["label_space"]].classes,
+             tuple(f"{value:.1f}" for value in row["iou"] + [row["mean"]]))
+            for _, table, shift, row in rows_of_the_paper()]
     assert ours == printed_rows(path)
 
 
@@ -192,8 +207,10 @@ def test_our_numbers_stand_beside_the_papers():
     paper = paper_tables()["paper1"]
     ours = record(space=CITYSCAPES)
     table = shift_table(paper, paper["shifts"][0], {"ga": ours})
-    assert table.header == ["IoU %"] + [method + whose for method in ("Before adapt", "GA", "GA + CA")
-                                        for whose in (", paper", ", ours")]
+    assert table.header == ["IoU %"] + [
+        method + whose for method in ("Before adapt", "GA", "GA + CA")
+        for whose in (", paper", ", ours")
+    ]
     road = table.rows[0]
     assert road[1:] == [31.9, None, 67.4, 100 * ours["iou"][0], 70.4, None]
     by_title = {row[0]: row for row in table.rows}
@@ -201,7 +218,9 @@ def test_our_numbers_stand_beside_the_papers():
     assert by_title["mIoU-16"][4] == pytest.approx(100 * ours["means"]["mIoU-16"])
     assert table.notes == [
         "Before adapt, ours: no result.", "GA, ours: toy target_val, 1 image.",
-        "GA, ours: nan for bicycle: in neither truth nor prediction, left out of the means.", "GA + CA, ours: no result."]
+        "GA, ours: nan for bicycle: in neither truth nor prediction, left out of the means.",
+        "GA + CA, ours: no result."
+    ]
 
 
 def results_of(key, folder):
@@ -225,13 +244,21 @@ def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, 
     text = capsys.readouterr().out
     paper_command.main([key] + options + ["--output", str(tmp_path / "table.csv")])
     rows = [line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines()]
-    assert [int(line.split("-")[1].split()[0]) for line in text.splitlines() if line.startswith("mIoU-")
-            and "printed" not in line] == list(means) * len(paper_tables()[key]["shifts"])
+    assert [
+        int(line.split("-")[1].split()[0]) for line in text.splitlines()
+        if line.startswith("mIoU-") and "printed" not in line
+    ] == list(means) * len(paper_tables()[key]["shifts"])
     starts = [number for number, row in enumerate(rows) if row[0].startswith("Table")]
     for start, shift in zip(starts, paper_tables()[key]["shifts"]):
         for column, row in enumerate(shift["rows"]):
-            ours = [float(cells[2 + 2 * column]) for cells in rows[start + 1:start + 1 + len(row["iou"])]]
-            paper = [float(cells[1 + 2 * column]) for cells in rows[start + 1:start + 1 + len(row["iou"])]]
+            ours = [
+                float(cells[2 + 2 * column])
+                for cells in rows[start + 1:start + 1 + len(row["iou"])]
+            ]
+            paper = [
+                float(cells[1 + 2 * column])
+                for cells in rows[start + 1:start + 1 + len(row["iou"])]
+            ]
             found = [found["iou"] for (name, stage), found in records.items()
                      if stage == row["stage"] and shift["experiment"] in (name, None)]
             assert paper == row["iou"]
@@ -241,13 +268,17 @@ def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, 
 
 @pytest.mark.parametrize("ending, mark", [(".txt", "Table 2 of the paper: Fall to Winter"), (".md", "| sky | 92.0 |"),
                                           (".tex", "sky & 92.0 & ")])
-def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(ending, mark, tmp_path, capsys):
+def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(
+        ending, mark, tmp_path, capsys):
     options, _ = results_of("paper2", tmp_path)
-    paper_command.main(["paper2"] + options + ["--note", "They mean nothing.", "--output", str(tmp_path / ("t" + ending))])
+    paper_command.main(["paper2"] + options +
+                       ["--note", "They mean nothing.", "--output",
+                        str(tmp_path / ("t" + ending))])
     text = (tmp_path / ("t" + ending)).read_text()
     assert mark in text and text == capsys.readouterr().out
-    assert "Written by python tools/paper_table.py paper2 --result season_summer_fall:source=" in text
-    assert "ours: mean of 6 shifts, 6 images." in text and "They mean nothing." in text.splitlines()[0]
+    assert "Written by python3 tools/paper_table.py paper2 --result season_summer_fall:source=" in text
+    assert "ours: mean of 6 shifts, 6 images." in text and "They mean nothing." in text.splitlines(
+    )[0]
 
 
 def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch, tmp_path, capsys):
@@ -255,12 +286,13 @@ def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch,
     paper_command.main(["paper3"])
     found = capsys.readouterr()
     assert "GA, ours: no result." in found.out
-    assert found.err.endswith("Make one: python tools/run_experiment.py cityscapes\n")
+    assert found.err.endswith("Make one: python3 tools/run_experiment.py cityscapes\n")
     paper_command.main(["paper3", "--seed", "7"])
-    assert capsys.readouterr().err.endswith("python tools/run_experiment.py cityscapes --seeds 7\n")
+    assert capsys.readouterr().err.endswith("python3 tools/run_experiment.py cityscapes --seeds 7\n")
     folder = tmp_path / "runs" / "cityscapes_ga_seed2"
     folder.mkdir(parents=True)
-    (folder / "test_cityscapes_val.json").write_text(json.dumps({"results": [record(space=CITYSCAPES)]}))
+    (folder / "test_cityscapes_val.json").write_text(
+        json.dumps({"results": [record(space=CITYSCAPES)]}))
     paper_command.main(["paper3", "--seed", "2"])
     found = capsys.readouterr()
     assert "GA, ours: toy target_val, 1 image." in found.out and found.err == ""
@@ -276,7 +308,8 @@ def test_our_average_leaves_out_what_is_nan_in_a_shift():
     one, two = record(space=SYNTHIA_SEQS), record(space=SYNTHIA_SEQS, seed=3)
     one["iou"][2] = None
     average = average_record([one, two])["iou"]
-    assert average[2] == two["iou"][2] and average[0] == pytest.approx((one["iou"][0] + two["iou"][0]) / 2)
+    assert average[2] == two["iou"][2] and average[0] == pytest.approx(
+        (one["iou"][0] + two["iou"][0]) / 2)
     assert average[12] is None
 
 

@@ -1,4 +1,5 @@
-"""A disk that fills up, or a limit on a file's size, while a run writes its log, record, prototxts and lock."""
+"""A disk that fills up, or a limit on a file's size, while a run writes its log, record, prototxts
+and lock."""
 import builtins
 import contextlib
 import errno
@@ -12,13 +13,15 @@ from tools.lib.training.log import Log
 
 from tiny_training import STILL, entries, finish, model, start, train, write_run
 
-#: Bytes a file may have: more than the record and the prototxts of the still net take, less than its log.
+#: Bytes a file may have: more than the record and the prototxts of the still net take, less than its
+#: log.
 LIMIT = 20 << 10
 
 
 @contextlib.contextmanager
 def small_files():
-    """No file may be larger than LIMIT, in this process and those it starts: only as long as pytest prints nothing."""
+    """No file may be larger than LIMIT, in this process and those it starts: only as long as pytest
+    prints nothing."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))
     try:
@@ -60,12 +63,13 @@ def test_a_file_without_room_is_named_and_the_run_can_start_again(tmp_path, monk
     solver, sync = write_run(tmp_path, STILL, max_iter=2), os.fsync
 
     def full(descriptor):
-        if os.path.basename(os.readlink("/proc/self/fd/%d" % descriptor)) == name + ".partial":
+        if os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")) == name + ".partial":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="cannot write .*%s: No space left on device\n.*--resume" % name):
+    with pytest.raises(InputError, match=f"cannot write .*{name}: No space left on "
+                                         "device\n.*--resume"):
         train(solver, tmp_path / "out")
     monkeypatch.undo()
     assert train(solver, tmp_path / "out", "--resume") == 0
@@ -84,7 +88,7 @@ def test_a_lock_and_a_folder_that_cannot_be_made_are_named(tmp_path, monkeypatch
 
     monkeypatch.setattr(builtins, "open", full(open_))
     monkeypatch.setattr(os, "makedirs", full(make))
-    with pytest.raises(InputError, match="cannot write .*%s: No space left on device" % name):
+    with pytest.raises(InputError, match=f"cannot write .*{name}: No space left on device"):
         train(solver, tmp_path / "out")
 
 

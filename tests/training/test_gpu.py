@@ -1,6 +1,8 @@
-"""CPU against GPU: every kind of Caffe's own layers that the nets use, whole nets, and runs that change the device.
+"""CPU against GPU: every kind of Caffe's own layers that the nets use, whole nets, and runs that
+change the device.
 
-The comparison also runs as CPU against CPU, so that what it compares is known to work where there is no GPU.
+The comparison also runs as CPU against CPU, so that what it compares is known to work where there
+is no GPU.
 """
 import numpy as np
 import pytest
@@ -18,21 +20,25 @@ from tools.lib.runtime.gpu import cards  # noqa: E402
 import tiny_training as tiny  # noqa: E402
 
 TOLERANCE = 1e-4
-#: Of whole nets, where a unit may fall on the other side of a ReLU's kink: relative, in the mean square.
+#: Of whole nets, where a unit may fall on the other side of a ReLU's kink: relative, in the mean
+#: square.
 NET_TOLERANCE = 1e-3
-CONV = ('type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d dilation: %d stride: %d '
+CONV = ('type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d dilation: '
+        '%d stride: %d '
         'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 1 } }')
 LAYERS = {
     "convolution": CONV % (5, 3, 1, 1, 1), "1x1 convolution": CONV % (7, 1, 0, 1, 1),
     "dilation 2": CONV % (5, 3, 0, 2, 1), "dilation 4, kernel 7": CONV % (5, 7, 12, 4, 1),
     "relu": 'type: "ReLU"',
     "max pooling": 'type: "Pooling" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
-    "upsampling": 'type: "Deconvolution" convolution_param { num_output: 3 group: 3 kernel_size: 16 stride: 8 pad: 4 '
+    "upsampling": 'type: "Deconvolution" convolution_param { num_output: 3 group: 3 kernel_size: '
+                  '16 stride: 8 pad: 4 '
                   'bias_term: false weight_filler { type: "bilinear" } }',
     "slice": 'type: "Slice" top: "z" slice_param { axis: 0 slice_point: 1 }',
     "copies for two readers": 'type: "Split" top: "z"',
     "softmax": 'type: "Softmax"',
-    "softmax loss, some pixels ignored": 'type: "SoftmaxWithLoss" bottom: "label" loss_param { ignore_label: 255 normalization: VALID }',
+    "softmax loss, some pixels ignored": 'type: "SoftmaxWithLoss" bottom: "label" loss_param { '
+                                         'ignore_label: 255 normalization: VALID }',
 }
 IGNORED = 255
 LABEL = 'layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 dim: 1 dim: 17 dim: 22 } } }'
@@ -45,7 +51,7 @@ def no_gpu():
     try:
         use_device(0, "tests/training/test_gpu.py")
     except InputError as problem:
-        return "this Caffe cannot use the GPU: %s" % problem
+        return f"this Caffe cannot use the GPU: {problem}"
     return None
 
 
@@ -66,7 +72,8 @@ def net_on(path, device):
 
 
 def passes(net, seed=1, labels=3):
-    """One forward and backward pass; {name: array} of all blobs, their gradients and the parameters' gradients."""
+    """One forward and backward pass; {name: array} of all blobs, their gradients and the
+    parameters' gradients."""
     draw = np.random.RandomState(seed)
     for name in net.inputs:
         shape = net.blobs[name].data.shape
@@ -84,7 +91,7 @@ def passes(net, seed=1, labels=3):
         found[name], found["gradient of " + name] = blob.data.copy(), blob.diff.copy()
     for name, blobs in net.params.items():
         for number, blob in enumerate(blobs):
-            found["gradient of parameter %d of %s" % (number, name)] = blob.diff.copy()
+            found[f"gradient of parameter {number} of {name}"] = blob.diff.copy()
     return found
 
 
@@ -97,15 +104,19 @@ def both_ways(path, device):
         for mine, other in zip(blobs, second.params[name]):
             other.data[...] = mine.data
     found = passes(second)
-    assert any(np.abs(values).max() > 0 for name, values in expected.items() if name.startswith("gradient"))
+    assert any(
+        np.abs(values).max() > 0 for name, values in expected.items()
+        if name.startswith("gradient"))
     return expected, found
 
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_layer_gives_the_same_both_ways(tmp_path, device, kind):
     path = tmp_path / "net.prototxt"
-    path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape '
-                    '{ dim: 2 dim: 3 dim: 17 dim: 22 } } } %s layer { name: "y" bottom: "x" top: "y" %s }'
+    path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { '
+                    'shape '
+                    '{ dim: 2 dim: 3 dim: 17 dim: 22 } } } %s layer { name: "y" bottom: "x" top: '
+                    '"y" %s }'
                     % (LABEL if "label" in LAYERS[kind] else "", LAYERS[kind]))
     expected, found = both_ways(path, device)
     for name, values in expected.items():
@@ -113,22 +124,29 @@ def test_a_layer_gives_the_same_both_ways(tmp_path, device, kind):
 
 
 def test_dropout_lets_through_the_same_units_forwards_and_backwards(tmp_path, device):
-    """Its masks differ between devices, so that there is nothing to compare but what a mask must be."""
+    """Its masks differ between devices, so that there is nothing to compare but what a mask must
+    be."""
     path = tmp_path / "net.prototxt"
-    path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 17 '
-                    'dim: 22 } } } layer { name: "y" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0.25 } }')
+    path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { '
+                    'shape { dim: 2 dim: 3 dim: 17 '
+                    'dim: 22 } } } layer { name: "y" type: "Dropout" bottom: "x" top: "y" '
+                    'dropout_param { dropout_ratio: 0.25 } }')
     net = net_on(path, device)
     found = passes(net)
     kept = found["y"] != 0
     assert 0.65 < kept.mean() < 0.85
     assert np.allclose(found["y"][kept], found["x"][kept] / 0.75, rtol=TOLERANCE)
-    assert np.allclose(found["gradient of x"], np.where(kept, found["gradient of y"] / 0.75, 0), rtol=TOLERANCE)
+    assert np.allclose(found["gradient of x"], np.where(kept, found["gradient of y"] / 0.75, 0),
+                       rtol=TOLERANCE)
     assert (passes(net)["y"] != 0).tolist() != kept.tolist()
 
 
 def slim_net(sizes, stage):
-    """A stage's train net with random images, and without dropout: its masks differ between devices."""
-    net = with_random_data(nets(sizes)[stage + ".prototxt"], (48, 64), sizes.batch, 0 if stage == "source" else sizes.batch)
+    """A stage's train net with random images, and without dropout: its masks differ between
+    devices."""
+    net = with_random_data(
+        nets(sizes)[stage + ".prototxt"], (48, 64), sizes.batch,
+        0 if stage == "source" else sizes.batch)
     for layer in net.layer:
         if layer.type == "Dropout":
             layer.dropout_param.dropout_ratio = 0
@@ -155,9 +173,11 @@ def test_a_run_goes_on_on_another_device(tmp_path, device):
     other = "gpu:0" if device == "gpu" else "cpu"
     assert tiny.train(solver, tmp_path / "whole", "--device", "cpu") == 0
     for resumed, where, until in ((False, other, 2), (True, "cpu", 4), (True, other, 6)):
-        assert tiny.train(solver, tmp_path / "parts", "--device", where, "--max-iter", until, *["--resume"] * resumed) == 0
-    expected, found = (tiny.parameters(tmp_path / run / "tiny_iter_6.caffemodel") for run in ("whole", "parts"))
+        assert tiny.train(solver, tmp_path / "parts", "--device", where, "--max-iter", until,
+                          *["--resume"] * resumed) == 0
+    expected, found = (tiny.parameters(tmp_path / run / "tiny_iter_6.caffemodel")
+                       for run in ("whole", "parts"))
     start = tiny.parameters(tmp_path / "whole" / "tiny_iter_2.caffemodel")
     for key, values in expected.items():
-        assert np.abs(values - start[key]).max() > 0, "%s has not been trained" % (key,)
+        assert np.abs(values - start[key]).max() > 0, f"{key} has not been trained"
         assert np.abs(found[key] - values).max() <= TOLERANCE * np.abs(values).max(), key

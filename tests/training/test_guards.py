@@ -21,7 +21,8 @@ def test_nan_in_a_batch_names_the_blob_and_layer_and_keeps_the_last_snapshot(tmp
     solver = write_run(tmp_path, net_text(nan_at=10))       # the first pass of iteration 5
     with pytest.raises(InputError) as stop:
         train(solver, tmp_path / "out")
-    assert "iteration 5: the loss is nan; it starts in blob data, made by layer data" in str(stop.value)
+    assert "iteration 5: the loss is nan; it starts in blob data, made by layer data" in str(
+        stop.value)
     assert listed(tmp_path / "out") == [2, 4]
     model = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
                       weights=str(tmp_path / "out" / "tiny_iter_4.caffemodel"))
@@ -29,18 +30,20 @@ def test_nan_in_a_batch_names_the_blob_and_layer_and_keeps_the_last_snapshot(tmp
 
 
 def test_rate_that_makes_parameters_infinite_stops_within_display_iterations(tmp_path):
-    solver = write_run(tmp_path, base_lr=1e30, lr_policy='"fixed"', snapshot=1, max_iter=50, display=3)
+    solver = write_run(tmp_path, base_lr=1e30, lr_policy='"fixed"', snapshot=1, max_iter=50,
+                       display=3)
     with pytest.raises(InputError, match="layer (conv|final)"):
         train(solver, tmp_path / "out")
     for iteration in listed(tmp_path / "out"):
         model = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
-                          weights=str(tmp_path / "out" / ("tiny_iter_%d.caffemodel" % iteration)))
+                          weights=str(tmp_path / "out" / (f"tiny_iter_{iteration}.caffemodel")))
         assert guards.bad_parameter(model) is None
     assert len(entries(tmp_path / "out", "train")) <= 2
 
 
 def test_update_that_overflows_never_reaches_a_snapshot(tmp_path):
-    """The loss is still finite when the snapshot is due: the parameters themselves are looked at."""
+    """The loss is still finite when the snapshot is due: the parameters themselves are looked
+    at."""
     net = net_text().replace("param { lr_mult: 1 }", "param { lr_mult: 1e20 }")
     solver = write_run(tmp_path, net, base_lr=1e30, lr_policy='"fixed"', snapshot=1, display=0)
     with pytest.raises(InputError, match="after 1 iterations parameter 0 of layer conv"):
@@ -67,7 +70,8 @@ def test_large_but_finite_parameters_are_no_fault(tmp_path):
 
 
 def test_failing_layer_keeps_the_state_before_its_step(tmp_path):
-    solver = write_run(tmp_path, net_text(fail_at=11), snapshot=100)      # the second pass of iteration 5
+    # the second pass of iteration 5
+    solver = write_run(tmp_path, net_text(fail_at=11), snapshot=100)
     with pytest.raises(InputError, match="list.txt:7"):
         train(solver, tmp_path / "out")
     assert listed(tmp_path / "out") == [5]
@@ -76,7 +80,9 @@ def test_failing_layer_keeps_the_state_before_its_step(tmp_path):
     train(write_run(tmp_path, net), whole)
     os.replace(whole / "net.prototxt", tmp_path / "out" / "net.prototxt")
     train(tmp_path / "tiny.prototxt", tmp_path / "out", "--resume")
-    assert (tmp_path / "out" / "tiny_iter_8.caffemodel").read_bytes() == (whole / "tiny_iter_8.caffemodel").read_bytes()
+    assert (tmp_path / "out" /
+            "tiny_iter_8.caffemodel").read_bytes() == (whole /
+                                                       "tiny_iter_8.caffemodel").read_bytes()
 
 
 def domain(source, target):
@@ -95,7 +101,9 @@ def test_classifier_that_has_won_for_long_is_said_once_and_again_after_it_recove
 @pytest.mark.parametrize("source, target, side", [(1.0, 0.0, "every unit source"), (0.0, 1.0, "every unit target")])
 def test_classifier_that_calls_everything_one_domain_has_collapsed(source, target, side):
     watch = ClassifierWatch()
-    warnings = [text for text in (watch.see(k, domain(source, target)) for k in range(10 * LONG)) if text]
+    warnings = [
+        text for text in (watch.see(k, domain(source, target)) for k in range(10 * LONG)) if text
+    ]
     assert len(warnings) == 1 and "collapsed" in warnings[0] and side in warnings[0]
 
 

@@ -1,4 +1,5 @@
-"""Several processes train one net: what they share, that they equal one process, resuming, and dying together."""
+"""Several processes train one net: what they share, that they equal one process, resuming, and
+dying together."""
 import json
 import os
 import re
@@ -42,7 +43,8 @@ run_command(together(main))
 
 def command(solver, output, options, processes):
     launcher = [mpi.program("mpiexec"), "-n", str(processes)] if processes > 1 else []
-    return launcher + [sys.executable, "-c", DRIVER, "--solver", solver, "--output", str(output)] + list(options)
+    return launcher + [sys.executable, "-c", DRIVER, "--solver", solver, "--output",
+                       str(output)] + list(options)
 
 
 def environment():
@@ -54,20 +56,23 @@ def environment():
 @pytest.fixture(scope="session")
 def mpi_starts():
     """Skips where there is no MPI, or where it cannot start two processes that find each other."""
-    if not (os.path.isdir(mpi.packages("%d.%d" % sys.version_info[:2])) and os.access(os.path.join(mpi.FOLDER, "bin/mpiexec"), os.X_OK)):
-        pytest.skip("no private MPI for this Python: %s makes it" % mpi.SETUP)
+    if not (os.path.isdir(mpi.packages("%d.%d" % sys.version_info[:2]))
+            and os.access(os.path.join(mpi.FOLDER, "bin/mpiexec"), os.X_OK)):
+        pytest.skip(f"no private MPI for this Python: {mpi.SETUP} makes it")
     try:
-        done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", PROBE], env=environment(),
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60)
+        done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", PROBE],
+                              env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              universal_newlines=True, timeout=60)
     except subprocess.TimeoutExpired:
         pytest.skip("MPI starts no two processes here within a minute")
     if done.returncode:
-        pytest.skip("MPI starts no two processes here: %s" % " ".join(done.stdout.split())[-300:])
+        pytest.skip(f"MPI starts no two processes here: {' '.join(done.stdout.split())[-300:]}")
 
 
 def train(repo_root, solver, output, *options, processes=1):
-    done = subprocess.run(command(solver, output, options, processes), cwd=repo_root, env=environment(),
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=400)
+    done = subprocess.run(command(solver, output, options, processes), cwd=repo_root,
+                          env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True, timeout=400)
     return done.returncode, done.stdout
 
 
@@ -124,8 +129,9 @@ print("process %%d takes GPU %%d" %% (group.rank, group.gpu_offset))
 @needs_mpi
 @pytest.mark.parametrize("visible, taken", [('"0,1"', (0, 1)), ('os.environ["PMI_RANK"]', (0, 0))])
 def test_processes_of_a_machine_take_its_gpus_in_turn_unless_each_is_shown_its_own(visible, taken):
-    done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", OFFSETS % visible], env=environment(),
-                          stdout=subprocess.PIPE, universal_newlines=True, timeout=120)
+    done = subprocess.run(
+        [mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", OFFSETS % visible],
+        env=environment(), stdout=subprocess.PIPE, universal_newlines=True, timeout=120)
     # the launcher may pass on a line and its end apart
     found = re.findall(r"process (\d) takes GPU (\d)", done.stdout)
     assert sorted((int(rank), int(gpu)) for rank, gpu in found) == list(enumerate(taken))
@@ -133,8 +139,10 @@ def test_processes_of_a_machine_take_its_gpus_in_turn_unless_each_is_shown_its_o
 
 def test_shared_parameters_are_averaged_once(tmp_path):
     path = tmp_path / "net.prototxt"
-    path.write_text('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 } } }' + "".join(
-        'layer { name: "%s" type: "InnerProduct" bottom: "d" top: "%s" param { name: "w" } param { name: "b" }'
+    path.write_text('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 '
+                    '} } }' + "".join(
+        'layer { name: "%s" type: "InnerProduct" bottom: "d" top: "%s" param { name: "w" } param { '
+        'name: "b" }'
         ' inner_product_param { num_output: 2 } }' % (name, name) for name in "ab"))
     net = caffe.Net(str(path), caffe.TRAIN)
     assert len(list(parallel.blobs_once(net, "diff"))) == 2
@@ -142,13 +150,13 @@ def test_shared_parameters_are_averaged_once(tmp_path):
 
 def small_run(folder, repo_root, stage, **fields):
     """A solver of the toy's slim nets with crops of a size for tests."""
-    with open(os.path.join(repo_root, "models/toy/%s.prototxt" % stage)) as file:
+    with open(os.path.join(repo_root, f"models/toy/{stage}.prototxt")) as file:
         net = file.read()
     for old, new in (("[80, 144]", "[32, 48]"), ('workers\\": 1', 'workers\\": 0')):
         assert old in net
         net = net.replace(old, new)
-    return tiny.write_run(folder, net, base_lr=0.002, lr_policy='"fixed"', gamma=None, stepsize=None, max_iter=3,
-                          snapshot=3, **fields)
+    return tiny.write_run(folder, net, base_lr=0.002, lr_policy='"fixed"', gamma=None,
+                          stepsize=None, max_iter=3, snapshot=3, **fields)
 
 
 @needs_mpi
@@ -179,7 +187,8 @@ def test_a_run_of_two_resumes_bit_for_bit_and_only_with_two(tmp_path, repo_root)
     assert train(repo_root, solver, tmp_path / "parts", "--max-iter", "2", processes=2)[0] == 0
     code, said = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4")
     assert code == 2 and "processes: 2 before, 1 now" in said, said
-    code, said = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4", processes=2)
+    code, said = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4",
+                       processes=2)
     assert code == 0, said
     assert tiny.model(tmp_path / "parts", 4) == tiny.model(tmp_path / "whole", 4)
     # the second process reads batches of its own
@@ -199,7 +208,8 @@ def test_an_error_in_one_process_ends_the_others_with_its_message(tmp_path, repo
 @needs_mpi
 def test_a_wrong_option_ends_all_with_one_message(tmp_path, repo_root):
     code, said = train(repo_root, str(tmp_path / "none.prototxt"), tmp_path / "out", processes=2)
-    assert code != 0 and said.count("none.prototxt") == 1 and "process 0 of 2 has failed" in said, said
+    assert code != 0 and said.count(
+        "none.prototxt") == 1 and "process 0 of 2 has failed" in said, said
 
 
 @pytest.fixture
@@ -208,8 +218,10 @@ def started(repo_root):
     runs = []
 
     def start(solver, output):
-        runs.append(subprocess.Popen(command(solver, output, (), 2), cwd=repo_root, env=environment(),
-                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True))
+        runs.append(
+            subprocess.Popen(command(solver, output, (),
+                                     2), cwd=repo_root, env=environment(), stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, universal_newlines=True))
         wait_until(lambda: len(tiny.entries(output, "train")) > 2 or runs[0].poll() is not None)
         return runs[0]
 
@@ -224,7 +236,7 @@ def processes_of(output):
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/cmdline" % entry, "rb") as file:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
                 words = file.read().split(b"\0")
         except OSError:
             continue
@@ -234,8 +246,10 @@ def processes_of(output):
 
 
 def rank_of(number):
-    with open("/proc/%d/environ" % number, "rb") as file:
-        return int(dict(item.split(b"=", 1) for item in file.read().split(b"\0") if b"=" in item)[b"PMI_RANK"])
+    with open(f"/proc/{number}/environ", "rb") as file:
+        return int(
+            dict(item.split(b"=", 1) for item in file.read().split(b"\0")
+                 if b"=" in item)[b"PMI_RANK"])
 
 
 def wait_until(condition, seconds=400):
@@ -266,7 +280,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_iteration(tmp_path, start
     follower = next(number for number in processes_of(output) if rank_of(number) == 1)
     os.kill(follower, signal.SIGTERM)
     said, _ = run.communicate(timeout=400)
-    assert "stopped by SIGTERM" in said and "  tools/mpirun -n 2 python tools/train.py --solver" in said, said
+    assert "stopped by SIGTERM" in said and "  tools/mpirun -n 2 python3 tools/train.py --solver" in said, said
     assert len(tiny.entries(output, "snapshot")) == 1
     with open(str(output / "record.json")) as file:
         assert json.load(file)["processes"] == 2

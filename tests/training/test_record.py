@@ -30,13 +30,17 @@ def test_record_has_command_solver_seed_versions_commit_and_data(tmp_path):
     train(solver, tmp_path / "out", "--seed", 7)
     record = read(tmp_path / "out" / "record.json")
     assert record["seed"] == 7 and record["solver"]["text"] == open(solver).read()
-    assert {"caffe", "python", "numpy", "protobuf", "blas_kernel", "blas_threads"} <= set(record["versions"])
-    head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert {"caffe", "python", "numpy", "protobuf", "blas_kernel",
+            "blas_threads"} <= set(record["versions"])
+    head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL)
     if head.returncode:     # no clone, or another user's
         assert record["git"] is None
     else:
-        assert record["git"]["commit"] == head.stdout.decode().strip() and record["git"]["dirty"] in (True, False)
-    assert record["data"]["data.source"]["frames"] == 5 and record["data"]["data.target"]["frames"] == 7
+        assert record["git"]["commit"] == head.stdout.decode().strip(
+        ) and record["git"]["dirty"] in (True, False)
+    assert record["data"]["data.source"]["frames"] == 5 and record["data"]["data.target"][
+        "frames"] == 7
     assert record["resumed"] == []
 
 
@@ -44,7 +48,8 @@ def test_each_resume_is_recorded(tmp_path):
     solver = write_run(tmp_path)
     train(solver, tmp_path / "out", "--max-iter", 2)
     train(solver, tmp_path / "out", "--max-iter", 4, "--resume")
-    assert [resume["iteration"] for resume in read(tmp_path / "out" / "record.json")["resumed"]] == [2]
+    assert [resume["iteration"]
+            for resume in read(tmp_path / "out" / "record.json")["resumed"]] == [2]
 
 
 def test_seed_is_written_into_the_data_layers_and_the_solver(tmp_path):
@@ -63,10 +68,16 @@ def test_default_seed_is_the_solvers_or_1(tmp_path):
 def test_folder_with_snapshots_is_not_written_over(tmp_path):
     solver = write_run(tmp_path, max_iter=2)
     train(solver, tmp_path / "out")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "lock"}
+    before = {
+        path.name: path.read_bytes()
+        for path in (tmp_path / "out").iterdir() if path.name != "lock"
+    }
     with pytest.raises(InputError, match="holds the snapshots of an earlier run.*\n.*--resume"):
         train(solver, tmp_path / "out")
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "lock"}
+    assert before == {
+        path.name: path.read_bytes()
+        for path in (tmp_path / "out").iterdir() if path.name != "lock"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +86,17 @@ def names_of_a_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("names")
     solver, seen, save = write_run(folder, max_iter=2), set(), Snapshots.save
     with pytest.MonkeyPatch.context() as patch:     # while it runs there is `partial` too
-        patch.setattr(Snapshots, "save", lambda self, engine: seen.update(os.listdir(self.folder)) or save(self, engine))
+        patch.setattr(
+            Snapshots, "save",
+            lambda self, engine: seen.update(os.listdir(self.folder)) or save(self, engine))
         train(solver, folder / "out")
     return solver, seen | set(os.listdir(str(folder / "out")))
 
 
 def test_no_file_of_the_users_own_is_written_over(names_of_a_run, tmp_path):
     solver, names = names_of_a_run
-    assert {"lock", "partial", "record.json", "plot.png", "log.jsonl", "tiny_iter_2.caffemodel"} <= names
+    assert {"lock", "partial", "record.json", "plot.png", "log.jsonl",
+            "tiny_iter_2.caffemodel"} <= names
     for name in sorted(names):
         (tmp_path / name).write_text("mine")
         for resume in ((), ("--resume",)):
@@ -110,7 +124,7 @@ def test_a_run_that_was_killed_before_its_first_snapshot_may_start_again(tmp_pat
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
     solver = write_run(tmp_path, STILL, max_iter=1)
     for output in ("/proc/none/out", solver):
-        with pytest.raises(InputError, match="--output %s cannot be written" % output):
+        with pytest.raises(InputError, match=f"--output {output} cannot be written"):
             train(solver, output)
 
 
@@ -131,8 +145,8 @@ def test_wrong_net_leaves_no_output_folder(tmp_path):
 
 @pytest.fixture
 def read_from_disk(tmp_path, monkeypatch):
-    """(net, opened): a net like TOY with its data on disk, and a function with the files whose header was read, in order,
-    by this process and its forks."""
+    """(net, opened): a net like TOY with its data on disk, and a function with the files whose
+    header was read, in order, by this process and its forks."""
     write_folder_set(str(tmp_path / "sets" / "mine"), count=5, classes=8)
     log = tmp_path / "opened.txt"
     log.write_text("")
@@ -150,7 +164,8 @@ def read_from_disk(tmp_path, monkeypatch):
     return net, lambda: log.read_text().split()
 
 
-def test_each_file_is_looked_at_once_and_before_the_rehearsal(tmp_path, read_from_disk, monkeypatch):
+def test_each_file_is_looked_at_once_and_before_the_rehearsal(tmp_path, read_from_disk,
+                                                              monkeypatch):
     net, opened = read_from_disk
     before = []
 
@@ -167,17 +182,21 @@ def test_each_file_is_looked_at_once_and_before_the_rehearsal(tmp_path, read_fro
     assert len(opened()) == 20, "another run in this process looks again"
 
 
-def test_a_file_that_will_not_do_is_named_with_layer_and_line_before_anything_is_written(tmp_path, read_from_disk):
+def test_a_file_that_will_not_do_is_named_with_layer_and_line_before_anything_is_written(
+        tmp_path, read_from_disk):
     net, opened = read_from_disk
-    write_image(str(tmp_path / "sets" / "mine" / "labels" / "2.png"), random_image(0, 12, 15)[:, :, 0])
-    with pytest.raises(InputError, match='tiny.prototxt: layer "data": .*train_images.txt:3: .*12 x 16.*12 x 15'):
+    write_image(str(tmp_path / "sets" / "mine" / "labels" / "2.png"),
+                random_image(0, 12, 15)[:, :, 0])
+    with pytest.raises(InputError, match='tiny.prototxt: layer "data": .*train_images.txt:3: .*12 '
+                                         'x 16.*12 x 15'):
         train(write_run(tmp_path, net), tmp_path / "out")
     assert not (tmp_path / "out").exists() and len(set(opened())) == 6
 
 
 def test_a_data_layer_whose_frames_cannot_even_be_listed_is_refused_by_name(tmp_path):
     net = TOY.replace('"dataset": "toy"', '"dataset": "folder", "options": {"path": 5}')
-    with pytest.raises(InputError, match='tiny.prototxt: layer "data": data set folder: option path is 5'):
+    with pytest.raises(InputError, match='tiny.prototxt: layer "data": data set folder: option '
+                                         'path is 5'):
         train(write_run(tmp_path, net), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -187,9 +206,13 @@ def test_a_frame_that_passed_as_a_target_has_not_passed_as_a_source(tmp_path, re
     test_net, _ = read_from_disk
     os.remove(str(tmp_path / "sets" / "mine" / "train_labels.txt"))
     (tmp_path / "test.prototxt").write_text(test_net)
-    net = TOY.replace('"dataset": "toy", "split": "target_train[:7]"', '"dataset": "folder:path=mine", "split": "train"')
+    net = TOY.replace('"dataset": "toy", "split": "target_train[:7]"', '"dataset": '
+                                                                       '"folder:path=mine", '
+                                                                       '"split": "train"')
     assert "mine" in net
-    solver = write_run(tmp_path, net, 'test_net: "%s" test_iter: 1 test_interval: 2' % (tmp_path / "test.prototxt"))
+    solver = write_run(
+        tmp_path, net,
+        'test_net: "%s" test_iter: 1 test_interval: 2' % (tmp_path / "test.prototxt"))
     with pytest.raises(InputError, match="images/0 has no label"):
         train(solver, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -199,10 +222,12 @@ def test_a_net_built_without_the_tool_looks_at_its_files(tmp_path, read_from_dis
     net, opened = read_from_disk
     train(write_run(tmp_path, net, max_iter=1), tmp_path / "out")
     checked = opened()
-    script = "import caffe; caffe.Net(%r, caffe.TRAIN)" % str(tmp_path / "net.prototxt")
+    script = f"import caffe; caffe.Net({str(tmp_path / 'net.prototxt')!r}, caffe.TRAIN)"
     os.remove(str(tmp_path / "sets" / "mine" / "labels" / "4.png"))
-    built = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, universal_newlines=True)
-    assert built.returncode != 0 and "labels/4.png: no such file" in built.stderr and opened() == checked
+    built = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE,
+                           universal_newlines=True)
+    assert built.returncode != 0 and "labels/4.png: no such file" in built.stderr and opened(
+    ) == checked
 
 
 def test_gpu_that_is_not_there_leaves_no_output_folder(tmp_path):
@@ -227,8 +252,9 @@ def test_picture_that_cannot_be_drawn_does_not_stop_the_run(tmp_path, monkeypatc
 
 
 def test_plot_draws_adversarial_and_mil_curves(tmp_path):
-    values = dict(loss=1.0, seg_loss=1.0, domain_loss=0.7, domain_loss_inverse=0.7, domain_accuracy_source=0.5,
-                  domain_accuracy_target=0.5, mil_loss=0.1, mil_present=5.0, mil_active=2.0, mil_relaxed=0.0)
+    values = dict(loss=1.0, seg_loss=1.0, domain_loss=0.7, domain_loss_inverse=0.7,
+                  domain_accuracy_source=0.5, domain_accuracy_target=0.5, mil_loss=0.1,
+                  mil_present=5.0, mil_active=2.0, mil_relaxed=0.0)
     log = [dict(kind="train", iteration=k, values=values) for k in range(3)]
     plot_log(log, str(tmp_path / "all.png"), "all")
     plot_log([dict(entry, values={"loss": 1.0}) for entry in log], str(tmp_path / "one.png"), "one")
@@ -239,10 +265,12 @@ def test_plot_draws_adversarial_and_mil_curves(tmp_path):
 
 def test_log_drops_what_a_kill_cut_off_and_what_will_come_again(tmp_path):
     path = tmp_path / "log.jsonl"
-    path.write_text('{"kind": "train", "iteration": 1, "values": {}}\n{"kind": "snapshot", "iteration": 2}\n'
+    path.write_text('{"kind": "train", "iteration": 1, "values": {}}\n{"kind": "snapshot", '
+                    '"iteration": 2}\n'
                     '{"kind": "train", "iteration": 2, "values": {}}\n{"kind": "tra')
     Log(str(path), 2)
-    assert [(entry["kind"], entry["iteration"]) for entry in read_log(str(path))] == [("train", 1), ("snapshot", 2)]
+    assert [(entry["kind"], entry["iteration"])
+            for entry in read_log(str(path))] == [("train", 1), ("snapshot", 2)]
 
 
 @pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--seed", "x"], ["--max-iter", "0"], ["--device", "tpu"],

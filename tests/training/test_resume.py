@@ -48,7 +48,8 @@ def test_log_of_a_resumed_run_has_every_iteration_once(tmp_path, whole):
     train(whole[0], tmp_path / "out", "--max-iter", 8, "--resume")
     assert entries(tmp_path / "out", "snapshot") == entries(whole[1], "snapshot")
     for mine, never_stopped in zip(entries(tmp_path / "out", "train"), entries(whole[1], "train")):
-        assert (mine["iteration"], mine["values"]) == (never_stopped["iteration"], never_stopped["values"])
+        assert (mine["iteration"], mine["values"]) == (never_stopped["iteration"],
+                                                       never_stopped["values"])
 
 
 def test_resume_of_a_folder_that_has_moved_reads_its_own_model(tmp_path, whole):
@@ -89,7 +90,8 @@ def test_resume_recalls_the_device_and_how_many_snapshots_to_keep(tmp_path):
     (dict(net=net_text().replace("num_output: 8", "num_output: 9")), ["-    num_output: 8", "+    num_output: 9"]),
     (dict(iter_size=1), ["-iter_size: 2"]),
     (dict(random_seed=9), ["seed: 5 before, 9 now"])])
-def test_resume_with_another_net_solver_or_seed_is_refused_with_the_difference(tmp_path, change, shown):
+def test_resume_with_another_net_solver_or_seed_is_refused_with_the_difference(
+        tmp_path, change, shown):
     train(write_run(tmp_path), tmp_path / "out", "--max-iter", 2)
     with pytest.raises(InputError) as refusal:
         train(write_run(tmp_path, **change), tmp_path / "out", "--resume")
@@ -99,7 +101,8 @@ def test_resume_with_another_net_solver_or_seed_is_refused_with_the_difference(t
 
 def test_resume_may_display_test_and_snapshot_at_other_times(tmp_path, whole):
     train(write_run(tmp_path), tmp_path / "out", "--max-iter", 3)
-    train(write_run(tmp_path, display=5, snapshot=100, extra="test_iter: 1 test_interval: 2 average_loss: 3"),
+    train(write_run(tmp_path, display=5, snapshot=100, extra="test_iter: 1 test_interval: 2 "
+                                                             "average_loss: 3"),
           tmp_path / "out", "--max-iter", 8, "--resume")
     assert entries(tmp_path / "out", "test") and model(tmp_path / "out", 8) == model(whole[1], 8)
 
@@ -134,7 +137,8 @@ layer { name: "mil" type: "Python" bottom: "target" top: "mil_loss" top: "presen
   layer: "ConstrainedMILLoss" param_str: '{"statistics": "%s"}' } }""" % statistics
     solver = write_run(tmp_path, net, max_iter=1)
     train(solver, tmp_path / "out")
-    for path, before, after, name in ((table, "0 class0", "0,9 class0", "label_map"), (statistics, "{", "{ ", "mil.statistics")):
+    for path, before, after, name in ((table, "0 class0", "0,9 class0", "label_map"),
+                                      (statistics, "{", "{ ", "mil.statistics")):
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after, 1))
@@ -150,8 +154,9 @@ def test_a_run_goes_on_whose_record_is_older_than_label_maps_and_statistics_in_i
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     del record["data"]["data.source"]["label_map"]
     (tmp_path / "out" / "record.json").write_text(json.dumps(record))
-    assert run_folder._recorded_parts({"mil.statistics": {}, "data.source": {"frames": 1, "label_map": "x"}},
-                                      record["data"]) == {"data.source": {"frames": 1}}
+    assert run_folder._recorded_parts(
+        {"mil.statistics": {}, "data.source": {"frames": 1, "label_map": "x"}},
+        record["data"]) == {"data.source": {"frames": 1}}
     assert train(solver, tmp_path / "out", "--resume", "--max-iter", 2) == 0
 
 
@@ -179,8 +184,9 @@ def test_every_stage_of_the_toy_resumes_to_the_same_bytes(tmp_path, repo_root, s
     train(solver, tmp_path / "out", "--max-iter", 3, "--resume")
     assert model(tmp_path / "out", 3) == model(tmp_path / "whole", 3)
     if stage != "source":
-        assert {"domain_loss", "domain_loss_inverse", "domain_accuracy_source", "domain_accuracy_target"} <= set(
-            entries(tmp_path / "out", "train")[0]["values"])
+        assert {
+            "domain_loss", "domain_loss_inverse", "domain_accuracy_source", "domain_accuracy_target"
+        } <= set(entries(tmp_path / "out", "train")[0]["values"])
     if stage == "ga_ca":
         assert {"mil_loss", "mil_present", "mil_active", "mil_relaxed"} <= set(
             entries(tmp_path / "out", "train")[0]["values"])
@@ -191,7 +197,8 @@ def test_twenty_kills_at_random_moments_leave_the_bytes_of_a_run_never_killed(tm
     solver = write_run(tmp_path, TOY, max_iter=60, snapshot=1, stepsize=13, display=5)
     began = time.monotonic()
     assert finish(start(solver, tmp_path / "whole")) == 0
-    longest = (time.monotonic() - began) / 12      # ten pauses of half of it on average: the run is not done before
+    # ten pauses of half of it on average: the run is not done before
+    longest = (time.monotonic() - began) / 12
     draw, out, kills, writing = random.Random(0), tmp_path / "killed", 0, 0
     partial = str(out / "partial" / "*_iter_*")
     while True:

@@ -30,7 +30,8 @@ def snapshots(out):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stop_signal_finishes_the_iteration_snapshots_and_says_how_to_resume(tmp_path, capfd, number, code):
+def test_stop_signal_finishes_the_iteration_snapshots_and_says_how_to_resume(
+        tmp_path, capfd, number, code):
     # the signal comes during the first of iteration 4's two passes
     solver = write_run(tmp_path, net_text(signal_at=[8, int(number)]), snapshot=100)
     assert train(solver, tmp_path / "out") == code
@@ -69,9 +70,11 @@ def test_signal_is_noticed_within_a_layer_and_not_after_the_step(tmp_path):
     solver = write_run(tmp_path, STILL, iter_size=10 ** 8)       # one iteration lasts for hours
     pid = start(solver, tmp_path / "out")
     try:
-        wait_for(lambda: catches(pid, signal.SIGTERM), pid)      # as only tools.lib.training.signals does
+        # as only tools.lib.training.signals does
+        wait_for(lambda: catches(pid, signal.SIGTERM), pid)
         os.kill(pid, signal.SIGINT)
-        wait_for(lambda: "finishing this iteration" in open(str(tmp_path / "out") + ".txt").read(), pid, 20)
+        wait_for(lambda: "finishing this iteration" in open(str(tmp_path / "out") + ".txt").read(),
+                 pid, 20)
         os.kill(pid, signal.SIGINT)
         wait_for(lambda: False, pid, 20)
     except BaseException:
@@ -88,7 +91,7 @@ def test_two_runs_do_not_share_an_output_folder(tmp_path):
     try:
         wait_for(lambda: (tmp_path / "out" / "log.jsonl").exists(), pid)
         before = (tmp_path / "out" / "record.json").read_bytes()
-        with pytest.raises(InputError, match="another run is writing into .*process %d" % pid):
+        with pytest.raises(InputError, match=f"another run is writing into .*process {pid}"):
             train(solver, tmp_path / "out")
         assert (tmp_path / "out" / "record.json").read_bytes() == before
     finally:
@@ -116,7 +119,7 @@ def test_children_end_with_a_killed_run(tmp_path):
 
 def catches(pid, number):
     """Whether the process has a handler of its own for a signal."""
-    with open("/proc/%d/status" % pid) as file:
+    with open(f"/proc/{pid}/status") as file:
         caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt:"))
     return bool(caught >> (number - 1) & 1)
 
@@ -125,7 +128,7 @@ def children_of(pid):
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/stat" % name) as file:
+            with open(f"/proc/{name}/stat") as file:
                 if int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
                     found.append(int(name))
         except OSError:
@@ -135,7 +138,7 @@ def children_of(pid):
 
 def is_running(pid):
     try:
-        with open("/proc/%d/stat" % pid) as file:
+        with open(f"/proc/{pid}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False

@@ -43,13 +43,14 @@ def damage(path, how):
 @pytest.mark.parametrize("how, words", [("truncated", "bytes instead of"), ("altered", "has been altered"),
                                         ("empty", "has 0 bytes"), ("missing", "is missing")])
 @pytest.mark.parametrize("ending", ["caffemodel", "solverstate"])
-def test_damaged_snapshot_is_reported_and_passed_over_for_the_one_before(stopped, capfd, how, words, ending):
+def test_damaged_snapshot_is_reported_and_passed_over_for_the_one_before(
+        stopped, capfd, how, words, ending):
     solver, out = stopped
     before = model(out, 4)
     damage(out / ("tiny_iter_4." + ending), how)
     train(solver, out, "--resume")
     said = capfd.readouterr().err
-    assert "passing over the snapshot of iteration 4: tiny_iter_4.%s" % ending in said and words in said
+    assert f"passing over the snapshot of iteration 4: tiny_iter_4.{ending}" in said and words in said
     assert "going on from iteration 2" in said
     assert model(out, 4) == before and listed(out) == [2, 4]
 
@@ -57,7 +58,7 @@ def test_damaged_snapshot_is_reported_and_passed_over_for_the_one_before(stopped
 def test_every_snapshot_damaged_starts_again_and_says_so(stopped, capfd):
     solver, out = stopped
     for iteration in (2, 4):
-        damage(out / ("tiny_iter_%d.solverstate" % iteration), "truncated")
+        damage(out / (f"tiny_iter_{iteration}.solverstate"), "truncated")
     train(solver, out, "--resume")
     assert "starting at iteration 0" in capfd.readouterr().err
 
@@ -69,9 +70,12 @@ def test_files_that_no_manifest_lists_are_not_resumed_from(stopped, capfd):
     assert "going on from iteration 2" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"snapshots": 3}', '{"snapshots": [{"iteration": "four"}]}',
-                                     '{"snapshots": [{"iteration": 4, "model": {"name": "../../x", "bytes": 1, '
-                                     '"sha256": ""}, "state": {"name": "x", "bytes": 1, "sha256": ""}}]}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"snapshots": 3}', '{"snapshots": '
+                                                                        '[{"iteration": "four"}]}',
+                                     '{"snapshots": [{"iteration": 4, "model": {"name": "../../x", '
+                                     '"bytes": 1, '
+                                     '"sha256": ""}, "state": {"name": "x", "bytes": 1, "sha256": '
+                                     '""}}]}'])
 def test_damaged_manifest_is_an_error_and_not_guessed_around(stopped, content):
     solver, out = stopped
     (out / manifest.NAME).write_text(content)
@@ -84,7 +88,7 @@ def test_only_the_newest_snapshots_are_kept_when_asked(tmp_path):
     train(write_run(tmp_path, snapshot=1), tmp_path / "out", "--keep-snapshots", 3)
     assert listed(tmp_path / "out") == [6, 7, 8]
     assert sorted(p.name for p in (tmp_path / "out").glob("*.caffemodel")) == \
-        ["tiny_iter_%d.caffemodel" % k for k in (6, 7, 8)]
+        [f"tiny_iter_{k}.caffemodel" for k in (6, 7, 8)]
 
 
 def test_a_killed_writers_leftovers_disappear(stopped):
@@ -173,8 +177,10 @@ def test_stock_caffe_resumes_from_our_snapshot(stopped):
 def test_manifest_has_sizes_and_hashes_and_the_log_names_each_snapshot(stopped):
     _, out = stopped
     content = json.loads((out / manifest.NAME).read_text())["snapshots"]
-    assert content[1]["model"]["bytes"] == len(model(out, 4)) and len(content[1]["state"]["sha256"]) == 64
-    assert [entry["file"] for entry in entries(out, "snapshot")] == ["tiny_iter_2.caffemodel", "tiny_iter_4.caffemodel"]
+    assert content[1]["model"]["bytes"] == len(model(out, 4)) and len(
+        content[1]["state"]["sha256"]) == 64
+    assert [entry["file"] for entry in entries(out, "snapshot")
+            ] == ["tiny_iter_2.caffemodel", "tiny_iter_4.caffemodel"]
 
 
 def test_space_is_claimed_for_parameters_and_every_history(stopped):

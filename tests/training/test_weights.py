@@ -24,16 +24,17 @@ def source(tmp_path):
 
 
 def test_solver_field_is_loaded_and_recorded_with_its_command(tmp_path, source, capfd):
-    line = "# initial weights, made by: python tools/train.py --solver before.prototxt\nweights: \"%s\"" % source
+    line = f"# initial weights, made by: python3 tools/train.py --solver before.prototxt\nweights: \"{source}\""
     train(write_run(tmp_path, extra=line, max_iter=1), tmp_path / "out")
     assert "loaded: conv, final" in capfd.readouterr().err
     record = json.loads((tmp_path / "out" / "record.json").read_text())["initial_weights"]
-    assert record[0]["made_by"] == "python tools/train.py --solver before.prototxt"
+    assert record[0]["made_by"] == "python3 tools/train.py --solver before.prototxt"
     assert record[0]["loaded"] == ["conv", "final"] and len(record[0]["sha256"]) == 64
 
 
 def test_training_starts_from_the_loaded_values(tmp_path, source):
-    solver = write_run(tmp_path, max_iter=1, base_lr=1e-30, lr_policy='"fixed"', extra='weights: "%s"' % source)
+    solver = write_run(tmp_path, max_iter=1, base_lr=1e-30, lr_policy='"fixed"',
+                       extra='weights: "%s"' % source)
     train(solver, tmp_path / "out")
     nets = [caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST, weights=str(path))
             for path in (source, tmp_path / "out" / "tiny_iter_1.caffemodel")]
@@ -43,16 +44,18 @@ def test_training_starts_from_the_loaded_values(tmp_path, source):
 
 def test_option_overrides_the_solver_and_takes_lists_and_repeats(tmp_path, source):
     solver = write_run(tmp_path, extra='weights: "nowhere.caffemodel"', max_iter=1)
-    train(solver, tmp_path / "out", "--weights", "%s,%s" % (source, source), "--weights", source)
+    train(solver, tmp_path / "out", "--weights", f"{source},{source}", "--weights", source)
     assert len(json.loads((tmp_path / "out" / "record.json").read_text())["initial_weights"]) == 3
 
 
 def test_comma_in_the_solvers_field_is_a_list_as_in_caffe(tmp_path, source):
-    train(write_run(tmp_path, extra='weights: "%s,%s"' % (source, source), max_iter=1), tmp_path / "out")
+    train(write_run(tmp_path, extra='weights: "%s,%s"' % (source, source), max_iter=1),
+          tmp_path / "out")
     assert len(json.loads((tmp_path / "out" / "record.json").read_text())["initial_weights"]) == 2
 
 
-def test_resume_from_another_folder_recalls_weights_inside_the_repository(tmp_path, source, repo_root, monkeypatch):
+def test_resume_from_another_folder_recalls_weights_inside_the_repository(
+        tmp_path, source, repo_root, monkeypatch):
     inside = tempfile.mkdtemp(dir=repo_root, prefix=".test-weights-")
     try:
         path = shutil.copy(source, inside)
@@ -66,17 +69,18 @@ def test_resume_from_another_folder_recalls_weights_inside_the_repository(tmp_pa
 
 
 def test_missing_weights_name_the_command_that_makes_them_and_leave_no_folder(tmp_path):
-    line = "# initial weights, made by: python tools/train.py --solver before.prototxt\nweights: \"nowhere.caffemodel\""
+    line = "# initial weights, made by: python3 tools/train.py --solver before.prototxt\nweights: \"nowhere.caffemodel\""
     with pytest.raises(InputError) as refusal:
         train(write_run(tmp_path, extra=line), tmp_path / "out")
     assert "nowhere.caffemodel do not exist" in str(refusal.value)
-    assert "Make them with: python tools/train.py --solver before.prototxt" in str(refusal.value)
+    assert "Make them with: python3 tools/train.py --solver before.prototxt" in str(refusal.value)
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_weights_point_to_another_snapshot_of_the_same_run(tmp_path, source):
     with pytest.raises(InputError, match="tiny_iter_2.caffemodel does: --weights"):
-        train(write_run(tmp_path), tmp_path / "out", "--weights", source.parent / "tiny_iter_9.caffemodel")
+        train(write_run(tmp_path), tmp_path / "out", "--weights",
+              source.parent / "tiny_iter_9.caffemodel")
 
 
 def test_hdf5_weights_are_refused_with_a_sentence(tmp_path):
@@ -91,12 +95,14 @@ def test_hdf5_snapshots_are_refused_with_a_sentence(tmp_path):
 
 def test_other_shape_is_an_error_that_names_the_layer_and_both_shapes(tmp_path, source):
     net = net_text().replace("num_output: 2", "num_output: 3")
-    with pytest.raises(InputError, match='layer "final", weights: 3 x 8 x 1 x 1 in the net, 2 x 8 x 1 x 1'):
+    with pytest.raises(InputError, match='layer "final", weights: 3 x 8 x 1 x 1 in the net, 2 x 8 '
+                                         'x 1 x 1'):
         train(write_run(tmp_path, net), tmp_path / "out", "--weights", source)
 
 
 def test_file_without_a_layer_of_the_net_stops(tmp_path, source):
-    net = net_text().replace('name: "conv"', 'name: "other"').replace('name: "final"', 'name: "last"')
+    net = net_text().replace('name: "conv"', 'name: "other"').replace('name: "final"',
+                                                                      'name: "last"')
     with pytest.raises(InputError, match="has no layer of this net"):
         train(write_run(tmp_path, net), tmp_path / "out", "--weights", source)
 
@@ -125,8 +131,10 @@ def test_resume_needs_the_initial_weights_no_more(tmp_path, source):
 
 
 def test_every_committed_solver_that_starts_from_weights_names_their_command(repo_root):
-    solvers = [os.path.join(repo_root, "solvers", name) for name in os.listdir(os.path.join(repo_root, "solvers"))
-               if name.endswith(".prototxt")]
+    solvers = [
+        os.path.join(repo_root, "solvers", name)
+        for name in os.listdir(os.path.join(repo_root, "solvers")) if name.endswith(".prototxt")
+    ]
     starting = [path for path in solvers if "\nweights:" in open(path).read()]
     assert starting
     for path in starting:

@@ -1,4 +1,5 @@
-"""The benchmarks behind tools/bench/bench_training.py, tools/bench/bench_layers.py and tools/bench/bench_gpu.py.
+"""The benchmarks behind tools/bench/bench_training.py, tools/bench/bench_layers.py and
+tools/bench/bench_gpu.py.
 
     training_command  command line and table of bench_training
     training_step     the loop of tools/train.py, bare solver.step and PyTorch, in turns

@@ -1,10 +1,11 @@
-"""Speed of a full-width GA + CA step on a GPU: Caffe (CUDA, cuDNN, TF32) beside PyTorch, with the same net and losses.
+"""Speed of a full-width GA + CA step on a GPU: Caffe (CUDA, cuDNN, TF32) beside PyTorch, with the
+same net and losses.
 
-    python tools/bench/bench_gpu.py --output docs/results/gpu_speed.md
-    python tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --width 64 --repeats 2      # checks the program
+    python3 tools/bench/bench_gpu.py --output docs/results/gpu_speed.md
+    python3 tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --width 64 --repeats 2      # checks the program
 
-One image of each domain, then the largest batch that fits. Prints images a second, ratios, memory, the Python layers'
-share of the time, and the bytes that each of them takes to the host.
+One image of each domain, then the largest batch that fits. Prints images a second, ratios, memory,
+the Python layers' share of the time, and the bytes that each of them takes to the host.
 """
 import _init_paths  # noqa: F401
 

@@ -1,7 +1,8 @@
 """Measures what docs/long_runs.md tells: kills survived, and memory over many iterations.
 
-    python tools/bench/bench_long_runs.py kills --kills 20 --output docs/results/long_runs_kills.md
-    python tools/bench/bench_long_runs.py memory --iterations 2000 --output docs/results/long_runs_memory.md
+    python3 tools/bench/bench_long_runs.py kills --kills 20 --output docs/results/long_runs_kills.md
+    python3 tools/bench/bench_long_runs.py memory --iterations 2000 --output
+    docs/results/long_runs_memory.md
 
 Both start tools/train.py on the toy nets, from random weights, in a temporary folder.
 """

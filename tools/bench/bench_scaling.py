@@ -1,9 +1,11 @@
-"""Step time of 1 and 2 training processes of one thread each, the share of communication, and a plan for GPUs.
+"""Step time of 1 and 2 training processes of one thread each, the share of communication, and a
+plan for GPUs.
 
-    python tools/bench/bench_scaling.py [--net models/toy/ga_ca.prototxt] [--output docs/results/scaling.md]
+    python3 tools/bench/bench_scaling.py [--net models/toy/ga_ca.prototxt] [--output
+    docs/results/scaling.md]
 
-The measurement is of this machine; the plan is a calculation for the full-width net from the assumptions given as
-options. Needs a private MPI (python tools/setup_mpi.py).
+The measurement is of this machine; the plan is a calculation for the full-width net from the
+assumptions given as options. Needs a private MPI (python3 tools/setup_mpi.py).
 """
 import _init_paths  # noqa: F401
 
@@ -40,46 +42,56 @@ def main():
     check_net(load_net(options.net), caffe.TRAIN, shown(options.net))
     load = os.getloadavg()[0]
     lines, ring = measured(options, load)
-    machine = plan.Machine(options.tflops * 1e12, options.bus * 1e9, options.memory * 1e9 if options.memory else ring,
-                           options.network * 1e9, 20e-6)
+    machine = plan.Machine(options.tflops * 1e12, options.bus * 1e9,
+                           options.memory * 1e9 if options.memory else ring, options.network * 1e9,
+                           20e-6)
     source = "given" if options.memory else "the measured rate"
     text = "\n".join(lines + calculated(machine, options.window, options.share, source)) + "\n"
     print(text, end="")
     if options.output:
         write_whole(options.output, "Printed by `%s`.\n\n%s" % (
-            " ".join(["python tools/bench/bench_scaling.py"] + sys.argv[1:]), text))
+            " ".join(["python3 tools/bench/bench_scaling.py"] + sys.argv[1:]), text))
 
 
 def measured(options, load):
-    """(Lines of the table of measured times, bytes a second of the ring of two processes with the full-width net's gradients)."""
-    lines = ["## Measured: %s, one thread a process, %d cores, load average %.1f at the start"
-             % (shown(options.net), usable_cores(), load), "",
-             "| processes | step, median | fastest | exchange in the step | its share | exchange without waiting | bytes |",
+    """(Lines of the table of measured times, bytes a second of the ring of two processes with the
+    full-width net's gradients)."""
+    lines = [f"## Measured: {shown(options.net)}, one thread a process, {usable_cores()} cores, "
+             f"load average {load:.1f} at the start", "",
+             "| processes | step, median | fastest | exchange in the step | its share | exchange "
+             "without waiting | bytes |",
              "|---|---|---|---|---|---|---|"]
     steps = []
     for processes in (1, 2):
         found = measure.launch(processes, options.net, options.steps)
         steps.append(found)
-        lines.append("| %d | %.1f ms | %.1f ms | %.1f ms | %.1f%% | %.2f ms | %d |" % (
-            processes, 1e3 * found["step"], 1e3 * found["fastest"], 1e3 * found["exchange"],
-            100 * found["exchange"] / found["step"], 1e3 * found["bare_exchange"], found["bytes"]))
+        lines.append(f"| {processes} | {1e3 * found['step']:.1f} ms | "
+                     f"{1e3 * found['fastest']:.1f} ms | {1e3 * found['exchange']:.1f} ms | "
+                     f"{100 * found['exchange'] / found['step']:.1f}% | "
+                     f"{1e3 * found['bare_exchange']:.2f} ms | {found['bytes']} |")
     one, two = steps
-    lines += ["", "Two processes do twice the images in %.2f times the time (fastest steps: %.2f). An exchange includes waiting for the"
-              % (two["step"] / one["step"], two["fastest"] / one["fastest"]),
-              "slower process; without it, %.2f GB/s of gradients." % (two["bytes"] / max(two["bare_exchange"], 1e-9) / 1e9)]
+    lines += ["", f"Two processes do twice the images in {two['step'] / one['step']:.2f} times the "
+                  f"time (fastest steps: {two['fastest'] / one['fastest']:.2f}). An exchange "
+                  "includes waiting for the",
+              "slower process; without it, "
+              f"{two['bytes'] / max(two['bare_exchange'], 1e-9) / 1e9:.2f} GB/s of gradients."]
     ring = plan.rate_of(two["large_bytes"], 2, two["large_exchange"])
-    lines += ["", "The full-width net's gradients, %.0f MB, are exchanged by two processes in %.2f s, the fastest of %d: %.2f GB/s."
-              % (two["large_bytes"] / 1e6, two["large_exchange"], measure.LARGE_EXCHANGES, ring / 1e9)]
+    lines += ["", f"The full-width net's gradients, {two['large_bytes'] / 1e6:.0f} MB, are "
+                  f"exchanged by two processes in {two['large_exchange']:.2f} s, the fastest of "
+                  f"{measure.LARGE_EXCHANGES}: {ring / 1e9:.2f} GB/s."]
     return lines, ring
 
 
 def calculated(machine, window, share, source):
     """Lines of the plan."""
     shape, classes = GTA.shape, GTA.classes
-    lines = ["", "## Calculated, not measured: full-width net, %d classes, %d x %d labels, one image a GPU" % ((classes,) + window), "",
-             "Assumed: %.0f TFLOP/s sustained, %.0f GB/s between GPU and host, %.1f GB/s between machines. Inside a machine %.2f GB/s, %s."
-             % (machine.flops / 1e12, machine.bus / 1e9, machine.network / 1e9, machine.memory / 1e9, source), "",
-             "| GPUs | machines | computing | to the host and back | exchange | scaling efficiency | images a GPU for %.0f%% |" % (100 * share),
+    lines = ["", "## Calculated, not measured: full-width net, %d classes, %d x %d labels, one "
+                 "image a GPU" % ((classes,) + window), "",
+             f"Assumed: {machine.flops / 1e12:.0f} TFLOP/s sustained, {machine.bus / 1e9:.0f} GB/s "
+             f"between GPU and host, {machine.network / 1e9:.1f} GB/s between machines. Inside a "
+             f"machine {machine.memory / 1e9:.2f} GB/s, {source}.", "",
+             "| GPUs | machines | computing | to the host and back | exchange | scaling "
+             f"efficiency | images a GPU for {100 * share:.0f}% |",
              "|---|---|---|---|---|---|---|"]
     for processes, machines in PLANS:
         timing = plan.step(shape, classes, window, 1, processes, machines, machine)
@@ -87,27 +99,36 @@ def calculated(machine, window, share, source):
             processes, machines, 1e3 * timing.compute, 1e3 * timing.bus, 1e3 * timing.exchange,
             100 * plan.efficiency(timing),
             plan.images_for(share, shape, classes, window, processes, machines, machine)))
-    lines += ["", "Gradients of a step: %.0f MB." % (plan.FLOAT * plan.parameters(shape, classes) / 1e6)]
+    lines += ["", f"Gradients of a step: {plan.FLOAT * plan.parameters(shape, classes) / 1e6:.0f} "
+                  "MB."]
     return lines
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--net", default="models/toy/ga_ca.prototxt", metavar="FILE", help="train net to measure")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", default="models/toy/ga_ca.prototxt", metavar="FILE",
+                        help="train net to measure")
     parser.add_argument("--steps", type=count, default=10, metavar="N")
     parser.add_argument("--output", metavar="FILE.md")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     plans = parser.add_argument_group("assumptions of the plan")
-    plans.add_argument("--tflops", type=positive, default=20, help="sustained float32 TFLOP/s of a GPU (default: 20)")
-    plans.add_argument("--bus", type=positive, default=20, help="GB/s between GPU and host (default: 20)")
-    plans.add_argument("--memory", type=positive, help="GB/s of a ring inside a machine (default: what was measured)")
-    plans.add_argument("--network", type=positive, default=10, help="GB/s between machines (default: 10)")
-    plans.add_argument("--window", type=count, nargs=2, default=(256, 256), metavar=("H", "W"), help="label pixels of a crop")
-    plans.add_argument("--share", type=positive, default=0.9, help="scaling efficiency to reach, below 1 (default: 0.9)")
+    plans.add_argument("--tflops", type=positive, default=20, help="sustained float32 TFLOP/s of a "
+                                                                   "GPU (default: 20)")
+    plans.add_argument("--bus", type=positive, default=20, help="GB/s between GPU and host "
+                                                                "(default: 20)")
+    plans.add_argument("--memory", type=positive, help="GB/s of a ring inside a machine (default: "
+                                                       "what was measured)")
+    plans.add_argument("--network", type=positive, default=10, help="GB/s between machines "
+                                                                    "(default: 10)")
+    plans.add_argument("--window", type=count, nargs=2, default=(256, 256), metavar=("H", "W"),
+                       help="label pixels of a crop")
+    plans.add_argument("--share", type=positive, default=0.9, help="scaling efficiency to reach, "
+                                                                   "below 1 (default: 0.9)")
     options = parser.parse_args()
     options.window = tuple(options.window)
     if options.share >= 1:
-        parser.error("--share: expected a number below 1, found %g" % options.share)
+        parser.error(f"--share: expected a number below 1, found {options.share:g}")
     options.net = os.path.abspath(find_file(options.net, "tools/bench/bench_scaling.py", "--net"))
     return options
 

@@ -1,8 +1,9 @@
 """Times the scoring of predictions that are there already against Cityscapes' own evaluation.
 
-    python tools/bench/bench_scoring.py --images 24 --repeats 5
+    python3 tools/bench/bench_scoring.py --images 24 --repeats 5
 
-Both read the same 2048 x 1024 PNG pairs; runs alternate; medians, ratio and peak memory are printed.
+Both read the same 2048 x 1024 PNG pairs; runs alternate; medians, ratio and peak memory are
+printed.
 """
 import _init_paths  # noqa: F401
 

@@ -1,8 +1,10 @@
-"""Times a training step: tools/train.py against bare Caffe, against PyTorch, and GA against source-only.
+"""Times a training step: tools/train.py against bare Caffe, against PyTorch, and GA against
+source-only.
 
-    python tools/bench/bench_training.py --data-root FOLDER --output docs/results/training_speed.md
+    python3 tools/bench/bench_training.py --data-root FOLDER --output docs/results/training_speed.md
 
-The net is the full-width front-end for 19 classes, padded (no reflected margin), one image of 256 x 256.
+The net is the full-width front-end for 19 classes, padded (no reflected margin), one image of 256 x
+256.
 """
 import _init_paths  # noqa: F401
 

@@ -1,10 +1,12 @@
-"""Training steps of an adapted net in Caffe, one for each line read: what torch_step.py does in PyTorch.
+"""Training steps of an adapted net in Caffe, one for each line read: what torch_step.py does in
+PyTorch.
 
     tools/caffe_python -m tools.bench.caffe_step SPEC
 
-SPEC is JSON, made in gpu_step.caffe_contender. Prints {"version", "parameters", "free": bytes on the GPU}, then for each line on
-standard input the step's {"seconds", "gradients", "memory"}, or for the line "layers" {name: [seconds, bytes taken forwards,
-bytes taken backwards]} of the Python layers and the seconds of all layers under "all".
+SPEC is JSON, made in gpu_step.caffe_contender. Prints {"version", "parameters", "free": bytes on
+the GPU}, then for each line on standard input the step's {"seconds", "gradients", "memory"}, or for
+the line "layers" {name: [seconds, bytes taken forwards, bytes taken backwards]} of the Python
+layers and the seconds of all layers under "all".
 """
 import json
 import resource
@@ -29,7 +31,7 @@ class Device:
     """Where Caffe computes: number of a GPU, or None for the CPU."""
 
     def __init__(self, gpu):
-        use_device(gpu, "--device gpu:%s" % gpu)
+        use_device(gpu, f"--device gpu:{gpu}")
         self._arrays = gpu_arrays.current()
         self.free = None if gpu is None else device_memory()
 
@@ -40,7 +42,8 @@ class Device:
         return time.perf_counter()
 
     def memory(self):
-        """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's peak."""
+        """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's
+        peak."""
         if self._arrays:
             return self.free - device_memory()
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -59,7 +62,10 @@ def solver_for(gpu):
 
 def layer_report(net, device):
     """What the line "layers" is answered with."""
-    python = {name: layer for name, layer in zip(net._layer_names, net.layers) if layer.type == "Python"}
+    python = {
+        name: layer
+        for name, layer in zip(net._layer_names, net.layers) if layer.type == "Python"
+    }
     with LayerTraffic(python) as traffic:
         step_times(net, device.now)
     seconds = step_times(net, device.now)         # without the watching, which takes time
@@ -72,7 +78,8 @@ def main():
     device = Device(spec["gpu"])
     sizes = experiment(Shape(*spec["shape"]), tuple(spec["size"]), spec["images"])
     with tempfile.TemporaryDirectory() as folder:
-        steps = BareSteps(solver_for(spec["gpu"]), nets(sizes)["ga_ca.prototxt"], sizes, folder, spec["images"], device.now)
+        steps = BareSteps(solver_for(spec["gpu"]),
+                          nets(sizes)["ga_ca.prototxt"], sizes, folder, spec["images"], device.now)
     answer(version=caffe.__version__, parameters=steps.parameters(), free=device.free)
     for line in sys.stdin:
         if line.strip() == "layers":

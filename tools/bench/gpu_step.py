@@ -1,4 +1,5 @@
-"""The GA + CA step in every engine: who takes part, their turns, and the largest batch that fits."""
+"""The GA + CA step in every engine: who takes part, their turns, and the largest batch that
+fits."""
 import json
 import os
 from collections import namedtuple
@@ -17,10 +18,12 @@ from tools.lib.runtime import source_builds
 from tools.lib.runtime.enter import python_command
 from tools.lib.runtime.environment import runtime_environment
 
-#: One engine. start: function of the images of each domain that gives a StepProcess; tf32: whether it may use it.
+#: One engine. start: function of the images of each domain that gives a StepProcess; tf32: whether
+#: it may use it.
 Contender = namedtuple("Contender", "label start tf32")
 
-#: What one engine did. times: seconds of each step, the first one apart; memory: bytes; free: bytes on
+#: What one engine did. times: seconds of each step, the first one apart; memory: bytes; free: bytes
+#: on
 #: the GPU before, None where unknown; layers: as caffe_step answers, None for PyTorch.
 Result = namedtuple("Result", "label tf32 images times memory free layers")
 
@@ -29,29 +32,33 @@ VARIANTS = {"cpu": "CPU", "cuda": "CUDA", "cudnn": "cuDNN"}
 
 
 def caffe_contender(shape, size, gpu, build=None, tf32=False):
-    """Caffe in a source build, or in the runtime in use (None). gpu: number, or None for the CPU."""
+    """Caffe in a source build, or in the runtime in use (None). gpu: number, or None for the
+    CPU."""
     environ = dict(os.environ, CAFFE_TF32=str(int(tf32)))
     if build is None:
         label, python = "Caffe", python_command([])
     else:
         record = source_builds.read_record(build)
-        label, python = "Caffe, %s" % VARIANTS[record["variant"]], [source_builds.python(build)]
+        label, python = f"Caffe, {VARIANTS[record['variant']]}", [source_builds.python(build)]
         environ = runtime_environment(dict(environ, CAFFE_BUILD=build, PYTHONPATH=""))
     label += ", TF32" if tf32 else ""
     spec = dict(shape=shape, size=size, gpu=gpu)
 
     def start(images):
-        return StepProcess(python + WORKER + [json.dumps(dict(spec, images=images))], environ, label)
+        return StepProcess(python + WORKER + [json.dumps(dict(spec, images=images))], environ,
+                           label)
 
     return Contender(label, start, tf32)
 
 
 def torch_contender(shape, size, gpu, python, threads, tf32=False):
     """PyTorch in the interpreter `python`."""
-    spec = dict(torch_spec(shape, size, experiment(shape, size, 1).classes, threads, "ga_ca"), gpu=gpu, tf32=tf32,
-                adaptation=adaptation(shape, size))
-    return Contender("PyTorch, TF32" if tf32 else "PyTorch",
-                     lambda images: TorchSteps(python, dict(spec, images=2 * images, labels=images)), tf32)
+    spec = dict(torch_spec(shape, size,
+                           experiment(shape, size, 1).classes, threads, "ga_ca"), gpu=gpu,
+                tf32=tf32, adaptation=adaptation(shape, size))
+    return Contender(
+        "PyTorch, TF32" if tf32 else "PyTorch",
+        lambda images: TorchSteps(python, dict(spec, images=2 * images, labels=images)), tf32)
 
 
 def adaptation(shape, size):
@@ -60,9 +67,9 @@ def adaptation(shape, size):
     layers = {layer.python_param.layer: layer for layer in net.layer if layer.type == "Python"}
     domain = json.loads(layers["DomainAdversarialLoss"].python_param.param_str)
     rule = json.loads(layers["ConstrainedMILLoss"].python_param.param_str)
-    return dict(root=ROOT, hidden=shape.hidden, objective=domain["objective"], weight=domain["weight"],
-                statistics=os.path.join(ROOT, rule.pop("statistics")), rule=rule,
-                mil_weight=layers["ConstrainedMILLoss"].loss_weight[0])
+    return dict(root=ROOT, hidden=shape.hidden, objective=domain["objective"],
+                weight=domain["weight"], statistics=os.path.join(ROOT, rule.pop("statistics")),
+                rule=rule, mil_weight=layers["ConstrainedMILLoss"].loss_weight[0])
 
 
 def take_turns(contenders, images, repeats):
@@ -71,23 +78,28 @@ def take_turns(contenders, images, repeats):
         running, memory = [], []
         for contender in contenders:
             process = stack.enter_context(contender.start(images))
-            check_same_size(running[0].first["parameters"] if running else process.first["parameters"],
-                            process.first["parameters"])
+            check_same_size(
+                running[0].first["parameters"] if running else process.first["parameters"],
+                process.first["parameters"])
             running.append(process)
             memory.append(process.step()["memory"])     # allocates: before the next one starts
         times = [[] for _ in running]
-        for _ in tqdm(range(repeats), desc="%d + %d images" % (images, images), unit="turn"):
+        for _ in tqdm(range(repeats), desc=f"{images} + {images} images", unit="turn"):
             for process, found in zip(running, times):
                 found.append(process.step()["seconds"])
-        return [Result(contender.label, contender.tf32, images, found, taken, process.first.get("free"),
-                       None if isinstance(process, TorchSteps) else process.ask("layers"))
-                for contender, process, found, taken in zip(contenders, running, times, memory)]
+        return [
+            Result(contender.label, contender.tf32, images, found, taken, process.first.get("free"),
+                   None if isinstance(process, TorchSteps) else process.ask("layers"))
+            for contender, process, found, taken in zip(contenders, running, times, memory)
+        ]
 
 
 def largest_batch(contender, repeats, free):
-    """(Result of the largest batch whose steps succeed, what the engine said of the smallest that failed).
+    """(Result of the largest batch whose steps succeed, what the engine said of the smallest that
+    failed).
 
-    free: bytes on the GPU before anything is taken. The reader is told the reason, for it need not be memory.
+    free: bytes on the GPU before anything is taken. The reader is told the reason, for it need not
+    be memory.
     """
     refusals = {}
 
@@ -106,11 +118,12 @@ def largest_batch(contender, repeats, free):
     if not refusals:
         return found, None
     images = min(refusals)
-    return found, "%d + %d images: %s" % (images, images, refusals[images])
+    return found, f"{images} + {images} images: {refusals[images]}"
 
 
 def largest(attempt, guess):
-    """What attempt(n) returns for the largest n for which it is not None; None when there is none. guess: where to look first."""
+    """What attempt(n) returns for the largest n for which it is not None; None when there is none.
+    guess: where to look first."""
     best, found, limit, stride, n = 0, None, None, 1, guess
     while limit is None or limit - best > 1:
         now = attempt(n)

@@ -1,6 +1,8 @@
-"""Times of a net's layers, one by one: the net with random images, its step, and the sizes it can take.
+"""Times of a net's layers, one by one: the net with random images, its step, and the sizes it can
+take.
 
-Each layer is run and timed on its own, forwards, then backwards, as Caffe does in a step; the solver's update is left out.
+Each layer is run and timed on its own, forwards, then backwards, as Caffe does in a step; the
+solver's update is left out.
 """
 import os
 import tempfile
@@ -39,13 +41,16 @@ def with_random_data(net, size, sources, targets, margin=0):
 
 
 def experiment(shape, size, batch):
-    """GTA5 -> Cityscapes with `batch` images of each domain. size: (height, width) of the labels."""
+    """GTA5 -> Cityscapes with `batch` images of each domain. size: (height, width) of the
+    labels."""
     return GTA._replace(shape=shape, crop=tuple(size), batch=batch,
-                        statistics="data/statistics/gta5_half.json")    # 19 classes, and it is committed
+                        # 19 classes, and it is committed
+                        statistics="data/statistics/gta5_half.json")
 
 
 def build(stage, size, images, shape):
-    """The stage's train net with random images and labels in it; `source` sees twice `images` source images."""
+    """The stage's train net with random images and labels in it; `source` sees twice `images`
+    source images."""
     sources, targets = (2 * images, 0) if stage == "source" else (images, images)
     sizes = experiment(shape, size, sources)
     parameter = with_random_data(nets(sizes)[stage + ".prototxt"], size, sources, targets)
@@ -66,7 +71,8 @@ def fill(net, classes):
 
 
 def step_times(net, now=time.perf_counter):
-    """{layer: seconds forwards + backwards} of one step. now: the clock; for a GPU one that waits until it is idle."""
+    """{layer: seconds forwards + backwards} of one step. now: the clock; for a GPU one that waits
+    until it is idle."""
     seconds = dict.fromkeys(net._layer_names, 0.0)
     names = list(net._layer_names)
     for index in range(len(names)):
@@ -81,7 +87,8 @@ def step_times(net, now=time.perf_counter):
 
 
 def measure(stage, size, images, repeats, shape=FULL_WIDTH):
-    """Times of the source-only net and of the stage's, in turns; returns (times, names of the stage's Python layers).
+    """Times of the source-only net and of the stage's, in turns; returns (times, names of the
+    stage's Python layers).
 
     times: {"source" or stage: [{layer: seconds} of each turn]}
     """
@@ -108,10 +115,12 @@ def layer_seconds(turns, layer):
 def check_size(size):
     """InputError unless both sides of --size are positive multiples of the net's stride."""
     if min(size) < STRIDE or any(side % STRIDE for side in size):
-        raise InputError("--size %d %d: both must be positive multiples of %d" % (tuple(size) + (STRIDE,)))
+        raise InputError(
+            "--size %d %d: both must be positive multiples of %d" % (tuple(size) + (STRIDE, )))
 
 
 def add_size(parser):
     """The --size of a benchmark's command line."""
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("HEIGHT", "WIDTH"),
-                        help="input in pixels, multiples of %d (default: 256 256)" % STRIDE)
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 256),
+                        metavar=("HEIGHT", "WIDTH"),
+                        help=f"input in pixels, multiples of {STRIDE} (default: 256 256)")

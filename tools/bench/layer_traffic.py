@@ -1,7 +1,7 @@
 """How many bytes of the blobs a Python layer takes into its hands in a pass.
 
-On a GPU each of them comes to the host, and as pycaffe's arrays count as written, goes back when the GPU next uses it: no
-layer moves more than twice these bytes.
+On a GPU each of them comes to the host, and as pycaffe's arrays count as written, goes back when
+the GPU next uses it: no layer moves more than twice these bytes.
 """
 from collections import namedtuple
 
@@ -31,13 +31,17 @@ class LayerTraffic:
     def _watched(self, method, key):
         def call(*arguments):
             arrays = self._taken[key] = {}
-            return method(*(argument if isinstance(argument, list) else _Blobs(argument, arrays) for argument in arguments))
+            return method(*(argument if isinstance(argument, list) else _Blobs(argument, arrays)
+                            for argument in arguments))
         return call
 
     @property
     def bytes(self):
-        return {name: Bytes(*(sum(self._taken.get((name, method), {}).values()) for method in ("forward", "backward")))
-                for name in self._layers}
+        return {
+            name: Bytes(*(sum(self._taken.get((name, method), {}).values())
+                          for method in ("forward", "backward")))
+            for name in self._layers
+        }
 
 
 class _Blobs:

@@ -1,4 +1,5 @@
-"""Cityscapes' own evaluation (PyPI: cityscapesscripts), run apart from this project to compare with it."""
+"""Cityscapes' own evaluation (PyPI: cityscapesscripts), run apart from this project to compare with
+it."""
 import json
 import os
 import shutil
@@ -17,22 +18,25 @@ RUN = os.path.join(os.path.dirname(LOCK), "official_run.py")
 def official_package(folder=FOLDER, timeout=60):
     """The folder that holds the pinned package, fetched when it is not there yet.
 
-    Without its other dependencies: the evaluation needs numpy and Pillow besides, which the runtime has.
-    Raises InputError when pip cannot bring it within `timeout` seconds.
+    Without its other dependencies: the evaluation needs numpy and Pillow besides, which the runtime
+    has. Raises InputError when pip cannot bring it within `timeout` seconds.
     """
     if os.path.isdir(folder):  # appears whole, by renaming
         return folder
-    aside = "%s.%d.part" % (folder, os.getpid())
+    aside = f"{folder}.{os.getpid()}.part"
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     try:
-        done = subprocess.run(pip_command("install") + ["--no-deps", "--require-hashes", "-q", "--target", aside, "-r", LOCK],
-                              env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              universal_newlines=True, timeout=timeout)
+        done = subprocess.run(
+            pip_command("install") +
+            ["--no-deps", "--require-hashes", "-q", "--target", aside, "-r", LOCK], env=environ,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+            timeout=timeout)
         if done.returncode:
-            raise InputError("cityscapesscripts could not be installed: %s" % done.stdout.strip().split("\n")[-1])
+            raise InputError("cityscapesscripts could not be installed: %s" %
+                             done.stdout.strip().split("\n")[-1])
         os.replace(aside, folder)
     except (OSError, subprocess.TimeoutExpired) as problem:
-        raise InputError("cityscapesscripts could not be installed: %s" % problem)
+        raise InputError(f"cityscapesscripts could not be installed: {problem}")
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
@@ -41,8 +45,9 @@ def official_package(folder=FOLDER, timeout=60):
 def official_scores(pairs, package):
     """What Cityscapes' evaluation says about pairs of (prediction, truth) PNGs in labelIds.
 
-    Returns dict(iou={class name: float or None}, mean, seconds, peak_bytes), run in a process of its own.
+    Returns dict(iou={class name: float or None}, mean, seconds, peak_bytes), run in a process of
+    its own.
     """
-    done = subprocess.run([sys.executable, RUN, package], input=json.dumps(pairs), stdout=subprocess.PIPE,
-                          universal_newlines=True, check=True)
+    done = subprocess.run([sys.executable, RUN, package], input=json.dumps(pairs),
+                          stdout=subprocess.PIPE, universal_newlines=True, check=True)
     return json.loads(done.stdout.strip().split("\n")[-1])

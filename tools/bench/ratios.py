@@ -7,9 +7,10 @@ Ratio = namedtuple("Ratio", "middle low high")
 
 
 def paired_ratio(times, others):
-    """Ratio of times[i] / others[i]; both are seconds, positive, of the same length (ValueError if not)."""
+    """Ratio of times[i] / others[i]; both are seconds, positive, of the same length (ValueError if
+    not)."""
     if len(times) != len(others) or not times:
-        raise ValueError("%d and %d times are no pairs" % (len(times), len(others)))
+        raise ValueError(f"{len(times)} and {len(others)} times are no pairs")
     found = [mine / other for mine, other in zip(times, others)]
     return Ratio(statistics.median(found), min(found), max(found))
 
@@ -21,4 +22,4 @@ def shown(ratio):
 
 def milliseconds(times):
     """Median of seconds, in words."""
-    return "%.1f ms" % (1e3 * statistics.median(times))
+    return f"{1e3 * statistics.median(times):.1f} ms"

@@ -1,4 +1,5 @@
-"""Drawn Cityscapes-like label maps and flawed predictions of them, for benchmarks and tests of the scoring."""
+"""Drawn Cityscapes-like label maps and flawed predictions of them, for benchmarks and tests of the
+scoring."""
 import os
 
 import cv2
@@ -27,20 +28,23 @@ def draw_labels(seed, height=1024, width=2048, shapes=250):
 
 
 def flawed(labels, seed):
-    """A prediction of them: moved borders and specks of other labelIds, in about a tenth of the pixels."""
+    """A prediction of them: moved borders and specks of other labelIds, in about a tenth of the
+    pixels."""
     random = np.random.RandomState(seed)
     moved = np.roll(labels, random.randint(-6, 7, 2), (0, 1))
-    specks = cv2.resize(random.rand(*[-(-side // 16) for side in labels.shape]), labels.shape[::-1]) < 0.15
+    specks = cv2.resize(random.rand(*[-(-side // 16) for side in labels.shape]),
+                        labels.shape[::-1]) < 0.15
     return np.where(specks, random.choice(IDS), moved).astype(np.uint8)
 
 
 def write_sample(folder, count, **size):
-    """Writes `count` truths and predictions as PNG in labelIds; returns (DataSet, frames, prediction folder)."""
+    """Writes `count` truths and predictions as PNG in labelIds; returns (DataSet, frames,
+    prediction folder)."""
     truths, predictions = os.path.join(folder, "truth"), os.path.join(folder, "predictions")
     frames = []
     for number in range(count):
         labels = draw_labels(number, **size)
-        frame = Frame("frame_%04d" % number, label=os.path.join(truths, "frame_%04d.png" % number))
+        frame = Frame(f"frame_{number:04d}", label=os.path.join(truths, f"frame_{number:04d}.png"))
         write_image(frame.label, labels)
         write_image(os.path.join(predictions, frame.name + ".png"), flawed(labels, number))
         frames.append(frame)

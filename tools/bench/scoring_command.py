@@ -20,11 +20,14 @@ from tools.lib.tables import Table, format_of, render
 
 
 def main(arguments=None):
-    """Runs both evaluations in turn, checks that they agree, prints and optionally writes the figures."""
-    parser = argparse.ArgumentParser(prog="tools/bench/bench_scoring.py", description="Scoring speed against cityscapesscripts.")
+    """Runs both evaluations in turn, checks that they agree, prints and optionally writes the
+    figures."""
+    parser = argparse.ArgumentParser(prog="tools/bench/bench_scoring.py",
+                                     description="Scoring speed against cityscapesscripts.")
     parser.add_argument("--images", type=count, default=24)
     parser.add_argument("--repeats", type=count, default=5)
-    parser.add_argument("--output", help="write the figures to this file as well (.txt, .md, .csv or .tex)")
+    parser.add_argument("--output", help="write the figures to this file as well (.txt, .md, .csv "
+                                         "or .tex)")
     args = parser.parse_args(arguments)
     form = args.output and format_of(args.output)
     package = official_package()
@@ -39,7 +42,8 @@ def main(arguments=None):
             ours.append(_apart(store, dataset, frames))
     table = Table(["scoring of saved label maps", "value"],
                   [[key, str(value)] for key, value in compare(ours, theirs, args.images).items()],
-                  "Written by python tools/bench/bench_scoring.py --images %d --repeats %d" % (args.images, args.repeats))
+                  f"Written by python3 tools/bench/bench_scoring.py --images {args.images} "
+                  f"--repeats {args.repeats}")
     print(render(table, "text"), end="")
     if form:
         write_whole(args.output, render(table, form))
@@ -53,11 +57,13 @@ def compare(ours, theirs, images):
     return {
         "cores": usable_cores(),
         # other work on the machine lengthens both sides: read the ratio, not the seconds
-        "load average of the machine meanwhile": round(os.getloadavg()[0], 1), "images of 2048 x 1024": images, "repeats": len(ours),
+        "load average of the machine meanwhile": round(os.getloadavg()[0], 1),
+        "images of 2048 x 1024": images,
+        "repeats": len(ours),
         "ours, median seconds": round(seconds[0], 3),
         "cityscapesscripts, median seconds": round(seconds[1], 3),
-        "times faster (median of pairs)": round(statistics.median(
-            t["seconds"] / o["seconds"] for o, t in zip(ours, theirs)), 2),
+        "times faster (median of pairs)": round(
+            statistics.median(t["seconds"] / o["seconds"] for o, t in zip(ours, theirs)), 2),
         "ours, images per second": round(images / seconds[0], 1),
         "ours, peak memory MB, all processes": round(max(o["peak_bytes"] for o in ours) / 1e6),
         "cityscapesscripts, peak memory MB": round(max(t["peak_bytes"] for t in theirs) / 1e6),
@@ -68,7 +74,8 @@ def compare(ours, theirs, images):
 def _apart(store, dataset, frames):
     """One scoring in a process of its own, so that its memory is its own."""
     mine, theirs = multiprocessing.Pipe(False)
-    process = multiprocessing.get_context("fork").Process(target=_score, args=(theirs, store, dataset, frames))
+    process = multiprocessing.get_context("fork").Process(target=_score,
+                                                          args=(theirs, store, dataset, frames))
     process.start()
     theirs.close()
     result = mine.recv()
@@ -84,5 +91,8 @@ def _score(answer, store, dataset, frames):
     # the peak of the largest worker counts for each of them
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             + workers * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
-    iou = {name: None if value != value else float(value) for name, value in zip(dataset.space.classes, confusion.iou())}
+    iou = {
+        name: None if value != value else float(value)
+        for name, value in zip(dataset.space.classes, confusion.iou())
+    }
     answer.send(dict(iou=iou, seconds=seconds, peak_bytes=peak))

@@ -18,10 +18,11 @@ class StepProcess:
         self._errors = tempfile.TemporaryFile("w+")
         try:
             # a session of its own: Ctrl-C is for this process, which then ends that one
-            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-                                             universal_newlines=True, env=environ, start_new_session=True)
+            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=self._errors, universal_newlines=True,
+                                             env=environ, start_new_session=True)
         except OSError as problem:
-            raise InputError("%s cannot be started: %s" % (name, problem.strerror)) from None
+            raise InputError(f"{name} cannot be started: {problem.strerror}") from None
 
     def __enter__(self):
         try:
@@ -37,7 +38,8 @@ class StepProcess:
         self._errors.close()
 
     def step(self):
-        """One step; returns {"seconds", "gradients", ...}: the whole of it, and its forward and backward pass."""
+        """One step; returns {"seconds", "gradients", ...}: the whole of it, and its forward and
+        backward pass."""
         return self.ask("")
 
     def ask(self, line):
@@ -56,4 +58,4 @@ class StepProcess:
         self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().strip().split("\n")[-1]
-        raise InputError("%s ended: %s" % (self.name, said or "without a word"), self._fix)
+        raise InputError(f"{self.name} ended: {said or 'without a word'}", self._fix)

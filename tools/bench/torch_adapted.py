@@ -1,7 +1,9 @@
-"""The adapted net of Eq. 1 in PyTorch: the front-end, the domain classifier behind a gate, and the class sizes' loss.
+"""The adapted net of Eq. 1 in PyTorch: the front-end, the domain classifier behind a gate, and the
+class sizes' loss.
 
-The class sizes are those of layers/category_targets.py itself, in numpy on the host, as in Caffe; the domain's losses are
-the equations of layers/domain_confusion.py in PyTorch's own operations, float64 as there. Needs the repository on the path.
+The class sizes are those of layers/category_targets.py itself, in numpy on the host, as in Caffe;
+the domain's losses are the equations of layers/domain_confusion.py in PyTorch's own operations,
+float64 as there. Needs the repository on the path.
 """
 import numpy as np
 import torch
@@ -16,17 +18,20 @@ LINEAR = 40
 
 
 class Adapted(torch.nn.Module):
-    """Both losses of adaptation beside the segmentation loss; modules in the order of the Caffe net's parameters."""
+    """Both losses of adaptation beside the segmentation loss; modules in the order of the Caffe
+    net's parameters."""
 
     def __init__(self, spec):
         super().__init__()
         keys = spec["adaptation"]
-        self.sources, self.objective, self.weight = spec["labels"], keys["objective"], keys["weight"]
+        self.sources, self.objective, self.weight = spec["labels"], keys["objective"], keys[
+            "weight"]
         self.mil_weight = keys["mil_weight"]
         self.rule = category_rule(read_statistics(keys["statistics"]), **keys["rule"])
         self.trunk = torch.nn.Sequential(*trunk(spec))
         self.scores, self.upsampling = torch.nn.Sequential(*scores(spec)), upsampling(spec)
-        self.classifier = torch.nn.Sequential(*classifier(spec["fc"], keys["hidden"], spec["dropout"]))
+        self.classifier = torch.nn.Sequential(
+            *classifier(spec["fc"], keys["hidden"], spec["dropout"]))
 
     def forward(self, images, labels):
         """[segmentation, domain, weighted class sizes], to be added up; source images first."""
@@ -43,7 +48,11 @@ def classifier(inputs, hidden, dropout):
     """1x1 convolutions: features -> domain scores (N, 2, h, w)."""
     layers = []
     for outputs in hidden:
-        layers += [torch.nn.Conv2d(inputs, outputs, 1), torch.nn.ReLU(inplace=True), torch.nn.Dropout(dropout)]
+        layers += [
+            torch.nn.Conv2d(inputs, outputs, 1),
+            torch.nn.ReLU(inplace=True),
+            torch.nn.Dropout(dropout)
+        ]
         inputs = outputs
     return layers + [torch.nn.Conv2d(inputs, 2, 1)]
 
@@ -62,7 +71,8 @@ class Gate(torch.autograd.Function):
 
 
 def domain_loss(domain, sources, objective, weight, link):
-    """L_D of Eq. 2, 3 from domain scores (N, 2, h, w); leaves the ratio of Eq. 7 in link for the gate."""
+    """L_D of Eq. 2, 3 from domain scores (N, 2, h, w); leaves the ratio of Eq. 7 in link for the
+    gate."""
     logit = domain[:, 1:2].double() - domain[:, 0:1].double()
     is_source = (torch.arange(len(logit), device=logit.device) < sources).reshape(-1, 1, 1, 1)
     margin = torch.where(is_source, logit, -logit)
@@ -82,7 +92,8 @@ class ClassSizes(torch.autograd.Function):
     @staticmethod
     def forward(ctx, final, rule):
         targets = [category_target(image, rule) for image in final.detach().cpu().numpy()]
-        ctx.gradient = torch.from_numpy(np.stack([target.gradient for target in targets])) / len(targets)
+        ctx.gradient = torch.from_numpy(np.stack([target.gradient
+                                                  for target in targets])) / len(targets)
         return final.new_tensor(np.mean([target.value for target in targets]))
 
     @staticmethod

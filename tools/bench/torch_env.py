@@ -1,4 +1,5 @@
-"""A Python that has PyTorch, apart from the project's runtime, and the process that takes steps in it."""
+"""A Python that has PyTorch, apart from the project's runtime, and the process that takes steps in
+it."""
 import json
 import os
 import shutil
@@ -23,9 +24,11 @@ class NoTorch(Exception):
 
 
 def torch_python(kind=CPU, folder=None):
-    """Path of the Python of an environment with the locked PyTorch, made when it is not there yet. NoTorch if that fails.
+    """Path of the Python of an environment with the locked PyTorch, made when it is not there yet.
+    NoTorch if that fails.
 
-    kind: CPU or CUDA; what the build for CUDA computes on the CPU is the same, so it stands in for the other.
+    kind: CPU or CUDA; what the build for CUDA computes on the CPU is the same, so it stands in for
+    the other.
     """
     folder = folder or FOLDERS[kind]
     if not os.path.isdir(folder):       # appears whole, by renaming
@@ -46,17 +49,21 @@ def torch_python(kind=CPU, folder=None):
 
 def lock(kind, version):
     """The packages with their hashes for a Python such as "3.11"."""
-    return os.path.join(LOCKS, "%s-%s.lock" % (kind, version))
+    return os.path.join(LOCKS, f"{kind}-{version}.lock")
 
 
 def _make(outside, packages, folder):
     if not os.path.isfile(packages):
-        raise NoTorch("there is no %s: python tools/build/lock_build.py torch writes it" % os.path.relpath(packages, ROOT))
-    aside = "%s.%d.part" % (folder, os.getpid())
+        raise NoTorch(f"there is no {os.path.relpath(packages, ROOT)}: python "
+                      "tools/build/lock_build.py torch writes it")
+    aside = f"{folder}.{os.getpid()}.part"
     try:
         _run([outside, "-m", "venv", aside])
-        _run([_python(aside), "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check",
-              "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", packages])
+        _run([
+            _python(aside), "-m", "pip", "install", "--quiet", "--no-compile",
+            "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:",
+            "-r", packages
+        ])
         os.replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -68,12 +75,14 @@ def _python(folder):
 
 def _run(argv):
     try:
-        done = subprocess.run(argv, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True, timeout=PATIENCE)
+        done = subprocess.run(argv, env=clean_environment(), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              universal_newlines=True, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as problem:
-        raise NoTorch("its environment could not be made: %s" % problem) from None
+        raise NoTorch(f"its environment could not be made: {problem}") from None
     if done.returncode:
-        raise NoTorch("its environment could not be made: %s" % (done.stdout.strip() or "no reason given").split("\n")[-1])
+        raise NoTorch("its environment could not be made: %s" %
+                      (done.stdout.strip() or "no reason given").split("\n")[-1])
 
 
 def clean_environment():
@@ -85,8 +94,10 @@ class TorchSteps(StepProcess):
     """Steps of torch_step.py in `python`. version: PyTorch's; parameters: numbers in its net."""
 
     def __init__(self, python, spec):
-        super().__init__([python, STEP, json.dumps(spec)], clean_environment(), "PyTorch in %s" % python,
-                         "it needs what %s names" % os.path.relpath(os.path.join(LOCKS, "torch.in"), ROOT))
+        super().__init__([python, STEP, json.dumps(spec)], clean_environment(),
+                         f"PyTorch in {python}",
+                         f"it needs what {os.path.relpath(os.path.join(LOCKS, 'torch.in'), ROOT)} "
+                         "names")
 
     def __enter__(self):
         super().__enter__()

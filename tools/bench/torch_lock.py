@@ -1,4 +1,5 @@
-"""The lock files of the comparison with PyTorch, as pip resolves them today; nothing large is downloaded."""
+"""The lock files of the comparison with PyTorch, as pip resolves them today; nothing large is
+downloaded."""
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from tools.bench import torch_env
 from tools.lib.runtime import wheels
 
 REQUESTED = os.path.join(torch_env.LOCKS, "torch.in")
-HEAD = "# Written by `python tools/build/lock_build.py torch` from torch.in: change that file, not this one.\n"
+HEAD = "# Written by `python3 tools/build/lock_build.py torch` from torch.in: change that file, not this one.\n"
 
 
 def write_locks():
@@ -40,13 +41,19 @@ def _resolved(names):
     """The lines of a lock: what pip would install, with the hashes that the index gives."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.json")
-        done = subprocess.run(wheels.pip_command("install") + ["--dry-run", "--ignore-installed", "--quiet",
-                                                               "--only-binary=:all:", "--report", report] + names,
-                              env=dict(os.environ, PIP_CONSTRAINT=os.devnull))
+        done = subprocess.run(
+            wheels.pip_command("install") + [
+                "--dry-run", "--ignore-installed", "--quiet", "--only-binary=:all:", "--report",
+                report
+            ] + names, env=dict(os.environ, PIP_CONSTRAINT=os.devnull))
         if done.returncode:
-            raise InputError("pip does not resolve %s" % ", ".join(names))
+            raise InputError(f"pip does not resolve {', '.join(names)}")
         with open(report, encoding="utf-8") as file:
             found = json.load(file)["install"]
-    lines = {item["metadata"]["name"].lower().replace("_", "-"):
-             (item["metadata"]["version"], item["download_info"]["archive_info"]["hashes"]["sha256"]) for item in found}
-    return "".join("%s==%s \\\n    --hash=sha256:%s\n" % (name, *lines[name]) for name in sorted(lines))
+    lines = {
+        item["metadata"]["name"].lower().replace("_", "-"): (
+            item["metadata"]["version"], item["download_info"]["archive_info"]["hashes"]["sha256"])
+        for item in found
+    }
+    return "".join("%s==%s \\\n    --hash=sha256:%s\n" % (name, *lines[name])
+                   for name in sorted(lines))

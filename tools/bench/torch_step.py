@@ -1,10 +1,11 @@
 """Training steps in PyTorch's eager mode, one for each line read.
 
-    python tools/bench/torch_step.py SPEC
+    python3 tools/bench/torch_step.py SPEC
 
-SPEC is JSON, made by training_step.torch_spec: the source-only net, or with "adaptation" that of torch_adapted.py.
-Prints {"version", "parameters"}, then for each line on standard input {"seconds": of the whole step, "gradients": of its
-forward and backward pass, "memory": bytes taken so far, "losses"}. Imports nothing of this project, unless to adapt.
+SPEC is JSON, made by training_step.torch_spec: the source-only net, or with "adaptation" that of
+torch_adapted.py. Prints {"version", "parameters"}, then for each line on standard input {"seconds":
+of the whole step, "gradients": of its forward and backward pass, "memory": bytes taken so far,
+"losses"}. Imports nothing of this project, unless to adapt.
 """
 import json
 import resource
@@ -20,15 +21,22 @@ def trunk(spec):
     for block, (channels, convs) in enumerate(zip(spec["channels"], spec["convs"]), start=1):
         dilation = 2 if block == 5 else 1
         for _ in range(convs):
-            layers += [torch.nn.Conv2d(inputs, channels, 3, padding=dilation if padded else 0, dilation=dilation),
-                       torch.nn.ReLU(inplace=True)]
+            layers += [
+                torch.nn.Conv2d(inputs, channels, 3, padding=dilation if padded else 0,
+                                dilation=dilation),
+                torch.nn.ReLU(inplace=True)
+            ]
             inputs = channels
         if block <= 3:
             layers.append(torch.nn.MaxPool2d(2))
     fc = spec["fc"]
     return layers + [
-        torch.nn.Conv2d(inputs, fc, 7, padding=12 if padded else 0, dilation=4), torch.nn.ReLU(inplace=True),
-        torch.nn.Dropout(spec["dropout"]), torch.nn.Conv2d(fc, fc, 1), torch.nn.ReLU(inplace=True)]
+        torch.nn.Conv2d(inputs, fc, 7, padding=12 if padded else 0, dilation=4),
+        torch.nn.ReLU(inplace=True),
+        torch.nn.Dropout(spec["dropout"]),
+        torch.nn.Conv2d(fc, fc, 1),
+        torch.nn.ReLU(inplace=True)
+    ]
 
 
 def scores(spec):
@@ -39,7 +47,8 @@ def scores(spec):
 def upsampling(spec):
     """Class scores -> (N, classes, 8 h, 8 w); not learned."""
     classes, stride = spec["classes"], spec["stride"]
-    layer = torch.nn.ConvTranspose2d(classes, classes, 2 * stride, stride, padding=stride // 2, groups=classes, bias=False)
+    layer = torch.nn.ConvTranspose2d(classes, classes, 2 * stride, stride, padding=stride // 2,
+                                     groups=classes, bias=False)
     layer.weight.requires_grad_(False)
     return layer
 
@@ -74,7 +83,7 @@ class Device:
     """Where PyTorch computes: number of a GPU, or None for the CPU."""
 
     def __init__(self, gpu, tf32):
-        self.name = "cpu" if gpu is None else "cuda:%d" % gpu
+        self.name = "cpu" if gpu is None else f"cuda:{gpu}"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         self._free = None
         if gpu is not None:
@@ -88,7 +97,8 @@ class Device:
         return time.perf_counter()
 
     def memory(self):
-        """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's peak."""
+        """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's
+        peak."""
         if self._free is None:
             return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return self._free - torch.cuda.mem_get_info(self.name)[0]
@@ -111,7 +121,8 @@ def main():
     optimizer = solver(net, spec)
     images = torch.empty(spec["images"], 3, *spec["input"]).uniform_(-128, 128).to(device.name)
     labels = torch.randint(spec["classes"], (spec["labels"], *spec["size"])).to(device.name)
-    answer(version=torch.__version__, parameters=sum(parameter.numel() for parameter in net.parameters()))
+    answer(version=torch.__version__,
+           parameters=sum(parameter.numel() for parameter in net.parameters()))
     for _ in sys.stdin:
         start = device.now()
         optimizer.zero_grad()

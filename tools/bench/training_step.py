@@ -1,4 +1,5 @@
-"""One training step as tools/train.py takes it, as bare solver.step takes it, and as PyTorch takes it."""
+"""One training step as tools/train.py takes it, as bare solver.step takes it, and as PyTorch takes
+it."""
 import copy
 import os
 import time
@@ -22,7 +23,8 @@ from tools.lib.training.snapshots import Snapshots
 from tools.lib.training.solver import engine_param, resolve
 from tools.lib.training.watch import ClassifierWatch
 
-#: Frames of the real data layer, and what they are enlarged by so that a window of 256 x 256 fits into them.
+#: Frames of the real data layer, and what they are enlarged by so that a window of 256 x 256 fits
+#: into them.
 GTA5_HALF = {"dataset": "gta5_half", "split": "train"}, 1.0
 TOY = {"dataset": "toy", "split": "source_train"}, 3.0
 #: Times that the guard of all parameters is run; the median counts.
@@ -33,7 +35,8 @@ class Turns:
     """A watch of the training loop that times it: after each iteration the others take a step each.
 
     others: {name: function that takes a step and returns {"seconds", "gradients"}}.
-    times: {"loop" or name: [seconds]}, gradients: {name: [seconds]}; the first turn is left out, because it allocates.
+    times: {"loop" or name: [seconds]}, gradients: {name: [seconds]}; the first turn is left out,
+    because it allocates.
     """
 
     def __init__(self, others):
@@ -55,7 +58,8 @@ class Turns:
 
 
 class BareSteps:
-    """caffe's own solver on `net` (NetParameter) with random images and labels that lie in it already.
+    """caffe's own solver on `net` (NetParameter) with random images and labels that lie in it
+    already.
 
     targets: images of the target domain in the batch, beside experiment.batch of the source.
     now: the clock; for a GPU one that waits until it is idle.
@@ -64,8 +68,9 @@ class BareSteps:
     def __init__(self, param, net, experiment, folder, targets=0, now=time.perf_counter):
         param = copy.deepcopy(param)
         param.ClearField("net")
-        param.net_param.CopyFrom(with_random_data(copy.deepcopy(net), experiment.crop, experiment.batch, targets,
-                                                  experiment.shape.margin))
+        param.net_param.CopyFrom(
+            with_random_data(copy.deepcopy(net), experiment.crop, experiment.batch, targets,
+                             experiment.shape.margin))
         self._solver = caffe.get_solver(_write(folder, "bare.prototxt", param))
         self.net, self._now = self._solver.net, now
         fill(self.net, experiment.classes)
@@ -75,7 +80,8 @@ class BareSteps:
         self._gradients = self._now()
 
     def step(self):
-        """One step; returns {"seconds", "gradients"}: the whole of it, and its forward and backward pass."""
+        """One step; returns {"seconds", "gradients"}: the whole of it, and its forward and backward
+        pass."""
         start = self._now()
         self._solver.step(1)
         return dict(seconds=self._now() - start, gradients=self._gradients - start)
@@ -86,12 +92,14 @@ class BareSteps:
 
 
 def measure(shape, size, repeats, data_root, folder, torch=None):
-    """Times `repeats` turns in a temporary `folder`; returns (Turns, seconds of a display's guard, iterations a display).
+    """Times `repeats` turns in a temporary `folder`; returns (Turns, seconds of a display's guard,
+    iterations a display).
 
     data_root: folder with gta5_half, or None for the toy.  torch: TorchSteps, or None.
     """
     source, factor = GTA5_HALF if data_root else TOY
-    experiment = GTA._replace(shape=shape, crop=tuple(size), batch=1, source=source, source_resize=factor)
+    experiment = GTA._replace(shape=shape, crop=tuple(size), batch=1, source=source,
+                              source_resize=factor)
     net = nets(experiment)["source.prototxt"]
     resolved = _resolved(net, repeats, data_root, folder)
     os.makedirs(resolved.output)
@@ -107,7 +115,8 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
         turns = Turns(others)
         if watched_training(engine, resolved, snapshots, [ClassifierWatch(), turns]) is not None:
             raise KeyboardInterrupt
-        return turns, float(np.median([_guard(engine) for _ in range(GUARDS)])), resolved.param.display
+        return turns, float(np.median([_guard(engine)
+                                       for _ in range(GUARDS)])), resolved.param.display
     finally:
         snapshots.close()
         for layer in engine.net.layers:
@@ -118,21 +127,23 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
 def check_same_size(parameters, others):
     """AssertionError unless Caffe's net and PyTorch's have as many parameters."""
     if parameters != others:
-        raise AssertionError("the nets differ: %d parameters, PyTorch has %d" % (parameters, others))
+        raise AssertionError(f"the nets differ: {parameters} parameters, PyTorch has {others}")
 
 
 def torch_spec(shape, size, classes, threads, stage="source"):
-    """What torch_step.py needs to know: the net's sizes and the solver's numbers; one image, on the CPU."""
+    """What torch_step.py needs to know: the net's sizes and the solver's numbers; one image, on the
+    CPU."""
     solver = gta_solver(stage)
-    return dict(channels=shape.channels, convs=CONVS_A_BLOCK, fc=shape.fc, classes=classes, dropout=shape.dropout,
-                stride=STRIDE, padded=shape.margin == 0, size=list(size), input=[side + 2 * shape.margin for side in size],
-                images=1, labels=1, threads=threads, gpu=None, tf32=False, rate=solver.base_lr,
-                momentum=solver.momentum, weight_decay=solver.weight_decay)
+    return dict(channels=shape.channels, convs=CONVS_A_BLOCK, fc=shape.fc, classes=classes,
+                dropout=shape.dropout, stride=STRIDE, padded=shape.margin == 0, size=list(size),
+                input=[side + 2 * shape.margin
+                       for side in size], images=1, labels=1, threads=threads, gpu=None, tf32=False,
+                rate=solver.base_lr, momentum=solver.momentum, weight_decay=solver.weight_decay)
 
 
 def gta_solver(stage="source"):
     """The committed solver (SolverParameter) of a stage at full width."""
-    return load_solver(os.path.join(ROOT, "solvers", "gta_%s.prototxt" % stage))
+    return load_solver(os.path.join(ROOT, "solvers", f"gta_{stage}.prototxt"))
 
 
 def _resolved(net, repeats, data_root, folder):
@@ -142,9 +153,11 @@ def _resolved(net, repeats, data_root, folder):
     solver.net = _write(folder, "net.prototxt", net)
     solver.iter_size, solver.max_iter = 1, repeats + 1
     solver.snapshot, solver.snapshot_after_train = 0, False
-    options = command_options.parse(
-        ["--solver", _write(folder, "speed.prototxt", solver), "--output", os.path.join(folder, "run")]
-        + (["--data-root", data_root] if data_root else []))
+    options = command_options.parse([
+        "--solver",
+        _write(folder, "speed.prototxt", solver), "--output",
+        os.path.join(folder, "run")
+    ] + (["--data-root", data_root] if data_root else []))
     command_options.use_data_root(options)
     return resolve(options)
 

@@ -17,19 +17,24 @@ SUITE = "bookworm"
 
 def library_name():
     """File name of the library for this Python."""
-    return "libboost_python%s.so.1.74.0" % wheel_parts.PYTHON.replace(".", "")
+    return f"libboost_python{wheel_parts.PYTHON.replace('.', '')}.so.1.74.0"
 
 
 def build(work, libraries, log, mirror):
     """Compiles libs/python of Debian 12's Boost; returns the library's path."""
-    tree, out = os.path.join(work, "boost"), os.path.join(work, "boost-python-" + wheel_parts.PYTHON)
+    tree, out = os.path.join(work, "boost"), os.path.join(work,
+                                                          "boost-python-" + wheel_parts.PYTHON)
     if not os.path.isdir(tree):
         fetch_source("boost1.74", SOURCE_VERSION, SUITE, work, tree, mirror)
     os.makedirs(out, exist_ok=True)
-    sources = [path for path in glob.glob(os.path.join(tree, "libs/python/src/**/*.cpp"), recursive=True)
-               if "/numpy/" not in path]
-    flags = ["-O2", "-fPIC", "-DNDEBUG", "-DBOOST_PYTHON_SOURCE", "-I" + os.path.join(libraries, "usr/include"),
-             "-I" + python_headers()]
+    sources = [
+        path for path in glob.glob(os.path.join(tree, "libs/python/src/**/*.cpp"), recursive=True)
+        if "/numpy/" not in path
+    ]
+    flags = [
+        "-O2", "-fPIC", "-DNDEBUG", "-DBOOST_PYTHON_SOURCE",
+        "-I" + os.path.join(libraries, "usr/include"), "-I" + python_headers()
+    ]
 
     def compile_one(path):
         target = os.path.join(out, os.path.relpath(path, tree).replace("/", "_") + ".o")

@@ -1,4 +1,5 @@
-"""Builds Caffe from Debian's source package for the Python that runs this: for the CPU, for CUDA, or with cuDNN.
+"""Builds Caffe from Debian's source package for the Python that runs this: for the CPU, for CUDA,
+or with cuDNN.
 
 Everything is fetched with its signature or hash checked, no root is needed, and an interrupted
 build goes on where it stopped. The result is one folder that can be moved; commands use it when
@@ -28,45 +29,57 @@ def main():
         print("commands use the other runtimes again")
         return
     if options.add_cuda_libraries:
-        add_cuda_libraries(os.path.abspath(options.add_cuda_libraries), os.path.abspath(options.work))
+        add_cuda_libraries(os.path.abspath(options.add_cuda_libraries),
+                           os.path.abspath(options.work))
         return
     arch = () if options.variant == "cpu" else options.arch
-    output = os.path.abspath(options.output or os.path.join(source_builds.HOME, name(options.variant, arch)))
+    output = os.path.abspath(options.output
+                             or os.path.join(source_builds.HOME, name(options.variant, arch)))
     require_folder(output, "--output")
     require_folder(options.work, "--work")
     require_file(options.archive, "--archive")
     require_file(options.report, "--report")
-    Build(options.variant, arch, os.path.abspath(options.work), output, options.jobs, options.mirror).run()
+    Build(options.variant, arch, os.path.abspath(options.work), output, options.jobs,
+          options.mirror).run()
     seconds = source_builds.read_record(output)["seconds"]
-    print("Caffe is ready in %s: %.0f s in all, %.0f s of it compiling"
-          % (os.path.relpath(output), sum(seconds.values()), seconds["compiling"]))
+    print(f"Caffe is ready in {os.path.relpath(output)}: {sum(seconds.values()):.0f} s in all, "
+          f"{seconds['compiling']:.0f} s of it compiling")
     if options.report:
         write_report(output, os.path.join(os.path.abspath(options.work), "shared"), options)
     if options.archive:
         bundle.archive(output, os.path.abspath(options.archive))
-        print("archive: %s, %.0f MB" % (options.archive, os.path.getsize(options.archive) / 1e6))
+        print(f"archive: {options.archive}, {os.path.getsize(options.archive) / 1e6:.0f} MB")
     if options.activate:
         source_builds.activate(output)
         print("commands use it from now on")
     else:
-        print("to use it: export CAFFE_BUILD=%s, or run this again with --activate" % os.path.relpath(output))
+        print(f"to use it: export CAFFE_BUILD={os.path.relpath(output)}, or run this again with "
+              "--activate")
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=VARIANTS, default="cpu", help="default: cpu")
     parser.add_argument("--arch", type=architectures, default=(80, 90, 120), metavar="N,N",
                         help="GPU architectures of a CUDA build (default: 80,90,120)")
-    parser.add_argument("--jobs", type=count, default=usable_cores(), metavar="N", help="compilers at once")
-    parser.add_argument("--mirror", metavar="URL", help="Debian mirror (default: the one in this machine's apt sources)")
-    parser.add_argument("--output", metavar="FOLDER", help="default: .caffe-build/<variant>-py<version>")
-    parser.add_argument("--work", metavar="FOLDER", default=os.path.join(source_builds.HOME, "work"),
-                        help="folder of downloads and unfinished builds (default: .caffe-build/work)")
-    parser.add_argument("--archive", metavar="FILE.tar.gz", help="also pack the build, without NVIDIA's libraries")
+    parser.add_argument("--jobs", type=count, default=usable_cores(), metavar="N",
+                        help="compilers at once")
+    parser.add_argument("--mirror", metavar="URL", help="Debian mirror (default: the one in this "
+                                                        "machine's apt sources)")
+    parser.add_argument("--output", metavar="FOLDER", help="default: "
+                                                           ".caffe-build/<variant>-py<version>")
+    parser.add_argument(
+        "--work", metavar="FOLDER", default=os.path.join(source_builds.HOME, "work"),
+        help="folder of downloads and unfinished builds (default: "
+        ".caffe-build/work)")
+    parser.add_argument("--archive", metavar="FILE.tar.gz", help="also pack the build, without "
+                                                                 "NVIDIA's libraries")
     parser.add_argument("--report", metavar="FILE.md", help="also write what is in the build")
     parser.add_argument("--activate", action="store_true", help="make the commands use this build")
     other = parser.add_mutually_exclusive_group()
-    other.add_argument("--deactivate", action="store_true", help="build nothing: make the commands use no build")
+    other.add_argument("--deactivate", action="store_true", help="build nothing: make the commands "
+                                                                 "use no build")
     other.add_argument("--add-cuda-libraries", metavar="FOLDER",
                        help="build nothing: fetch NVIDIA's libraries into an unpacked archive")
     return parser.parse_args()
@@ -76,7 +89,7 @@ def architectures(text):
     """(80, 90) from "80,90"."""
     words = text.split(",")
     if not all(word.isdigit() and len(word) in (2, 3) for word in words):
-        raise argparse.ArgumentTypeError("expected numbers such as 80,90, found '%s'" % text)
+        raise argparse.ArgumentTypeError(f"expected numbers such as 80,90, found '{text}'")
     return tuple(sorted({int(word) for word in words}))
 
 
@@ -95,7 +108,7 @@ def add_cuda_libraries(folder, work):
     """Fetches the pinned NVIDIA wheels and puts their run-time libraries into the build."""
     variant = source_builds.read_record(folder)["variant"]
     if variant == "cpu":
-        raise InputError("%s is a build for the CPU: it needs no CUDA libraries" % folder)
+        raise InputError(f"{folder} is a build for the CPU: it needs no CUDA libraries")
     unpacked = []
     for part in ("cuda", "cudnn")[:1 + (variant == "cudnn")]:
         unpacked.append(os.path.join(work, "shared", part))
@@ -103,7 +116,7 @@ def add_cuda_libraries(folder, work):
             os.makedirs(os.path.dirname(unpacked[-1]), exist_ok=True)
             wheel_parts.install(part, os.path.dirname(unpacked[-1]), unpacked[-1])
     wheel_parts.place_cuda_libraries(unpacked, os.path.join(folder, bundle.CUDA_LIB))
-    print("CUDA libraries are in %s" % os.path.join(folder, bundle.CUDA_LIB))
+    print(f"CUDA libraries are in {os.path.join(folder, bundle.CUDA_LIB)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""From a finished compilation to one folder that can be moved: programs, libraries, Python packages."""
+"""From a finished compilation to one folder that can be moved: programs, libraries, Python
+packages."""
 import glob
 import os
 import re
@@ -13,7 +14,8 @@ from tools.build.configure import c_library
 
 #: The C library's own parts, and the driver's: every machine has them.
 MACHINE = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|pthread|rt|resolv|util|anl|nsl|crypt|cuda))\.so")
-#: NVIDIA's libraries lie in a folder of their own, cuda/lib: they are large and have their own licence.
+#: NVIDIA's libraries lie in a folder of their own, cuda/lib: they are large and have their own
+#: licence.
 CUDA = re.compile(r"lib(cudart|cublas|cublasLt|curand|cudnn\w*|nvrtc[\w-]*|nvJitLink)\.so")
 FROM_COMPILER = ("libstdc++.so.6", "libgcc_s.so.1")
 
@@ -28,7 +30,8 @@ def assemble(tree, make, libraries, extra, into):
     """
     site = os.path.join(into, SITE, "caffe")
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(os.path.join(tree, "python/caffe"), site, ignore=shutil.ignore_patterns("test", "imagenet", "*.cpp"))
+    shutil.copytree(os.path.join(tree, "python/caffe"), site,
+                    ignore=shutil.ignore_patterns("test", "imagenet", "*.cpp"))
     module = os.path.join(site, "_caffe.so")
     _copy(_one(os.path.join(make, "lib/_caffe*.so")), module)
     for name in (LIB, BIN):
@@ -44,7 +47,7 @@ def assemble(tree, make, libraries, extra, into):
     for path in copied:
         debian_parts.set_rpath(libraries, path, "$ORIGIN:$ORIGIN/../cuda/lib")
     debian_parts.set_rpath(libraries, program, "$ORIGIN/../lib:$ORIGIN/../cuda/lib")
-    debian_parts.add_needed(libraries, program, "libpython%s.so.1.0" % wheel_parts.PYTHON)
+    debian_parts.add_needed(libraries, program, f"libpython{wheel_parts.PYTHON}.so.1.0")
     debian_parts.set_rpath(libraries, module, "$ORIGIN/../../lib:$ORIGIN/../../cuda/lib")
     return [module, program] + copied
 
@@ -67,11 +70,12 @@ def _find(name, libraries):
     if name in FROM_COMPILER:
         return c_library(name)
     folder = debian_parts.library_folder(libraries)
-    for place in (folder, os.path.join(folder, "openblas-pthread"), os.path.join(libraries, "lib", debian_parts.TRIPLET)):
+    for place in (folder, os.path.join(folder, "openblas-pthread"),
+                  os.path.join(libraries, "lib", debian_parts.TRIPLET)):
         path = os.path.join(place, name)
         if os.path.exists(path):
             return os.path.realpath(path)
-    raise InputError("no library %s among the unpacked packages" % name,
+    raise InputError(f"no library {name} among the unpacked packages",
                      fix="it belongs to LIBRARIES in tools/build/debian_parts.py")
 
 
@@ -85,12 +89,13 @@ def _copy(source, target):
 def _one(pattern):
     found = [path for path in glob.glob(pattern)]
     if not found:
-        raise InputError("the compilation has left no %s" % pattern)
+        raise InputError(f"the compilation has left no {pattern}")
     return os.path.realpath(found[0])
 
 
 def archive(folder, path):
-    """Writes the build as a .tar.gz without NVIDIA's libraries and without compiled Python files."""
+    """Writes the build as a .tar.gz without NVIDIA's libraries and without compiled Python
+    files."""
     def wanted(member):
         inside = member.name.split("/", 1)[-1]
         return None if inside.startswith("cuda/") or "__pycache__" in inside else member

@@ -21,26 +21,39 @@ def cmake_arguments(variant, arch, libraries, cuda, boost_python):
     folder = library_folder(libraries)
     usr = os.path.join(libraries, "usr")
     openblas = os.path.join(folder, "openblas-pthread")
-    links = " ".join("-Wl,-rpath-link," + path for path in [folder, openblas] + _library_folders(cuda))
+    links = " ".join("-Wl,-rpath-link," + path
+                     for path in [folder, openblas] + _library_folders(cuda))
     settings = {
-        "CMAKE_BUILD_TYPE": "Release", "CPU_ONLY": _switch(variant == "cpu"), "USE_CUDNN": _switch(variant == "cudnn"),
+        "CMAKE_BUILD_TYPE": "Release",
+        "CPU_ONLY": _switch(variant == "cpu"),
+        "USE_CUDNN": _switch(variant == "cudnn"),
         # images and databases are Python's work here; USE_HDF5=OFF does not compile
-        "USE_NCCL": "OFF", "USE_OPENCV": "OFF", "USE_LEVELDB": "OFF", "USE_LMDB": "OFF",
-        "BUILD_docs": "OFF", "BUILD_matlab": "OFF",
-        "BLAS": "Open", "OpenBLAS_LIB": os.path.join(openblas, "libopenblas.so"),
+        "USE_NCCL": "OFF",
+        "USE_OPENCV": "OFF",
+        "USE_LEVELDB": "OFF",
+        "USE_LMDB": "OFF",
+        "BUILD_docs": "OFF",
+        "BUILD_matlab": "OFF",
+        "BLAS": "Open",
+        "OpenBLAS_LIB": os.path.join(openblas, "libopenblas.so"),
         "OpenBLAS_INCLUDE_DIR": os.path.join(usr, "include", TRIPLET, "openblas-pthread"),
-        "python_version": wheel_parts.PYTHON, "PYTHON_EXECUTABLE": sys.executable,
+        "python_version": wheel_parts.PYTHON,
+        "PYTHON_EXECUTABLE": sys.executable,
         "PYTHON_INCLUDE_DIR": python_headers(),
         # any library will do: the module must take Python's symbols from the program that loads it
         "PYTHON_LIBRARY": c_library("libm.so.6"),
-        "CMAKE_PREFIX_PATH": ";".join([usr, openblas, os.path.join(folder, "hdf5/serial")]),
-        "Boost_NO_BOOST_CMAKE": "ON", "Boost_NO_SYSTEM_PATHS": "ON", "BOOST_ROOT": usr,
+        "CMAKE_PREFIX_PATH": ";".join([usr, openblas,
+                                       os.path.join(folder, "hdf5/serial")]),
+        "Boost_NO_BOOST_CMAKE": "ON",
+        "Boost_NO_SYSTEM_PATHS": "ON",
+        "BOOST_ROOT": usr,
         # the stock program is told about libpython when the folder is made
         "CMAKE_SHARED_LINKER_FLAGS": links,
         "CMAKE_EXE_LINKER_FLAGS": links + " -Wl,--unresolved-symbols=ignore-in-shared-libs",
     }
     if boost_python:
-        settings["Boost_PYTHON%s_LIBRARY_RELEASE" % wheel_parts.PYTHON.replace(".", "")] = boost_python
+        settings[
+            f"Boost_PYTHON{wheel_parts.PYTHON.replace('.', '')}_LIBRARY_RELEASE"] = boost_python
     if variant != "cpu":
         settings.update(_cuda_settings(arch, cuda))
     return ["-D%s=%s" % item for item in settings.items()]
@@ -90,8 +103,9 @@ def python_headers():
     """Folder of Python.h for this Python."""
     folder = sysconfig.get_paths()["include"]
     if not os.path.isfile(os.path.join(folder, "Python.h")):
-        raise InputError("no Python.h in %s: the headers of this Python are missing" % folder,
-                         fix="apt install python3-dev, or run this with a Python that has its headers")
+        raise InputError(f"no Python.h in {folder}: the headers of this Python are missing",
+                         fix="apt install python3-dev, or run this with a Python that has its "
+                             "headers")
     return folder
 
 
@@ -100,5 +114,6 @@ def c_library(name):
     path = subprocess.run(["g++", "-print-file-name=" + name], check=True, stdout=subprocess.PIPE,
                           universal_newlines=True).stdout.strip()
     if not os.path.isabs(path):
-        raise InputError("the compiler does not know where %s is" % name, fix="apt install build-essential")
+        raise InputError(f"the compiler does not know where {name} is", fix="apt install "
+                                                                            "build-essential")
     return os.path.realpath(path)

@@ -1,4 +1,5 @@
-"""What a build takes from Debian: Caffe's source package, and libraries with their headers, unpacked without root."""
+"""What a build takes from Debian: Caffe's source package, and libraries with their headers,
+unpacked without root."""
 import glob
 import os
 import shutil
@@ -13,45 +14,52 @@ SOURCE_VERSION = "1.0.0+git20180821.99bd997-8"
 LIBRARIES_SUITE = "bookworm"
 #: Libraries with headers, and the programs that go with them.
 LIBRARIES = ("libboost-system1.74-dev", "libboost-thread1.74-dev", "libboost-filesystem1.74-dev",
-             "libboost-regex1.74-dev", "libboost-python1.74-dev", "libprotobuf-dev", "protobuf-compiler",
-             "libgoogle-glog-dev", "libgflags-dev", "libhdf5-dev", "libopenblas-pthread-dev", "patchelf")
-#: Dependencies that come with every machine (C library, compiler, dpkg) or belong to Debian's own Python.
-LEFT_OUT = (r"(gcc-|libgcc|libc6|libc-|libstdc\+\+|linux-libc|lib(a|l|t|ub)san|libitm|libatomic|libgomp|python|"
-            r"libpython|dpkg|tar$|debconf|adduser|passwd|libpam|media-types|libjs|openssh|readline-common|libsemanage|"
-            r"libaudit|libselinux|libsepol|libcrypt-dev|libnsl|libtirpc|rpcsvc|libdb5|icu-devtools|libcap-ng|"
-            r"libsqlite|libncurses|libtinfo|libuuid|libpcre|libmd|libacl|libexpat)")
+             "libboost-regex1.74-dev", "libboost-python1.74-dev", "libprotobuf-dev",
+             "protobuf-compiler", "libgoogle-glog-dev", "libgflags-dev", "libhdf5-dev",
+             "libopenblas-pthread-dev", "patchelf")
+#: Dependencies that come with every machine (C library, compiler, dpkg) or belong to Debian's own
+#: Python.
+LEFT_OUT = (
+    r"(gcc-|libgcc|libc6|libc-|libstdc\+\+|linux-libc|lib(a|l|t|ub)san|libitm|libatomic|libgomp|python|"
+    r"libpython|dpkg|tar$|debconf|adduser|passwd|libpam|media-types|libjs|openssh|readline-common|libsemanage|"
+    r"libaudit|libselinux|libsepol|libcrypt-dev|libnsl|libtirpc|rpcsvc|libdb5|icu-devtools|libcap-ng|"
+    r"libsqlite|libncurses|libtinfo|libuuid|libpcre|libmd|libacl|libexpat)")
 TRIPLET = "x86_64-linux-gnu"
 
 
 def fetch_source(package, version, suite, work, tree, mirror):
-    """Unpacks a Debian source package, its patches applied, as the folder `tree`; apt checks the signatures."""
-    apt = debian.open_apt(os.path.join(work, "apt-src-" + suite), mirrors(mirror), suite, ("deb-src",))
+    """Unpacks a Debian source package, its patches applied, as the folder `tree`; apt checks the
+    signatures."""
+    apt = debian.open_apt(os.path.join(work, "apt-src-" + suite), mirrors(mirror), suite,
+                          ("deb-src", ))
     folder = os.path.join(work, "source-" + package)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     try:
-        apt.run(["source", "%s=%s" % (package, version)], cwd=folder)
+        apt.run(["source", f"{package}={version}"], cwd=folder)
     except debian.AptFailed as problem:
-        raise InputError("%s could not deliver the source package %s %s: %s"
-                         % (apt.mirror, package, version, problem.first_error()),
+        raise InputError(f"{apt.mirror} could not deliver the source package {package} {version}: "
+                         f"{problem.first_error()}",
                          fix="run this again, or name another mirror with --mirror URL") from None
     unpacked = [path for path in glob.glob(os.path.join(folder, "*")) if os.path.isdir(path)]
     if len(unpacked) != 1:
-        raise InputError("the source package %s has unpacked into %d folders" % (package, len(unpacked)))
+        raise InputError(
+            f"the source package {package} has unpacked into {len(unpacked)} folders")
     shutil.rmtree(tree, ignore_errors=True)
     os.rename(unpacked[0], tree)
 
 
 def fetch_libraries(work, folder, mirror):
     """Unpacks LIBRARIES and what they depend on into `folder`; its programs run from there."""
-    apt = debian.open_apt(os.path.join(work, "apt-" + LIBRARIES_SUITE), mirrors(mirror), LIBRARIES_SUITE)
+    apt = debian.open_apt(os.path.join(work, "apt-" + LIBRARIES_SUITE), mirrors(mirror),
+                          LIBRARIES_SUITE)
     debs, aside = os.path.join(work, "debs"), folder + ".aside"
     os.makedirs(debs, exist_ok=True)
     try:
         wanted = apt.closure(LIBRARIES, (), LEFT_OUT)
         apt.fetch(wanted, debs, Counter("package", len(wanted)).step)
     except debian.AptFailed as problem:
-        raise InputError("%s could not deliver the libraries: %s" % (apt.mirror, problem.first_error()),
+        raise InputError(f"{apt.mirror} could not deliver the libraries: {problem.first_error()}",
                          fix="run this again: it goes on where it stopped") from None
     shutil.rmtree(aside, ignore_errors=True)
     packages.unpack([os.path.join(debs, package.file) for package in wanted], aside, lambda: None)
@@ -70,15 +78,18 @@ def library_folder(libraries):
 
 def set_rpath(libraries, path, rpath):
     """Writes the run-time search path of a program or library."""
-    subprocess.run([os.path.join(libraries, "usr/bin/patchelf"), "--set-rpath", rpath, path], check=True)
+    subprocess.run([os.path.join(libraries, "usr/bin/patchelf"), "--set-rpath", rpath, path],
+                   check=True)
 
 
 def add_needed(libraries, path, name):
     """Makes a program ask for one more library, by name."""
-    subprocess.run([os.path.join(libraries, "usr/bin/patchelf"), "--add-needed", name, path], check=True)
+    subprocess.run([os.path.join(libraries, "usr/bin/patchelf"), "--add-needed", name, path],
+                   check=True)
 
 
 def needed(libraries, path):
     """Names of the libraries that a program or library asks for."""
-    return subprocess.run([os.path.join(libraries, "usr/bin/patchelf"), "--print-needed", path], check=True,
-                          stdout=subprocess.PIPE, universal_newlines=True).stdout.split()
+    return subprocess.run([os.path.join(libraries, "usr/bin/patchelf"), "--print-needed", path],
+                          check=True, stdout=subprocess.PIPE,
+                          universal_newlines=True).stdout.split()

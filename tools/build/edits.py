@@ -1,4 +1,5 @@
-"""Changes to a source tree as data: each names its place, and a place that is not there exactly once is an error."""
+"""Changes to a source tree as data: each names its place, and a place that is not there exactly
+once is an error."""
 import collections
 import os
 import shutil
@@ -7,10 +8,12 @@ from data.errors import InputError
 from data.files import write_whole
 
 #: name: short and unique.  file: path in the tree.  find: text that occurs there exactly once.
-#: put: what takes its place.  why: reason, for the log.  only: variants that need it, or None for all.
+#: put: what takes its place.  why: reason, for the log.  only: variants that need it, or None for
+#: all.
 Edit = collections.namedtuple("Edit", "name file find put why only")
 
-#: A file of this project that is put into the tree: source and destination paths, why, only as above.
+#: A file of this project that is put into the tree: source and destination paths, why, only as
+#: above.
 Addition = collections.namedtuple("Addition", "name source file why only")
 
 
@@ -32,23 +35,28 @@ def apply_edits(tree, edits):
                 with open(path, encoding="utf-8") as file:
                     texts[path] = file.read()
             except OSError as problem:
-                raise InputError("edit '%s': cannot read %s: %s" % (edit.name, edit.file, problem.strerror),
-                                 fix="the source package is not the one the edits were written for") from None
+                raise InputError(
+                    f"edit '{edit.name}': cannot read {edit.file}: {problem.strerror}",
+                    fix="the source package is not the one the edits were written for") from None
         count = texts[path].count(edit.find)
         if count != 1:
-            raise InputError("edit '%s' of %s: expected its place exactly once, found it %d times"
-                             % (edit.name, edit.file, count),
-                             fix="compare tools/build/edit_list.py with the source package: it has changed")
+            raise InputError(f"edit '{edit.name}' of {edit.file}: expected its place exactly once, "
+                             f"found it {count} times",
+                             fix="compare tools/build/edit_list.py with the source package: it has "
+                                 "changed")
         texts[path] = texts[path].replace(edit.find, edit.put)
     for path, text in texts.items():
         write_whole(path, text)
 
 
 def add_files(tree, additions):
-    """Copies the project's own files to their places; raises InputError where a file is there already."""
+    """Copies the project's own files to their places; raises InputError where a file is there
+    already."""
     for addition in additions:
         path = os.path.join(tree, addition.file)
         if os.path.exists(path):
-            raise InputError("addition '%s': %s is in the source package already" % (addition.name, addition.file),
-                             fix="compare tools/build/edit_list.py with the source package: it has changed")
+            raise InputError(f"addition '{addition.name}': {addition.file} is in the source "
+                             "package already",
+                             fix="compare tools/build/edit_list.py with the source package: it has "
+                                 "changed")
         shutil.copyfile(addition.source, path)

@@ -1,4 +1,5 @@
-"""Writes the lock files of the source build, of MPI and of the comparison with PyTorch anew, as pip resolves them today.
+"""Writes the lock files of the source build, of MPI and of the comparison with PyTorch anew, as pip
+resolves them today.
 
 Each list tools/build/locks/*.in becomes a lock file for the Python that runs this, with
 versions and SHA-256, and so does `torch`; `mpi` is for every Python that a runtime may have.
@@ -23,27 +24,32 @@ from tools.lib.runtime import mpi, wheels
 EXACT = ("cuda", "cudnn", "inspect", "tools")
 MPI = ("mpi4py", "mpich")
 MPI_PYTHONS = ("3.9", "3.10", "3.11", "3.12")
-MPI_HEAD = "# Written by `python tools/build/lock_build.py mpi`: the newest wheels, for Python %s.\n"
+MPI_HEAD = "# Written by `python3 tools/build/lock_build.py mpi`: the newest wheels, for Python %s.\n"
 
 
 def lock_mpi():
-    """Text of the MPI lock: for each project one version, and the hash of its wheel for each Python."""
+    """Text of the MPI lock: for each project one version, and the hash of its wheel for each
+    Python."""
     found = {}
     for version in MPI_PYTHONS:
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(wheels.pip_command("download") + wheels.target_python(version)
                            + ["--no-deps", "--dest", folder] + list(MPI), check=True)
             for name in os.listdir(folder):
-                found.setdefault("==".join(name.split("-")[:2]), set()).add(sha256(os.path.join(folder, name)))
+                found.setdefault("==".join(name.split("-")[:2]),
+                                 set()).add(sha256(os.path.join(folder, name)))
     return MPI_HEAD % ", ".join(MPI_PYTHONS) + "".join(
-        project + "".join(" \\\n    --hash=sha256:" + digest for digest in sorted(found[project])) + "\n"
-        for project in sorted(found))
+        project + "".join(" \\\n    --hash=sha256:" + digest
+                          for digest in sorted(found[project])) + "\n" for project in sorted(found))
 
 
 def main():
-    names = sorted(os.path.basename(path)[:-3] for path in glob.glob(wheel_parts.requested("*"))) + ["mpi", "torch"]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lists", nargs="*", metavar="LIST", help="which lists (default: %s)" % " ".join(names))
+    names = sorted(os.path.basename(path)[:-3]
+                   for path in glob.glob(wheel_parts.requested("*"))) + ["mpi", "torch"]
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lists", nargs="*", metavar="LIST", help="which lists (default: "
+                                                                 f"{' '.join(names)})")
     for name in parser.parse_args().lists or names:
         if name == "mpi":
             write_whole(mpi.LOCK, lock_mpi())

@@ -1,4 +1,5 @@
-"""Phases of a long job, each done once: what a phase was made from decides whether it must be done again."""
+"""Phases of a long job, each done once: what a phase was made from decides whether it must be done
+again."""
 import hashlib
 import json
 import os
@@ -24,7 +25,8 @@ class Phases:
             self.finished = {}
 
     def run(self, name, made_from, work, result):
-        """Calls work() unless it was finished from the same inputs and its `result` (a path) is still there.
+        """Calls work() unless it was finished from the same inputs and its `result` (a path) is
+        still there.
 
         made_from: anything with a repr that changes when the phase must be done again.
         An interrupted or failed work() leaves the phase unfinished.
@@ -33,9 +35,9 @@ class Phases:
         self.names.append(name)
         digest = hashlib.sha256(repr(made_from).encode()).hexdigest()
         before = self.finished.get(name)
-        head = "[%d/%d] %s" % (self.number, self.total, name)
+        head = f"[{self.number}/{self.total}] {name}"
         if before and before["made_from"] == digest and os.path.exists(result):
-            self.say("%s: done already, in %.0f s" % (head, before["seconds"]))
+            self.say(f"{head}: done already, in {before['seconds']:.0f} s")
             return
         self.say(head)
         self.finished.pop(name, None)

@@ -1,4 +1,5 @@
-"""Running compilers and their kind: everything they say goes to a log file, percentages to the terminal."""
+"""Running compilers and their kind: everything they say goes to a log file, percentages to the
+terminal."""
 import os
 import re
 import shutil
@@ -8,7 +9,8 @@ from data.errors import InputError
 from tools.lib.runtime.counter import Counter
 
 #: program: what is missing without it.
-NEEDED = {"g++": "the C++ compiler", "make": "make", "dpkg-source": "the unpacker of Debian source packages",
+NEEDED = {"g++": "the C++ compiler", "make": "make", "dpkg-source": "the unpacker of Debian source "
+                                                                    "packages",
           "strip": "binutils"}
 
 
@@ -16,7 +18,7 @@ def check_programs():
     """InputError naming what the machine lacks for a build."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
-        raise InputError("missing: %s" % ", ".join("%s (%s)" % (name, NEEDED[name]) for name in missing),
+        raise InputError("missing: %s" % ", ".join(f"{name} ({NEEDED[name]})" for name in missing),
                          fix="apt install build-essential dpkg-dev")
 
 
@@ -29,9 +31,10 @@ def run_logged(argv, log, cwd, label=None, env=None):
     said = []
     counter, shown = (Counter(label, 100), 0) if label else (None, 0)
     with open(log, "a", encoding="utf-8", buffering=1) as file:
-        file.write("\n$ %s\n" % " ".join(argv))
-        with subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True, errors="replace") as program:
+        file.write(f"\n$ {' '.join(argv)}\n")
+        with subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              universal_newlines=True, errors="replace") as program:
             for line in program.stdout:
                 file.write(line)
                 said.append(line)
@@ -41,7 +44,9 @@ def run_logged(argv, log, cwd, label=None, env=None):
                     shown += 1
     if program.returncode:
         errors = [line.strip() for line in said if re.search(r"\berror\b|\*\*\*", line, re.I)]
-        raise InputError("%s failed: %s" % (os.path.basename(argv[0]),
-                                            (errors or [line.strip() for line in said[-1:]] or ["no output"])[0]),
-                         fix="see %s, then run this again: it goes on where it stopped" % log)
+        raise InputError(
+            "%s failed: %s" % (os.path.basename(argv[0]),
+                               (errors or [line.strip()
+                                           for line in said[-1:]] or ["no output"])[0]),
+            fix=f"see {log}, then run this again: it goes on where it stopped")
     return "".join(said)

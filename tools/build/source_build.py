@@ -33,8 +33,10 @@ class Build:
         self.libraries = os.path.join(self.shared, "libraries")
         self.site = os.path.join(self.shared, "python-" + wheel_parts.PYTHON)
         self.tools = os.path.join(self.shared, "tools")
-        self.cuda = [os.path.join(self.shared, part)
-                     for part in {"cpu": (), "cuda": ("cuda",), "cudnn": ("cuda", "cudnn")}[variant]]
+        self.cuda = [
+            os.path.join(self.shared, part)
+            for part in {"cpu": (), "cuda": ("cuda", ), "cudnn": ("cuda", "cudnn")}[variant]
+        ]
         self.tree, self.make = os.path.join(self.work, "caffe"), os.path.join(self.work, "make")
 
     def run(self):
@@ -49,42 +51,52 @@ class Build:
 
     def _run_phases(self):
         own_boost = wheel_parts.PYTHON != boost_python.DEBIANS
-        shared = Phases(os.path.join(self.shared, "phases-%s.json" % wheel_parts.PYTHON),
+        shared = Phases(os.path.join(self.shared, f"phases-{wheel_parts.PYTHON}.json"),
                         2 + len(self.cuda) + 1 + own_boost + 4, self.say)
-        parts = [("python", self.site), ("tools", self.tools)] + [(os.path.basename(path), path) for path in self.cuda]
+        parts = [("python", self.site),
+                 ("tools", self.tools)] + [(os.path.basename(path), path) for path in self.cuda]
         shared.run("libraries of Debian 12", (debian_parts.LIBRARIES, debian_parts.LEFT_OUT),
-                   lambda: debian_parts.fetch_libraries(self.shared, self.libraries, self.mirror), self.libraries)
+                   lambda: debian_parts.fetch_libraries(self.shared, self.libraries, self.mirror),
+                   self.libraries)
         for part, folder in parts:
             shared.run("packages: " + part, wheels.locked(wheel_parts.lock(part)),
                        lambda: wheel_parts.install(part, self.shared, folder), folder)
         wheel_parts.finish_toolkit(*self.cuda)
         boost = None
         if own_boost:
-            boost = os.path.join(self.shared, "boost-python-" + wheel_parts.PYTHON, boost_python.library_name())
-            shared.run("Boost.Python", boost_python.SOURCE_VERSION,
-                       lambda: boost_python.build(self.shared, self.libraries, self.log, self.mirror), boost)
+            boost = os.path.join(self.shared, "boost-python-" + wheel_parts.PYTHON,
+                                 boost_python.library_name())
+            shared.run(
+                "Boost.Python", boost_python.SOURCE_VERSION,
+                lambda: boost_python.build(self.shared, self.libraries, self.log, self.mirror),
+                boost)
         own = Phases(os.path.join(self.work, "phases.json"), shared.total, self.say)
         own.number = shared.number
         own.run("source of Caffe, edited", self._edits(), self._prepare_source, self.tree)
-        own.run("configuring", (self._edits(), self._cmake(boost)), lambda: self._configure(boost), self.make)
-        own.run("compiling", (self._edits(), self._cmake(boost)), self._compile, os.path.join(self.make, "lib"))
-        own.run("folder", (self._edits(), self._cmake(boost), self.output, wheels.locked(wheel_parts.lock("python"))),
-                lambda: self._assemble([boost] if boost else []), os.path.join(self.output, source_builds.RECORD))
+        own.run("configuring", (self._edits(), self._cmake(boost)), lambda: self._configure(boost),
+                self.make)
+        own.run("compiling", (self._edits(), self._cmake(boost)), self._compile,
+                os.path.join(self.make, "lib"))
+        own.run("folder", (self._edits(), self._cmake(boost), self.output,
+                           wheels.locked(wheel_parts.lock("python"))),
+                lambda: self._assemble([boost] if boost else []),
+                os.path.join(self.output, source_builds.RECORD))
         _finish_record(self.output, dict(shared.seconds(), **own.seconds()))
 
     def _edits(self):
         additions = chosen(edit_list.ADDITIONS, self.variant)
-        return (debian_parts.SOURCE_VERSION, chosen(edit_list.EDITS, self.variant), [item.file for item in additions],
-                [sha256(item.source) for item in additions])
+        return (debian_parts.SOURCE_VERSION, chosen(edit_list.EDITS, self.variant),
+                [item.file for item in additions], [sha256(item.source) for item in additions])
 
     def _prepare_source(self):
         original = os.path.join(self.work, "original")
-        debian_parts.fetch_source("caffe", debian_parts.SOURCE_VERSION, "bullseye", self.work, original, self.mirror)
+        debian_parts.fetch_source("caffe", debian_parts.SOURCE_VERSION, "bullseye", self.work,
+                                  original, self.mirror)
         edits = chosen(edit_list.EDITS, self.variant)
         apply_edits(original, edits)
         add_files(original, chosen(edit_list.ADDITIONS, self.variant))
         for edit in edits:
-            self.say("    %s (%s): %s" % (edit.file, edit.name, edit.why))
+            self.say(f"    {edit.file} ({edit.name}): {edit.why}")
         shutil.rmtree(self.tree, ignore_errors=True)
         os.rename(original, self.tree)
 
@@ -99,12 +111,12 @@ class Build:
         shutil.rmtree(self.make, ignore_errors=True)
         os.makedirs(self.make)
         cmake = os.path.join(self.tools, "cmake/data/bin/cmake")
-        programs.run_logged([cmake, "-Wno-dev", self.tree] + self._cmake(boost), self.log, self.make,
-                            env=self._environment())
+        programs.run_logged([cmake, "-Wno-dev", self.tree] + self._cmake(boost), self.log,
+                            self.make, env=self._environment())
 
     def _compile(self):
-        programs.run_logged(["make", "-j%d" % self.jobs] + list(TARGETS), self.log, self.make, "percent",
-                            self._environment())
+        programs.run_logged(["make", f"-j{self.jobs}"] + list(TARGETS), self.log, self.make,
+                            "percent", self._environment())
 
     def _assemble(self, extra):
         aside = self.output + ".aside"
@@ -125,7 +137,8 @@ class Build:
 
 def name(variant, arch):
     """Folder name of a build, such as cpu-py3.11 or cudnn-py3.12-sm80-90."""
-    return "%s-py%s%s" % (variant, wheel_parts.PYTHON, "-sm" + "-".join(map(str, arch)) if arch else "")
+    return "%s-py%s%s" % (variant, wheel_parts.PYTHON,
+                          "-sm" + "-".join(map(str, arch)) if arch else "")
 
 
 def _finish_record(folder, seconds):
@@ -137,16 +150,21 @@ def _finish_record(folder, seconds):
 
 def _probe(folder):
     """Imports the new Caffe in a process of its own."""
-    env = dict(os.environ, PYTHONPATH=os.path.join(folder, bundle.SITE), PYTHONNOUSERSITE="1", GLOG_minloglevel="3")
-    done = subprocess.run([sys.executable, "-c", "import caffe; caffe.Net"], env=env, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    env = dict(os.environ, PYTHONPATH=os.path.join(folder, bundle.SITE), PYTHONNOUSERSITE="1",
+               GLOG_minloglevel="3")
+    done = subprocess.run([sys.executable, "-c", "import caffe; caffe.Net"], env=env,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True)
     if done.returncode:
-        raise InputError("the new Caffe cannot be imported: %s" % (done.stdout.strip().splitlines() or ["no message"])[-1],
-                         fix="delete %s and run this again" % folder)
+        raise InputError("the new Caffe cannot be imported: "
+                         f"{(done.stdout.strip().splitlines() or ['no message'])[-1]}",
+                         fix=f"delete {folder} and run this again")
 
 
 def _check_room(folder, variant):
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES[variant]:
-        raise InputError("%s has %.1f GB free, the build needs %.0f GB" % (folder, free / 1e9, NEEDED_BYTES[variant] / 1e9),
-                         fix="make room, or name a folder on another disk: --work FOLDER --output FOLDER")
+        raise InputError(f"{folder} has {free / 1e9:.1f} GB free, the build needs "
+                         f"{NEEDED_BYTES[variant] / 1e9:.0f} GB",
+                         fix="make room, or name a folder on another disk: --work FOLDER --output "
+                             "FOLDER")

@@ -1,4 +1,5 @@
-"""What a build takes from the Python package index: its Python packages, cmake, and NVIDIA's toolkit."""
+"""What a build takes from the Python package index: its Python packages, cmake, and NVIDIA's
+toolkit."""
 import glob
 import os
 import re
@@ -27,7 +28,9 @@ def lock(name):
 def install(name, work, folder):
     """Downloads the locked packages of list `name` and unpacks them as `folder`, hashes checked."""
     store, aside = os.path.join(work, "wheels"), folder + ".aside"
-    wheels.download(store, Counter(name + " package", len(wheels.locked(lock(name)))).step, lock(name), THIS_PYTHON)
+    wheels.download(store,
+                    Counter(name + " package", len(wheels.locked(lock(name)))).step, lock(name),
+                    THIS_PYTHON)
     shutil.rmtree(aside, ignore_errors=True)
     wheels.install(store, aside, lock(name), THIS_PYTHON)
     shutil.rmtree(folder, ignore_errors=True)
@@ -62,7 +65,8 @@ def place_cuda_libraries(folders, into):
 
 
 def link_or_copy(source, target):
-    """A second name for a file that nobody will change, or a copy where the disk has no such names."""
+    """A second name for a file that nobody will change, or a copy where the disk has no such
+    names."""
     try:
         os.link(source, target)
     except OSError:

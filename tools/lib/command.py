@@ -1,4 +1,5 @@
-"""What every command shares: errors become one clear line and an exit code, and numbers on the command line are checked."""
+"""What every command shares: errors become one clear line and an exit code, and numbers on the
+command line are checked."""
 import argparse
 import errno
 import os
@@ -22,9 +23,9 @@ def run_command(main):
 def exit_code(main):
     """Runs main() and returns what it returns, None as 0.
 
-    InputError is printed as "error: ..." and gives 2, and so does an OSError that nobody turned into one: a full disk, a
-    folder that may not be written. KeyboardInterrupt gives 130.
-    The environment variable FCN_TRACEBACK=1 shows the traceback instead.
+    InputError is printed as "error: ..." and gives 2, and so does an OSError that nobody turned
+    into one: a full disk, a folder that may not be written. KeyboardInterrupt gives 130. The
+    environment variable FCN_TRACEBACK=1 shows the traceback instead.
     """
     try:
         code = main()
@@ -53,9 +54,10 @@ def _told(problem):
     """An OSError as an InputError."""
     what = problem.strerror or str(problem)
     if problem.filename is not None:
-        what = "%s: %s" % (problem.filename, what)
+        what = f"{problem.filename}: {what}"
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InputError(what, "free some; temporary files go to the folder that the environment variable TMPDIR names")
+        return InputError(what, "free some; temporary files go to the folder that the environment "
+                                "variable TMPDIR names")
     return InputError(what, "FCN_TRACEBACK=1 shows where this happened")
 
 
@@ -73,12 +75,13 @@ def positive(text):
     """A finite number above 0."""
     value = float(text)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("expected a number above 0, found %s" % text)
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
     return value
 
 
 def _whole(text, least):
     value = int(text)
     if not least <= value <= LARGEST:
-        raise argparse.ArgumentTypeError("expected a whole number from %d to %d, found %s" % (least, LARGEST, text))
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {LARGEST}, "
+                                         f"found {text}")
     return value

@@ -15,7 +15,8 @@ VERSION = 1
 def result_record(name, confusion, dataset, split, space, **origin):
     """JSON-ready dict of one model's scores; IoU as fractions 0..1, null where there is none.
 
-    name: title of the model's column; space: LabelSpace; origin: further fields (weights, model ...).
+    name: title of the model's column; space: LabelSpace; origin: further fields (weights, model
+    ...).
     """
     record = dict(version=VERSION, name=name, dataset=dataset, split=split, label_space=space.name,
                   classes=list(space.classes), images=confusion.images, **origin)
@@ -42,19 +43,19 @@ def read_results(path):
             records = json.load(stream)["results"]
         return [_checked(record) for record in records]
     except OSError as problem:
-        raise InputError("%s: %s" % (path, problem.strerror), "python tools/test.py ... --json %s" % path)
+        raise InputError(f"{path}: {problem.strerror}", f"python3 tools/test.py ... --json {path}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as problem:
-        raise InputError("%s is not a result file of tools/test.py: %s" % (path, problem),
-                         "python tools/test.py ... --json %s" % path)
+        raise InputError(f"{path} is not a result file of tools/test.py: {problem}",
+                         f"python3 tools/test.py ... --json {path}")
 
 
 def _checked(record):
     if record["version"] != VERSION:
-        raise ValueError("version %r, expected %d" % (record["version"], VERSION))
+        raise ValueError(f"version {record['version']!r}, expected {VERSION}")
     classes = [str(c) for c in record["classes"]]
     counts = np.array(record["confusion"], np.int64)
     if counts.shape != (len(classes), len(classes) + 1) or (counts < 0).any():
-        raise ValueError("confusion of shape %s for %d classes" % (counts.shape, len(classes)))
+        raise ValueError(f"confusion of shape {counts.shape} for {len(classes)} classes")
     confusion = Confusion(len(classes))
     confusion.counts = counts
     return dict(record, classes=classes, name=str(record["name"]), **_scores(confusion, classes))
@@ -68,7 +69,7 @@ def comparison(records, title=""):
     classes = records[0]["classes"]
     if any(record["classes"] != classes for record in records):
         raise InputError("results over different classes cannot stand in one table: %s"
-                         % "; ".join("%s has %d" % (r["name"], len(r["classes"])) for r in records))
+                         % "; ".join(f"{r['name']} has {len(r['classes'])}" for r in records))
     iou = [r["iou"] for r in records]
     rows = [[name] + [_percent(column[i]) for column in iou] for i, name in enumerate(classes)]
     rules = [len(rows)]
@@ -79,7 +80,8 @@ def comparison(records, title=""):
     if all(record["support"] == support for record in records):
         header.append("share of the truth")
         shares = [100.0 * count / max(sum(support), 1) for count in support]
-        rows = [row + [share] for row, share in zip(rows, shares)] + [row + [""] for row in rows[len(shares):]]
+        rows = [row + [share]
+                for row, share in zip(rows, shares)] + [row + [""] for row in rows[len(shares):]]
     return Table(header, rows, title, rules, absent_notes(records))
 
 
@@ -89,8 +91,8 @@ def absent_notes(records):
     for record in records:
         absent = [c for c, v in zip(record["classes"], record["iou"]) if v is None]
         if absent:
-            notes.append("%s: nan for %s: in neither truth nor prediction, left out of the means."
-                         % (record["name"], ", ".join(absent)))
+            notes.append(f"{record['name']}: nan for {', '.join(absent)}: in neither truth nor "
+                         "prediction, left out of the means.")
     return notes
 
 

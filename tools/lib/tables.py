@@ -22,15 +22,17 @@ class Table:
         self.rules, self.notes = set(rules), list(notes)
         wrong = [r for r in self.rows if len(r) != len(self.header)]
         if wrong:
-            raise ValueError("a row has %d cells under %d titles: %r" % (len(wrong[0]), len(self.header), wrong[0]))
+            raise ValueError(f"a row has {len(wrong[0])} cells under {len(self.header)} "
+                             f"titles: {wrong[0]!r}")
 
 
 def cell(value):
-    """Text of a cell: one decimal for a number, "nan" for a score that does not exist, "" for None."""
+    """Text of a cell: one decimal for a number, "nan" for a score that does not exist, "" for
+    None."""
     if value is None:
         return ""
     if isinstance(value, float):
-        return "nan" if math.isnan(value) else "%.1f" % value
+        return "nan" if math.isnan(value) else f"{value:.1f}"
     return str(value)
 
 
@@ -43,7 +45,8 @@ def render(table, form):
 def format_of(path, form=None):
     """The format for the file of --output: `form` if given, else what the ending of `path` says.
 
-    Raises InputError for an ending that says none, and when no file can be written there: commands ask before they compute.
+    Raises InputError for an ending that says none, and when no file can be written there: commands
+    ask before they compute.
     """
     require_file(path, "--output")
     if form:
@@ -51,8 +54,8 @@ def format_of(path, form=None):
     for ending, name in ENDINGS.items():
         if str(path).endswith(ending):
             return name
-    raise InputError("--output %s: the ending names no table format; expected %s"
-                     % (path, ", ".join(ENDINGS)), "or give --format")
+    raise InputError(f"--output {path}: the ending names no table format; expected "
+                     f"{', '.join(ENDINGS)}", "or give --format")
 
 
 def _text(table, cells):
@@ -95,7 +98,10 @@ def _latex(table, cells):
     def line(row):
         return " & ".join("".join(_LATEX.get(c, c) for c in text) for text in row) + r" \\"
 
-    out = [r"\begin{tabular}{l%s}" % ("r" * (len(table.header) - 1)), r"\hline", line(table.header), r"\hline"]
+    out = [
+        r"\begin{tabular}{l%s}" % ("r" * (len(table.header) - 1)), r"\hline",
+        line(table.header), r"\hline"
+    ]
     for number, row in enumerate(cells):
         out += ([r"\hline"] if number in table.rules else []) + [line(row)]
     out += [r"\hline", r"\end{tabular}"]

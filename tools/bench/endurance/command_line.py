@@ -17,18 +17,22 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="tools/bench/bench_long_runs.py",
                                      description="Kills survived, and memory over many iterations.")
     commands = parser.add_subparsers(dest="measurement", required=True)
-    kills = commands.add_parser("kills", help="SIGKILL at random moments; are the final bytes those of a quiet run?")
+    kills = commands.add_parser("kills", help="SIGKILL at random moments; are the final bytes "
+                                              "those of a quiet run?")
     kills.add_argument("--kills", type=count, default=20, help="of each stage")
     kills.add_argument("--seed", type=int, default=1, help="of the moments")
     kills.set_defaults(measure=_kills)
-    memory = commands.add_parser("memory", help="memory, open files and processes of one toy GA + CA run")
-    memory.add_argument("--iterations", type=count, default=2000, help="at least %d" % SETTLED)
+    memory = commands.add_parser("memory", help="memory, open files and processes of one toy GA + "
+                                                "CA run")
+    memory.add_argument("--iterations", type=count, default=2000, help=f"at least {SETTLED}")
     memory.set_defaults(measure=_memory)
     for command in (kills, memory):
-        command.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or .tex)")
+        command.add_argument("--output", help="write the table to this file as well (.txt, .md, "
+                                              ".csv or .tex)")
     args = parser.parse_args(arguments)
     if args.measurement == "memory" and args.iterations < SETTLED:
-        memory.error("--iterations: expected at least %d, after which memory is compared, found %d" % (SETTLED, args.iterations))
+        memory.error(f"--iterations: expected at least {SETTLED}, after which memory is "
+                     f"compared, found {args.iterations}")
     form = args.output and format_of(args.output)
     with tempfile.TemporaryDirectory() as folder:
         table = args.measure(args, folder)
@@ -43,12 +47,15 @@ def _kills(args, folder):
         counts = survive_kills(stage, args.kills, args.seed, os.path.join(folder, stage))
         rows.append([stage] + [str(value) for value in counts.values()])
     return Table(["toy stage"] + list(counts), rows,
-                 "Written by python tools/bench/bench_long_runs.py kills --kills %d --seed %d" % (args.kills, args.seed))
+                 f"Written by python3 tools/bench/bench_long_runs.py kills --kills {args.kills} "
+                 f"--seed {args.seed}")
 
 
 def _memory(args, folder):
     samples = watch_run(args.iterations, folder)
     if args.output:
         draw_curve(samples, os.path.splitext(args.output)[0] + ".png")
-    return Table(["one toy GA + CA run", "value"], [[key, str(value)] for key, value in figures(samples).items()],
-                 "Written by python tools/bench/bench_long_runs.py memory --iterations %d" % args.iterations)
+    return Table(["one toy GA + CA run", "value"],
+                 [[key, str(value)] for key, value in figures(samples).items()],
+                 "Written by python3 tools/bench/bench_long_runs.py memory --iterations "
+                 f"{args.iterations}")

@@ -1,4 +1,5 @@
-"""SIGKILL at random moments, snapshot writing included, until a run has been killed often enough."""
+"""SIGKILL at random moments, snapshot writing included, until a run has been killed often
+enough."""
 import glob
 import os
 import random
@@ -14,9 +15,11 @@ from tools.lib.training.log import iteration_seconds
 from tools.lib.training.manifest import read_manifest
 from tools.lib.training.run_folder import LOG, PARTIAL
 
-#: Iterations a kill: it costs the run two or three, and the run may not be done before the last kill.
+#: Iterations a kill: it costs the run two or three, and the run may not be done before the last
+#: kill.
 ITERATIONS = 5
-#: Times that a run is let train, or start, before a kill, at most: in iterations, so that machines of any speed get as far.
+#: Times that a run is let train, or start, before a kill, at most: in iterations, so that machines
+#: of any speed get as far.
 #: Kills at any time would mostly hit the start, which takes longer than a step.
 LONGEST_TRAINING, LONGEST_START = 2.0, 6.0
 
@@ -37,9 +40,10 @@ def survive_kills(stage, kills, seed, folder):
         counts = _kill(solver, killed, log, kills, random.Random(seed), stage,
                        statistics.median(iteration_seconds(os.path.join(quiet, LOG))))
     if sum(counts.values()) < kills:
-        raise InputError("the run of %s was done after %d of %d kills" % (stage, sum(counts.values()), kills),
+        raise InputError(f"the run of {stage} was done after {sum(counts.values())} of {kills} "
+                         "kills",
                          "give it more iterations: ITERATIONS in tools/bench/endurance/kills.py")
-    name = "toy_%s_iter_%d.caffemodel" % (stage, iterations)
+    name = f"toy_{stage}_iter_{iterations}.caffemodel"
     same = sha256(os.path.join(quiet, name)) == sha256(os.path.join(killed, name))
     return {"kills": sum(counts.values()), "before the first step": counts["start"],
             "while training": counts["training"], "while writing a snapshot": counts["writing"],
@@ -48,7 +52,7 @@ def survive_kills(stage, kills, seed, folder):
 
 def _kill(solver, output, log, kills, draw, stage, iteration):
     counts = dict(start=0, training=0, writing=0)
-    bar = tqdm(total=kills, desc="kills of %s" % stage, unit="kill")
+    bar = tqdm(total=kills, desc=f"kills of {stage}", unit="kill")
     while True:
         process = start(solver, output, log, "--resume", "--keep-snapshots", "2")
         try:
@@ -67,7 +71,8 @@ def _kill(solver, output, log, kills, draw, stage, iteration):
 
 
 def _wait_for_moment(process, output, draw, iteration):
-    """Waits for a random moment; returns what the run was doing then. iteration: seconds that one takes."""
+    """Waits for a random moment; returns what the run was doing then. iteration: seconds that one
+    takes."""
     before = _newest(output)
     kind = draw.choice(("start", "training", "training", "writing", "writing"))
     if kind == "start":
@@ -100,4 +105,5 @@ def _wait(process, condition):
 def _require_success(code, log):
     if code != 0:
         log.seek(max(0, log.seek(0, 2) - 2000))
-        raise InputError("a run ended with exit code %d:\n%s" % (code, log.read().decode("utf-8", "replace")))
+        raise InputError("a run ended with exit code "
+                         f"{code}:\n{log.read().decode('utf-8', 'replace')}")

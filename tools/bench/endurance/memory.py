@@ -12,8 +12,10 @@ from tools.bench.endurance.toy_run import start, write_solver
 from tools.lib.training.log import read_log
 from tools.lib.training.run_folder import LOG
 
-#: iteration: last one in the log; training, workers: resident MB of the training process and of the data
-#: workers; files: open files; processes: it and its children, those that write a snapshot or draw included.
+#: iteration: last one in the log; training, workers: resident MB of the training process and of the
+#: data
+#: workers; files: open files; processes: it and its children, those that write a snapshot or draw
+#: included.
 Sample = namedtuple("Sample", "iteration training workers files processes")
 
 DISPLAY = 20
@@ -23,7 +25,8 @@ SETTLED = 200
 
 def watch_run(iterations, folder):
     """Samples of one toy GA + CA run, one each `display` of its log."""
-    solver = write_solver("ga_ca", folder, max_iter=iterations, display=DISPLAY, snapshot=max(iterations // 4, 1))
+    solver = write_solver("ga_ca", folder, max_iter=iterations, display=DISPLAY,
+                          snapshot=max(iterations // 4, 1))
     output, samples, workers = os.path.join(folder, "out"), [], None
     with open(os.path.join(folder, "log.txt"), "w+b") as log, \
             tqdm(total=iterations, desc="watching", unit="it") as bar:
@@ -33,7 +36,8 @@ def watch_run(iterations, folder):
                 time.sleep(0.2)
                 reached = _iteration(output)
                 if reached is not None and (not samples or reached > samples[-1].iteration):
-                    workers = workers or children(process.pid)      # in training, before any snapshot
+                    # in training, before any snapshot
+                    workers = workers or children(process.pid)
                     sample = take_sample(process.pid, workers, reached)
                     if sample is not None:
                         samples.append(sample)
@@ -42,29 +46,32 @@ def watch_run(iterations, folder):
             process.kill()
             process.wait()
         if process.returncode != 0 or not samples or samples[-1].iteration < SETTLED:
-            raise InputError("the run ended with exit code %s at iteration %s; at least %d are needed"
-                             % (process.returncode, samples[-1].iteration if samples else "none", SETTLED))
+            raise InputError(
+                "the run ended with exit code %s at iteration %s; at least %d are "
+                "needed" %
+                (process.returncode, samples[-1].iteration if samples else "none", SETTLED))
     return samples
 
 
 def take_sample(pid, workers, iteration):
-    """A Sample of a process and its data workers' numbers, or None when one of them ended meanwhile."""
+    """A Sample of a process and its data workers' numbers, or None when one of them ended
+    meanwhile."""
     try:
         return Sample(iteration, resident(pid), sum(map(resident, workers)),
-                      len(os.listdir("/proc/%d/fd" % pid)), 1 + len(children(pid)))
+                      len(os.listdir(f"/proc/{pid}/fd")), 1 + len(children(pid)))
     except (OSError, AttributeError):
         return None
 
 
 def resident(pid):
     """MB of a process that are in memory, pages that it shares included."""
-    with open("/proc/%d/status" % pid) as file:
+    with open(f"/proc/{pid}/status") as file:
         return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1000
 
 
 def children(pid):
     """Numbers of a process's children."""
-    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(number) for number in file.read().split()]
 
 
@@ -78,11 +85,11 @@ def figures(samples):
 
     return {
         "iterations": samples[-1].iteration, "samples": len(samples),
-        "training process at iteration %d, MB" % first.iteration: round(first.training, 1),
+        f"training process at iteration {first.iteration}, MB": round(first.training, 1),
         "most after that, MB": round(max(sample.training for sample in settled), 1),
-        "growth at most": "%.2f %%" % (100 * growth("training")),
-        "data worker at iteration %d, MB" % first.iteration: round(first.workers, 1),
-        "its growth at most": "%.2f %%" % (100 * growth("workers")),
+        "growth at most": f"{100 * growth('training'):.2f} %",
+        f"data worker at iteration {first.iteration}, MB": round(first.workers, 1),
+        "its growth at most": f"{100 * growth('workers'):.2f} %",
         "open files, fewest and most": "%d, %d" % _range(settled, "files"),
         "processes, fewest and most": "%d, %d" % _range(settled, "processes"),
     }
@@ -109,7 +116,10 @@ def draw_curve(samples, path):
 
 
 def _iteration(output):
-    train = [entry["iteration"] for entry in read_log(os.path.join(output, LOG)) if entry["kind"] == "train"]
+    train = [
+        entry["iteration"] for entry in read_log(os.path.join(output, LOG))
+        if entry["kind"] == "train"
+    ]
     return train[-1] if train else None
 
 

@@ -15,11 +15,11 @@ def write_solver(stage, folder, **fields):
 
     stage: "source", "ga" or "ga_ca"; fields: of SolverParameter.
     """
-    solver = load_solver(os.path.join(ROOT, "solvers", "toy_%s.prototxt" % stage))
+    solver = load_solver(os.path.join(ROOT, "solvers", f"toy_{stage}.prototxt"))
     solver.ClearField("weights")
     solver.net = os.path.join(ROOT, solver.net)
     solver.MergeFrom(caffe_pb2.SolverParameter(**fields))
-    path = os.path.join(folder, "toy_%s.prototxt" % stage)
+    path = os.path.join(folder, f"toy_{stage}.prototxt")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text_format.MessageToString(solver))
     return path
@@ -27,6 +27,7 @@ def write_solver(stage, folder, **fields):
 
 def start(solver, output, log, *options):
     """A running tools/train.py as a subprocess.Popen; log: a file for what it prints."""
-    return subprocess.Popen([sys.executable, os.path.join(ROOT, "tools", "train.py"), "--solver", solver,
-                             "--output", output] + list(options),
-                            stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
+    return subprocess.Popen([
+        sys.executable,
+        os.path.join(ROOT, "tools", "train.py"), "--solver", solver, "--output", output
+    ] + list(options), stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)

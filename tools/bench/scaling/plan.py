@@ -22,7 +22,8 @@ Step = namedtuple("Step", "compute bus exchange")
 
 
 def step(shape, classes, window, images, processes, machines, machine):
-    """Step of one iteration with `images` images on each of `processes` GPUs, spread evenly over `machines`."""
+    """Step of one iteration with `images` images on each of `processes` GPUs, spread evenly over
+    `machines`."""
     size = FLOAT * parameters(shape, classes)
     compute = PASSES * 2 * images * multiply_adds(shape, classes, window) / machine.flops
     bus = BUS_TRIPS * size / machine.bus if processes > 1 else 0.0

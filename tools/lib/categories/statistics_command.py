@@ -24,20 +24,24 @@ TURNS = 5  # of the benchmark; its medians are printed
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="label_stats.py", description="Counts how much of an image each class fills in the labels of a source.")
+        prog="label_stats.py", description="Counts how much of an image each class fills in the "
+                                           "labels of a source.")
     add_data_arguments(parser)
     parser.add_argument("--window", nargs=2, type=count, metavar=("HEIGHT", "WIDTH"),
-                        help="count windows of this size, in pixels of the label: what a net trained on crops sees "
+                        help="count windows of this size, in pixels of the label: what a net "
+                             "trained on crops sees "
                              "(default: whole labels)")
     parser.add_argument("--output", metavar="FILE.json", help="statistics file to write")
-    parser.add_argument("--show", metavar="FILE.png", help="picture to write: a histogram a class with alpha, delta, gamma")
+    parser.add_argument("--show", metavar="FILE.png", help="picture to write: a histogram a class "
+                                                           "with alpha, delta, gamma")
     add_workers_argument(parser)
-    parser.add_argument("--benchmark", action="store_true", help="print the time against that of reading the PNGs alone")
+    parser.add_argument("--benchmark", action="store_true", help="print the time against that of "
+                                                                 "reading the PNGs alone")
     args = parser.parse_args(arguments)
     if not (args.output or args.show or args.benchmark):
         parser.error("nothing to do: give --output, --show or --benchmark")
     if args.show and not args.show.lower().endswith(".png"):
-        parser.error("--show: expected a name that ends in .png, found %s" % args.show)
+        parser.error(f"--show: expected a name that ends in .png, found {args.show}")
     return args
 
 
@@ -45,12 +49,13 @@ def main(arguments=None):
     args = parse(arguments)
     for flag, path in (("--output", args.output), ("--show", args.show)):
         if path and os.path.exists(path):
-            raise InputError("%s %s exists" % (flag, path), "remove it or name another")
+            raise InputError(f"{flag} {path} exists", "remove it or name another")
         require_file(path, flag)
     dataset = open_dataset(args.dataset, args.data_root, args.label_space)
     frames = dataset.frames(args.split)
     if args.benchmark:
-        print("Printed by `python tools/label_stats.py %s`.\n" % " ".join(sys.argv[1:] if arguments is None else arguments))
+        print("Printed by `python3 tools/label_stats.py "
+              f"{' '.join(sys.argv[1:] if arguments is None else arguments)}`.\n")
         print(benchmark(dataset, frames, args.workers, args.window))
     if not (args.output or args.show):
         return
@@ -58,8 +63,9 @@ def main(arguments=None):
     statistics = summarise(occurring, images, dataset.name, args.split, dataset.space, args.window)
     if args.output:
         write_whole(args.output, to_json(statistics))
-        print("%s: %d images, %d counted, %d of %d classes occur" % (
-            args.output, len(frames), statistics.images, np.count_nonzero(statistics.counts), len(statistics.classes)))
+        print(f"{args.output}: {len(frames)} images, {statistics.images} counted, "
+              f"{np.count_nonzero(statistics.counts)} of {len(statistics.classes)} classes "
+              "occur")
     if args.show:
         from tools.lib.categories.histograms import (
             draw_histograms,  # only here: matplotlib is slow to import
@@ -70,14 +76,18 @@ def main(arguments=None):
 
 
 def count_shares(dataset, frames, workers=None, window=None):
-    """(occurring, images): C float64 arrays, each class's fractions (data.statistics.class_fractions) of the images or
-    windows that contain it, in the frames' order; and how many images or windows there are. On all cores.
+    """(occurring, images): C float64 arrays, each class's fractions
+    (data.statistics.class_fractions) of the images or windows that contain it, in the frames'
+    order; and how many images or windows there are. On all cores.
 
-    window: (height, width) in pixels of the label, or None for whole labels. Windows with no labelled pixel are left out.
+    window: (height, width) in pixels of the label, or None for whole labels. Windows with no
+    labelled pixel are left out.
     """
-    function = functools.partial(dataset.count_windows, window=window) if window else dataset.count_label
+    function = functools.partial(dataset.count_windows,
+                                 window=window) if window else dataset.count_label
     found = each_result(function, frames, workers)
-    # What the exact quantiles need and no more: these arrays grow in place, and absent classes take no room.
+    # What the exact quantiles need and no more: these arrays grow in place, and absent classes take
+    # no room.
     occurring = [array("d") for _ in dataset.space.classes]
     images = 0
     for counts in tqdm(found, "counting", len(frames), unit="image", disable=None, leave=False):
@@ -89,9 +99,10 @@ def count_shares(dataset, frames, workers=None, window=None):
 
 
 def benchmark(dataset, frames, workers=None, window=None):
-    """A line with the images a second of counting, and its time over that of reading the PNGs alone, in turns."""
+    """A line with the images a second of counting, and its time over that of reading the PNGs
+    alone, in turns."""
     if dataset.record.read_pair is not None:
-        raise InputError("--benchmark: the labels of %s are drawn, not read" % dataset.name)
+        raise InputError(f"--benchmark: the labels of {dataset.name} are drawn, not read")
     ratios, rates = [], []
     for _ in range(TURNS):
         start = time.perf_counter()
@@ -102,11 +113,12 @@ def benchmark(dataset, frames, workers=None, window=None):
         counting = time.perf_counter() - middle
         ratios.append(counting / (middle - start))
         rates.append(len(frames) / counting)
-    return ("%d labels, median of %d turns: %.0f images/s, %.2f times the time of reading the PNGs alone "
-            "(%d cores, load average of the machine %.1f)" % (
-                len(frames), TURNS, np.median(rates), np.median(ratios), usable_cores(), os.getloadavg()[0]))
+    return (f"{len(frames)} labels, median of {TURNS} turns: {np.median(rates):.0f} images/s, "
+            f"{np.median(ratios):.2f} times the time of reading the PNGs alone "
+            f"({usable_cores()} cores, load average of the machine {os.getloadavg()[0]:.1f})")
 
 
 def _only_read(dataset, frame):
-    """Reads a frame's label and gives nothing back: handing it over would cost more than reading it."""
+    """Reads a frame's label and gives nothing back: handing it over would cost more than reading
+    it."""
     dataset.read_ids(frame)

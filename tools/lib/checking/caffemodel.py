@@ -20,7 +20,8 @@ Model = namedtuple("Model", "path layers")
 #: iteration; learned_net: name of the caffemodel it belongs to; history: [StoredBlob, ...].
 State = namedtuple("State", "path iteration learned_net history current_step")
 
-_MAGIC = {b"\x89HDF": "an HDF5 file; expected the binary protobuf format (snapshot_format: BINARYPROTO)",
+_MAGIC = {b"\x89HDF": "an HDF5 file; expected the binary protobuf format (snapshot_format: "
+                      "BINARYPROTO)",
           b"PK\x03\x04": "a zip archive (PyTorch or NumPy weights?); expected a .caffemodel",
           b"\x1f\x8b": "gzip-compressed; unpack it first",
           b"\x80\x02": "a Python pickle; expected a .caffemodel",
@@ -41,16 +42,17 @@ def read_caffemodel(path):
     layers = {}
     for layer in list(net.layer) or list(net.layers):
         if not isinstance(layer.name, str):    # protobuf hands out what is not UTF-8 as bytes
-            raise InputError("%s: the layer name %r is not text" % (path, layer.name))
+            raise InputError(f"{path}: the layer name {layer.name!r} is not text")
         where = '%s: layer "%s"' % (path, layer.name)
-        blobs = [_stored(blob, "%s: blob %d" % (where, index))
+        blobs = [_stored(blob, f"{where}: blob {index}")
                  for index, blob in enumerate(layer.blobs)]
         if layers.get(layer.name, blobs) != blobs or (blobs and layer.name in layers):
-            raise InputError("%s is there twice" % where)
+            raise InputError(f"{where} is there twice")
         layers[layer.name] = blobs
     if not any(layers.values()):
         raise InputError("%s holds no weights: %s" % (
-            path, "it is a net without blobs" if layers else "it has no layer; expected a .caffemodel"))
+            path, "it is a net without blobs" if layers else "it has no layer; expected a "
+                                                             ".caffemodel"))
     return Model(path, layers)
 
 
@@ -61,8 +63,8 @@ def read_solverstate(path):
         raise InputError("%s is not a solverstate: its iteration is %s"
                          % (path, state.iter if state.HasField("iter") else "missing"))
     if not isinstance(state.learned_net, str):
-        raise InputError("%s: learned_net %r is not text" % (path, state.learned_net))
-    history = [_stored(blob, "%s: history %d" % (path, index))
+        raise InputError(f"{path}: learned_net {state.learned_net!r} is not text")
+    history = [_stored(blob, f"{path}: history {index}")
                for index, blob in enumerate(state.history)]
     return State(path, state.iter, state.learned_net, history, state.current_step)
 
@@ -70,15 +72,15 @@ def read_solverstate(path):
 def _parse(path, message, what):
     data = read_bytes(path, what, MAX_BYTES)
     if not data:
-        raise InputError("%s is empty; expected a .%s" % (path, what))
+        raise InputError(f"{path} is empty; expected a .{what}")
     for magic, meaning in _MAGIC.items():
         if data.startswith(magic):
-            raise InputError("%s is %s" % (path, meaning))
+            raise InputError(f"{path} is {meaning}")
     try:
         message.ParseFromString(data)
     except (DecodeError, ValueError, RuntimeError) as problem:
-        raise InputError("%s is not a whole .%s file (%d bytes): it is truncated or altered (%s)"
-                         % (path, what, len(data), problem), "copy or download it again") from None
+        raise InputError(f"{path} is not a whole .{what} file ({len(data)} bytes): it is "
+                         f"truncated or altered ({problem})", "copy or download it again") from None
     return message
 
 
@@ -91,11 +93,11 @@ def _stored(blob, where):
     count = 1
     for side in shape:
         if side < 0:
-            raise InputError("%s has the shape %s" % (where, list(shape)))
+            raise InputError(f"{where} has the shape {list(shape)}")
         count *= side
     for field in ("data", "diff"):
         stored = len(getattr(blob, field)) or len(getattr(blob, "double_" + field))
         if stored != count and (field == "data" or stored):
-            raise InputError("%s: %d values of %s for the shape %s, which has %d"
-                             % (where, stored, field, list(shape), count))
+            raise InputError(f"{where}: {stored} values of {field} for the shape {list(shape)}, "
+                             f"which has {count}")
     return StoredBlob(shape, legacy)

@@ -100,8 +100,8 @@ def _reply(function):
         return ["error", [problem.what, problem.fix]]
     except Exception as problem:
         place = traceback.extract_tb(problem.__traceback__)[-1]
-        return ["exception", "%s: %s (%s:%d)" % (type(problem).__name__, problem,
-                                                 os.path.basename(place.filename), place.lineno)]
+        return ["exception", f"{type(problem).__name__}: {problem} "
+                             f"({os.path.basename(place.filename)}:{place.lineno})"]
 
 
 def die_with_parent(parent):

@@ -7,9 +7,11 @@ from tools.lib.checking.memory import machine_memory
 from tools.lib.checking.rehearsal import rehearse
 from tools.lib.runtime.known_net import passes_of_ones
 
-_in_use = []              # GPUs that this process has set, in order: CUDA allows no trial in a fork after the first
+# GPUs that this process has set, in order: CUDA allows no trial in a fork after the first
+_in_use = []
 
-#: One unit of a dilated convolution that adds up nine ones for each of two channels. The convolution may be cuDNN's,
+#: One unit of a dilated convolution that adds up nine ones for each of two channels. The convolution
+#: may be cuDNN's,
 #: whose kernels are for every card; the other layer is Caffe's own in every build.
 TRIAL = """
 force_backward: true
@@ -36,18 +38,20 @@ def use_device(gpu, name):
         except InputError as error:
             raise InputError(error.what, _OTHERWISE) from None
     elif gpu not in _in_use and gpu >= gpu_arrays.count():
-        raise InputError("%s: there are %d GPUs, numbered from 0" % (name, gpu_arrays.count()), _OTHERWISE)
+        raise InputError(f"{name}: there are {gpu_arrays.count()} GPUs, numbered from 0",
+                         _OTHERWISE)
     _set(gpu)
     if gpu_arrays.current() is None or _in_use[-1] != gpu:
         gpu_arrays.use(True)
     _in_use.append(gpu)
 
 
-_OTHERWISE = "compute on the CPU: --device cpu; what this machine and runtime have: python tools/doctor.py"
+_OTHERWISE = "compute on the CPU: --device cpu; what this machine and runtime have: python3 tools/doctor.py"
 
 
 def device_memory():
-    """Bytes that a net may take where Caffe computes: free on the GPU in use, else what the machine gives this process."""
+    """Bytes that a net may take where Caffe computes: free on the GPU in use, else what the machine
+    gives this process."""
     arrays = gpu_arrays.current()
     return machine_memory() if arrays is None else arrays.free_memory()
 
@@ -58,14 +62,17 @@ def _set(gpu):
 
 
 def _try(gpu, folder):
-    """A pass through a small net there: a build without code for the card fails at its first kernel only."""
+    """A pass through a small net there: a build without code for the card fails at its first kernel
+    only."""
     _set(gpu)
     trial_passes(folder)
 
 
 def trial_passes(folder):
-    """Forward and backward through TRIAL where Caffe computes. Raises InputError unless the numbers are right."""
+    """Forward and backward through TRIAL where Caffe computes. Raises InputError unless the numbers
+    are right."""
     net = passes_of_ones(TRIAL, "z", folder)
     found = float(net.blobs["z"].data.sum()), float(net.blobs["data"].diff.sum())
     if found != (18.0, 18.0):
-        raise InputError("a convolution there gives %g forward and %g backward; expected 18 and 18" % found)
+        raise InputError(
+            "a convolution there gives %g forward and %g backward; expected 18 and 18" % found)

@@ -37,4 +37,4 @@ def fatal_message(text):
     if not found:
         return None
     message = _CHECK.sub("", " ".join(found.group(2).split()))
-    return "%s (%s)" % (message, found.group(1))
+    return f"{message} ({found.group(1)})"

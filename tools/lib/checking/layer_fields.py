@@ -13,12 +13,12 @@ def check_fields(layer, where):
     if layer.type in ("Convolution", "Deconvolution"):
         _check_convolution(layer.convolution_param, where)
     elif layer.type == "InnerProduct" and layer.inner_product_param.num_output < 1:
-        raise InputError("%s: num_output is missing or 0" % where)
+        raise InputError(f"{where}: num_output is missing or 0")
     elif layer.type == "Pooling":
         _check_pooling(layer.pooling_param, where)
     elif layer.type == "Dropout" and not 0 <= layer.dropout_param.dropout_ratio < 1:
-        raise InputError("%s: dropout_ratio is %g; expected at least 0 and below 1"
-                         % (where, layer.dropout_param.dropout_ratio))
+        raise InputError(f"{where}: dropout_ratio is {layer.dropout_param.dropout_ratio:g}; "
+                         "expected at least 0 and below 1")
 
 
 def _check_finite(message, where):
@@ -31,30 +31,31 @@ def _check_finite(message, where):
         if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
             bad = [v for v in values if not math.isfinite(v)]
             if bad:
-                raise InputError("%s: %s is %s; expected a finite number" % (where, field.name, bad[0]))
+                raise InputError(f"{where}: {field.name} is {bad[0]}; expected a finite number")
         elif field.message_type is not None:
             for inner in values:
                 if field.message_type.name == "FillerParameter":
-                    _check_filler(inner, "%s: %s" % (where, field.name))
+                    _check_filler(inner, f"{where}: {field.name}")
                 _check_finite(inner, where)
 
 
 def _check_filler(filler, where):
     if filler.type not in FILLERS:
-        raise InputError('%s: unknown filler "%s"%s' % (
-            where, filler.type, near(filler.type, FILLERS) or "; expected one of: " + ", ".join(FILLERS)))
+        raise InputError(
+            '%s: unknown filler "%s"%s' % (where, filler.type, near(filler.type, FILLERS)
+                                           or "; expected one of: " + ", ".join(FILLERS)))
     if filler.type == "gaussian" and filler.std < 0:
-        raise InputError("%s: std is %g; expected at least 0" % (where, filler.std))
+        raise InputError(f"{where}: std is {filler.std:g}; expected at least 0")
     if filler.type == "uniform" and filler.min > filler.max:
-        raise InputError("%s: min is %g and max is %g; expected min <= max"
-                         % (where, filler.min, filler.max))
+        raise InputError(f"{where}: min is {filler.min:g} and max is {filler.max:g}; expected min "
+                         "<= max")
 
 
 def _check_convolution(p, where):
     if p.num_output < 1:
-        raise InputError("%s: num_output is missing or 0; expected the number of channels" % where)
+        raise InputError(f"{where}: num_output is missing or 0; expected the number of channels")
     if not (p.kernel_size or (p.HasField("kernel_h") and p.HasField("kernel_w"))):
-        raise InputError("%s: kernel_size is missing; expected it, or kernel_h and kernel_w" % where)
+        raise InputError(f"{where}: kernel_size is missing; expected it, or kernel_h and kernel_w")
     for field in ("kernel_size", "stride", "dilation"):
         for value in getattr(p, field):
             _at_least_one(value, field, where)
@@ -62,13 +63,14 @@ def _check_convolution(p, where):
         if p.HasField(field):
             _at_least_one(getattr(p, field), field, where)
     if p.num_output % p.group:
-        raise InputError("%s: num_output %d is no multiple of group %d" % (where, p.num_output, p.group))
+        raise InputError(
+            f"{where}: num_output {p.num_output} is no multiple of group {p.group}")
 
 
 def _check_pooling(p, where):
     sides = p.HasField("kernel_h") and p.HasField("kernel_w")
     if not (p.HasField("kernel_size") or sides or p.global_pooling):
-        raise InputError("%s: kernel_size is missing; expected it, or kernel_h and kernel_w" % where)
+        raise InputError(f"{where}: kernel_size is missing; expected it, or kernel_h and kernel_w")
     for field in ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w"):
         if p.HasField(field):
             _at_least_one(getattr(p, field), field, where)
@@ -76,4 +78,4 @@ def _check_pooling(p, where):
 
 def _at_least_one(value, field, where):
     if value < 1:
-        raise InputError("%s: %s is %d; expected at least 1" % (where, field, value))
+        raise InputError(f"{where}: {field} is {value}; expected at least 1")

@@ -12,18 +12,20 @@ _VIEWS = ("Split", "Reshape", "Flatten")
 def check_memory(layers, shapes, name, have):
     """InputError when one training step of the net needs more memory than there is.
 
-    layers: the running layers, in order (`net.check_net`); shapes: NetShapes of the built net; have: bytes that this
-    process may take where Caffe computes (`device.device_memory`).
+    layers: the running layers, in order (`net.check_net`); shapes: NetShapes of the built net;
+    have: bytes that this process may take where Caffe computes (`device.device_memory`).
     """
     need = training_bytes(layers, shapes)
     if need > have:
-        raise InputError("%s: a training step needs at least %.1f GB of memory; this process may have %.1f GB"
-                         % (name, need / 1e9, have / 1e9),
-                         "use fewer images a batch or a smaller crop (iter_size makes up for the batch)")
+        raise InputError(f"{name}: a training step needs at least {need / 1e9:.1f} GB of memory; "
+                         f"this process may have {have / 1e9:.1f} GB",
+                         "use fewer images a batch or a smaller crop (iter_size makes up for the "
+                         "batch)")
 
 
 def training_bytes(layers, shapes):
-    """Bytes that a step allocates on the CPU: blobs, their gradients, parameters, buffers of convolutions.
+    """Bytes that a step allocates on the CPU: blobs, their gradients, parameters, buffers of
+    convolutions.
 
     Parameters count three times: values, gradients and the solver's history.
     """
@@ -38,7 +40,8 @@ def training_bytes(layers, shapes):
         total += FLOAT * _column_buffer(layer, own, shapes)
         if layer.type not in _VIEWS:
             made.update(layer.top)
-    return total + FLOAT * sum(_count(shapes.blobs[blob]) * (2 if blob in learned else 1) for blob in made)
+    return total + FLOAT * sum(
+        _count(shapes.blobs[blob]) * (2 if blob in learned else 1) for blob in made)
 
 
 def _column_buffer(layer, own, shapes):

@@ -15,7 +15,8 @@ from tools.lib.checking.upgrade import upgrade_net
 REFUSED = {"HDF5Output": "it writes to any file that the net names",
            "MemoryData": "it takes its data from a C++ program only"}
 #: Layer types that may stand without a bottom.
-SOURCES = ("Input", "Data", "DummyData", "HDF5Data", "ImageData", "WindowData", "Parameter", "Python")
+SOURCES = ("Input", "Data", "DummyData", "HDF5Data", "ImageData", "WindowData", "Parameter",
+           "Python")
 
 
 def load_net(path):
@@ -36,17 +37,17 @@ def check_net(net, phase, name):
     """
     layers = running_layers(net, phase, name)
     if not layers:
-        raise InputError("%s has no layer that runs in phase %s"
-                         % (name, caffe_pb2.Phase.Name(phase)))
+        raise InputError(f"{name} has no layer that runs in phase {caffe_pb2.Phase.Name(phase)}")
     types = set(caffe.layer_type_list())
     names = set()
     for position, layer in enumerate(layers):
         where = _where(name, layer, position)
         if not layer.name:
-            raise InputError("%s has no name" % where)
+            raise InputError(f"{where} has no name")
         if layer.name in names:
-            raise InputError("%s: the name is given twice; expected a name of its own, for weights "
-                             "load by name" % where)
+            raise InputError(f"{where}: the name is given twice; expected a name of its own, for "
+                             "weights "
+                             "load by name")
         names.add(layer.name)
         _check_type(layer, types, where)
         check_fields(layer, where)
@@ -57,7 +58,7 @@ def check_net(net, phase, name):
     try:
         check_classifier(layers, phase)
     except InputError as problem:
-        raise InputError("%s: %s" % (name, problem.what), problem.fix) from None
+        raise InputError(f"{name}: {problem.what}", problem.fix) from None
     return layers
 
 
@@ -69,8 +70,8 @@ def running_layers(net, phase, name):
     chosen = []
     for position, layer in enumerate(net.layer):
         if layer.include and layer.exclude:
-            raise InputError("%s has include and exclude rules; expected one kind"
-                             % _where(name, layer, position))
+            raise InputError(f"{_where(name, layer, position)} has include and exclude rules; "
+                             "expected one kind")
         rules = layer.include or layer.exclude
         met = any(_meets(state, rule) for rule in rules)
         if not rules or met == bool(layer.include):
@@ -87,23 +88,22 @@ def _meets(state, rule):
 
 
 def _where(name, layer, position):
-    return '%s: layer "%s"' % (name, layer.name) if layer.name else "%s: layer number %d" % (
-        name, position + 1)
+    return '%s: layer "%s"' % (
+        name, layer.name) if layer.name else f"{name}: layer number {position + 1}"
 
 
 def _check_type(layer, types, where):
     if layer.type in REFUSED:
-        raise InputError("%s: the type %s is not run here: %s"
-                         % (where, layer.type, REFUSED[layer.type]))
+        raise InputError(f"{where}: the type {layer.type} is not run here: {REFUSED[layer.type]}")
     if layer.type not in types:
         fix = None
         if layer.type == "Python":
-            fix = "this Caffe was built without Python layers; see: python tools/doctor.py"
+            fix = "this Caffe was built without Python layers; see: python3 tools/doctor.py"
         raise InputError('%s: unknown type "%s"%s' % (where, layer.type, near(layer.type, types)
-                                                     or "; expected one of: %s"
-                                                     % ", ".join(sorted(types))), fix)
+                                                     or "; expected one of: "
+                                                        f"{', '.join(sorted(types))}"), fix)
     if not layer.bottom and layer.type not in SOURCES:
-        raise InputError("%s has no bottom; a layer of type %s takes at least one" % (where, layer.type))
+        raise InputError(f"{where} has no bottom; a layer of type {layer.type} takes at least one")
 
 
 def _check_wiring(layers, name):
@@ -115,7 +115,7 @@ def _check_wiring(layers, name):
             if bottom not in makers:
                 later = [other.name for other in layers[position:] if bottom in other.top]
                 hint = ('; layer "%s" makes it, later' % later[0] if later
-                        else near(bottom, makers) or "; expected one of: %s" % ", ".join(makers))
+                        else near(bottom, makers) or f"; expected one of: {', '.join(makers)}")
                 raise InputError('%s: no layer before it makes its bottom "%s"%s'
                                  % (where, bottom, hint))
         for index, top in enumerate(layer.top):
@@ -133,11 +133,11 @@ def _check_counts(layer, where):
                                 ("loss_weight", len(layer.top), "tops")):
         given = len(getattr(layer, field))
         if given not in (0, number):
-            raise InputError("%s: %s is given %d times for %d %s; expected none or one for each"
-                             % (where, field, given, number, side))
+            raise InputError(f"{where}: {field} is given {given} times for {number} {side}; "
+                             "expected none or one for each")
     for weight in layer.loss_weight:
         if not math.isfinite(weight):
-            raise InputError("%s: loss_weight is %s; expected a finite number" % (where, weight))
+            raise InputError(f"{where}: loss_weight is {weight}; expected a finite number")
 
 
 def _check_sharing(layers, name):
@@ -149,8 +149,8 @@ def _check_sharing(layers, name):
             for field in ("lr_mult", "decay_mult"):
                 value = getattr(spec, field)
                 if not math.isfinite(value) or value < 0:
-                    raise InputError("%s: %s is %s; expected a finite number, at least 0"
-                                     % (where, field, value))
+                    raise InputError(f"{where}: {field} is {value}; expected a finite number, at "
+                                     "least 0")
                 if not spec.name or not spec.HasField(field):
                     continue
                 first = shared.setdefault((spec.name, field), (value, layer.name))

@@ -20,7 +20,9 @@ _NO_VALUE = re.compile(r'Enum type "([\w.]+)" has no value named "?([^".]*)"?')
 def near(word, names, count=3):
     """'; did you mean "a" or "b"?', or '' when nothing in `names` resembles `word`."""
     by_lower = {str(name).lower(): str(name) for name in names}
-    found = [by_lower[n] for n in difflib.get_close_matches(str(word).lower(), by_lower, count, 0.6)]
+    found = [
+        by_lower[n] for n in difflib.get_close_matches(str(word).lower(), by_lower, count, 0.6)
+    ]
     return "; did you mean %s?" % " or ".join('"%s"' % f for f in found) if found else ""
 
 
@@ -28,18 +30,17 @@ def read_bytes(path, what, limit):
     """The bytes of a file that a user named; InputError when it cannot be read or is too long."""
     try:
         if os.path.isdir(path):
-            raise InputError("%s %s is a folder; expected a file" % (what, path))
+            raise InputError(f"{what} {path} is a folder; expected a file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > limit:
-                raise InputError("%s %s has %d bytes; expected at most %d"
-                                 % (what, path, size, limit))
+                raise InputError(f"{what} {path} has {size} bytes; expected at most {limit}")
             return file.read()
     except FileNotFoundError:
-        raise InputError("%s %s does not exist%s" % (what, path, _neighbours(path))) from None
+        raise InputError(f"{what} {path} does not exist{_neighbours(path)}") from None
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
-        raise InputError("%s %s cannot be read: %s" % (what, path, reason)) from None
+        raise InputError(f"{what} {path} cannot be read: {reason}") from None
 
 
 def _neighbours(path):
@@ -61,10 +62,11 @@ def read_prototxt(path, message, what):
         text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
-        raise InputError("%s:%d: not text: byte 0x%02x is not UTF-8; expected a %s in protobuf "
-                         "text format" % (path, line, data[problem.start], what)) from None
+        raise InputError(f"{path}:{line}: not text: byte 0x{data[problem.start]:02x} is not "
+                         f"UTF-8; expected a {what} in protobuf "
+                         "text format") from None
     if not text.strip():
-        raise InputError("%s is empty; expected a %s in protobuf text format" % (path, what))
+        raise InputError(f"{path} is empty; expected a {what} in protobuf text format")
     return parse_prototxt(text, message, path)
 
 
@@ -76,12 +78,12 @@ def parse_prototxt(text, message, name):
         message.SerializeToString()
     except text_format.ParseError as problem:
         line, column = problem.GetLine(), problem.GetColumn()
-        place = name if line is None else "%s:%d:%d" % (name, line, column or 1)
+        place = name if line is None else f"{name}:{line}:{column or 1}"
         detail = re.sub(r"^\d+:\d+ : ", "", str(problem))
         detail = re.sub(r"^'(.*)': ", r"\1: ", detail, flags=re.S)
-        raise InputError("%s: %s" % (place, _explain(detail, message.DESCRIPTOR))) from None
+        raise InputError(f"{place}: {_explain(detail, message.DESCRIPTOR)}") from None
     except (DecodeError, ValueError, UnicodeError, RecursionError) as problem:
-        raise InputError("%s: %s" % (name, _short(problem))) from None
+        raise InputError(f"{name}: {_short(problem)}") from None
     return message
 
 
@@ -99,7 +101,7 @@ def _explain(detail, descriptor):
         names = [f.name for f in owner.fields]
         return 'unknown field "%s" in %s%s' % (
             field.group(2), owner.name,
-            near(field.group(2), names) or "; expected one of: %s" % ", ".join(sorted(names)))
+            near(field.group(2), names) or f"; expected one of: {', '.join(sorted(names))}")
     twice = _TWICE.search(detail)
     if twice:
         return '"%s" is given twice; expected once' % twice.group(1)

@@ -36,7 +36,7 @@ def check_python_layer(layer, where):
                    and value is not caffe.Layer]
         raise InputError('%s: the module %s has no layer class "%s"%s' % (
             where, p.module, p.layer, near(p.layer, classes)
-            or "; it has: %s" % (", ".join(classes) or "none")))
+            or f"; it has: {', '.join(classes) or 'none'}"))
 
 
 def _module(name, where):
@@ -49,12 +49,12 @@ def _module(name, where):
         return importlib.import_module(name)
     except ModuleNotFoundError as problem:
         if problem.name and name.startswith(problem.name):
-            raise InputError("%s: there is no module %s%s" % (where, name, near(name, _siblings()))) \
+            raise InputError(f"{where}: there is no module {name}{near(name, _siblings())}") \
                 from None
-        raise InputError("%s: the module %s needs %s, which is not installed"
-                         % (where, name, problem.name), "see: python tools/doctor.py") from None
+        raise InputError(f"{where}: the module {name} needs {problem.name}, which is not installed",
+                         "see: python3 tools/doctor.py") from None
 
 
 def _siblings():
     package = importlib.import_module(PACKAGE)
-    return ["%s.%s" % (PACKAGE, module.name) for module in pkgutil.iter_modules(package.__path__)]
+    return [f"{PACKAGE}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]

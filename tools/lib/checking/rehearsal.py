@@ -83,15 +83,16 @@ def rehearse(function, name, seconds=SECONDS):
     layer = glog.last_layer(outcome.stderr)
     where = "%s%s" % (name, ': layer "%s"' % layer if layer else "")
     if outcome.error is not None:
-        raise InputError("%s: %s" % (where, outcome.error.what), outcome.error.fix)
+        raise InputError(f"{where}: {outcome.error.what}", outcome.error.fix)
     if outcome.timeout is not None:
-        raise InputError("%s: Caffe did not finish building it within %g s" % (where, outcome.timeout),
-                         "try again while the machine and its disks are less busy; if it stops at the same place, look at "
+        raise InputError(f"{where}: Caffe did not finish building it within {outcome.timeout:g} s",
+                         "try again while the machine and its disks are less busy; if it stops at "
+                         "the same place, look at "
                          "what is read or computed there")
     if outcome.exception is not None:
-        raise InputError("%s: %s" % (where, outcome.exception))
+        raise InputError(f"{where}: {outcome.exception}")
     if outcome.signal is not None or outcome.status is not None:
-        raise InputError("%s: %s" % (where, _last_words(outcome)))
+        raise InputError(f"{where}: {_last_words(outcome)}")
     return outcome.value
 
 
@@ -104,12 +105,12 @@ def _speaking(function, folder):
 def _last_words(outcome):
     message = glog.fatal_message(outcome.stderr)
     if message and "host allocation" in message:
-        return "not enough memory: %s" % message
+        return f"not enough memory: {message}"
     if message:
-        return "Caffe refuses it: %s" % message
+        return f"Caffe refuses it: {message}"
     if outcome.signal is not None:
-        return "Caffe died of %s while building it" % signal.Signals(outcome.signal).name
-    return "Caffe left with exit code %d while building it" % outcome.status
+        return f"Caffe died of {signal.Signals(outcome.signal).name} while building it"
+    return f"Caffe left with exit code {outcome.status} while building it"
 
 
 def cheap(net):

@@ -17,7 +17,8 @@ def shapes_of(net, net_parameter=None):
 
 
 def fixed_layers(net_parameter):
-    """Names of the layers with lr_mult 0 and the bilinear filler: they need no weights from a file."""
+    """Names of the layers with lr_mult 0 and the bilinear filler: they need no weights from a
+    file."""
     return [layer.name for layer in net_parameter.layer
             if layer.convolution_param.weight_filler.type == "bilinear"
             and layer.param and not any(spec.lr_mult for spec in layer.param)]

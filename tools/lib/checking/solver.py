@@ -44,7 +44,8 @@ def load_solver(path):
 
 
 def find_file(name, origin, field):
-    """The path of a file that a prototxt names: from the current folder, else from the repository's root.
+    """The path of a file that a prototxt names: from the current folder, else from the repository's
+    root.
 
     origin: the prototxt; field: its field, for the InputError when there is no such file.
     """
@@ -84,7 +85,7 @@ def _from_fields(solver, path, *fields):
                 name = find_file(item, path, field)
                 nets.append((load_net(name), name))
             else:
-                name = "%s (%s)" % (path, field)
+                name = f"{path} ({field})"
                 copy = caffe_pb2.NetParameter()
                 copy.CopyFrom(item)
                 nets.append((upgrade_net(copy, name), name))
@@ -99,17 +100,16 @@ def _with_state(named, phase, state, path):
     if state is not None:
         merged.MergeFrom(state)
     if merged.phase != phase:
-        raise InputError("%s: the %s net of %s has phase %s in its state"
-                         % (named[1], caffe_pb2.Phase.Name(phase), path,
-                            caffe_pb2.Phase.Name(merged.phase)))
+        raise InputError(f"{named[1]}: the {caffe_pb2.Phase.Name(phase)} net of {path} has phase "
+                         f"{caffe_pb2.Phase.Name(merged.phase)} in its state")
     net.state.CopyFrom(merged)
     check_net(net, phase, named[1])
     return net
 
 
 def _fail(path, field, value, expected):
-    shown = "%g" % value if isinstance(value, float) else value
-    raise InputError("%s: %s is %s; expected %s" % (path, field, shown, expected))
+    shown = f"{value:g}" if isinstance(value, float) else value
+    raise InputError(f"{path}: {field} is {shown}; expected {expected}")
 
 
 def _check_numbers(solver, path):
@@ -121,27 +121,28 @@ def _check_numbers(solver, path):
                 "test_interval": 0, "device_id": 0, "weight_decay": 0}
     for field, least in at_least.items():
         if getattr(solver, field) < least:
-            _fail(path, field, getattr(solver, field), "at least %d" % least)
+            _fail(path, field, getattr(solver, field), f"at least {least}")
     if not solver.HasField("max_iter"):
-        raise InputError("%s: max_iter is missing; expected the number of iterations" % path)
+        raise InputError(f"{path}: max_iter is missing; expected the number of iterations")
     if solver.snapshot and not solver.snapshot_prefix:
-        raise InputError('%s: snapshot is %d and snapshot_prefix is missing; expected a prefix such '
+        raise InputError('%s: snapshot is %d and snapshot_prefix is missing; expected a prefix '
+                         'such '
                          'as "snapshots/train"' % (path, solver.snapshot))
     stem = os.path.basename(solver.snapshot_prefix)
     if "\0" in solver.snapshot_prefix or len(stem.encode()) > LONGEST_PREFIX:
-        raise InputError("%s: snapshot_prefix ends in a name of %d bytes; expected at most %d, without zero bytes"
-                         % (path, len(stem.encode()), LONGEST_PREFIX))
+        raise InputError(f"{path}: snapshot_prefix ends in a name of {len(stem.encode())} bytes; "
+                         f"expected at most {LONGEST_PREFIX}, without zero bytes")
 
 
 def _check_learning_rate(solver, path):
     if not solver.HasField("base_lr"):
-        raise InputError("%s: base_lr is missing; expected a learning rate above 0" % path)
+        raise InputError(f"{path}: base_lr is missing; expected a learning rate above 0")
     if solver.base_lr <= 0:
         _fail(path, "base_lr", solver.base_lr, "a number above 0")
     policy = solver.lr_policy
     if policy not in POLICIES:
-        _fail(path, "lr_policy", '"%s"' % policy, "one of %s%s"
-              % (", ".join(POLICIES), near(policy, POLICIES)))
+        _fail(path, "lr_policy", '"%s"' % policy, "one of "
+                                                  f"{', '.join(POLICIES)}{near(policy, POLICIES)}")
     for field in POLICIES[policy]:
         missing = not solver.stepvalue if field == "stepvalue" else not solver.HasField(field)
         if missing:
@@ -158,15 +159,15 @@ def _check_learning_rate(solver, path):
 
 def _check_method(solver, path):
     if solver.type not in SOLVER_TYPES:
-        _fail(path, "type", '"%s"' % solver.type, "one of %s%s"
-              % (", ".join(SOLVER_TYPES), near(solver.type, SOLVER_TYPES)))
+        _fail(path, "type", '"%s"' % solver.type, "one of "
+              f"{', '.join(SOLVER_TYPES)}{near(solver.type, SOLVER_TYPES)}")
     if solver.regularization_type not in ("L1", "L2"):
         _fail(path, "regularization_type", '"%s"' % solver.regularization_type, '"L1" or "L2"')
     for field in ("momentum", "momentum2", "rms_decay"):
         if not 0 <= getattr(solver, field) < 1:
             _fail(path, field, getattr(solver, field), "at least 0 and below 1")
     if solver.type in WITHOUT_MOMENTUM and solver.momentum:
-        _fail(path, "momentum", solver.momentum, "0, for the solver type %s takes none" % solver.type)
+        _fail(path, "momentum", solver.momentum, f"0, for the solver type {solver.type} takes none")
     if solver.delta < 0:
         _fail(path, "delta", solver.delta, "at least 0")
 
@@ -175,7 +176,7 @@ def _check_nets(solver, path):
     given = [field for field in _TRAIN_FIELDS if solver.HasField(field)]
     if len(given) != 1:
         raise InputError("%s: %s; expected exactly one of %s"
-                         % (path, "%s are both given" % " and ".join(given) if given
+                         % (path, f"{' and '.join(given)} are both given" if given
                             else "no net is given", ", ".join(_TRAIN_FIELDS)))
     for field in ("net", "train_net"):
         if solver.HasField(field):
@@ -186,16 +187,17 @@ def _check_nets(solver, path):
     number = len(solver.test_iter)
     generic = given[0] in ("net", "net_param")
     if number < own or (number > own and not generic):
-        raise InputError("%s: test_iter is given %d times for %d test nets; expected once for each"
-                         % (path, number, own))
+        raise InputError(f"{path}: test_iter is given {number} times for {own} test nets; "
+                         "expected once for each")
     for value in solver.test_iter:
         if value < 1:
             _fail(path, "test_iter", value, "at least 1")
     if number and solver.test_interval < 1:
         _fail(path, "test_interval", solver.test_interval, "at least 1, for test_iter is given")
     if solver.test_interval and not number:
-        raise InputError("%s: test_interval is %d and no test_iter is given; expected both or none"
-                         % (path, solver.test_interval))
+        raise InputError(f"{path}: test_interval is {solver.test_interval} and no test_iter is "
+                         "given; expected both or none")
     if solver.test_state and len(solver.test_state) != number:
-        raise InputError("%s: test_state is given %d times for %d test nets; expected none or one "
-                         "for each" % (path, len(solver.test_state), number))
+        raise InputError(f"{path}: test_state is given {len(solver.test_state)} times for "
+                         f"{number} test nets; expected none or one "
+                         "for each")

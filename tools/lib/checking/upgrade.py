@@ -62,8 +62,8 @@ def upgrade_net(net, name):
                              "them" % name)
         for index, old in enumerate(net.layers):
             if old.HasField("layer"):
-                raise InputError("%s: layer %d is in the V0 format of 2013, which is not read"
-                                 % (name, index + 1), "use Caffe's upgrade_net_proto tools")
+                raise InputError(f"{name}: layer {index + 1} is in the V0 format of 2013, which "
+                                 "is not read", "use Caffe's upgrade_net_proto tools")
             net.layer.add().CopyFrom(upgrade_v1_layer(old))
         del net.layers[:]
     if net.input:
@@ -74,18 +74,18 @@ def upgrade_net(net, name):
 def _inputs_to_layer(net, name):
     """`input: ... input_dim: ...` becomes a layer of type Input in front of the others."""
     if net.input_shape and net.input_dim:
-        raise InputError("%s has both input_shape and input_dim; expected one of them" % name)
+        raise InputError(f"{name} has both input_shape and input_dim; expected one of them")
     layer = caffe_pb2.LayerParameter(name="input", type="Input", top=net.input)
     if net.input_dim:
         if len(net.input_dim) != 4 * len(net.input):
-            raise InputError("%s: input_dim has %d values; expected 4 for each of the %d inputs"
-                             % (name, len(net.input_dim), len(net.input)))
+            raise InputError(f"{name}: input_dim has {len(net.input_dim)} values; expected 4 for "
+                             f"each of the {len(net.input)} inputs")
         for start in range(0, len(net.input_dim), 4):
             layer.input_param.shape.add(dim=net.input_dim[start:start + 4])
     else:
         if len(net.input_shape) != len(net.input):
-            raise InputError("%s: %d input_shape for %d inputs; expected one each"
-                             % (name, len(net.input_shape), len(net.input)))
+            raise InputError(f"{name}: {len(net.input_shape)} input_shape for {len(net.input)} "
+                             "inputs; expected one each")
         layer.input_param.shape.extend(net.input_shape)
     others = list(net.layer)
     del net.layer[:]

@@ -64,22 +64,25 @@ def require_match(report, complete=False):
             report.path, "\n".join("  " + _sentence(m) for m in report.mismatches)),
             "use the net that these weights belong to, or rename the layers that shall start anew")
     if complete and report.initial:
-        raise InputError("%s has no weights for %s; expected all layers of the net%s" % (
-            report.path, _list(report.initial), "" if report.loaded else "; it has " + _list(report.skipped)),
+        raise InputError(
+            "%s has no weights for %s; expected all layers of the net%s" %
+            (report.path, _list(
+                report.initial), "" if report.loaded else "; it has " + _list(report.skipped)),
             "use the net that these weights were trained for")
     if not report.loaded:
-        raise InputError("%s has no layer of this net; its layers: %s; the net's: %s" % (
-            report.path, _list(report.skipped), _list(report.initial + report.fixed)))
+        raise InputError(f"{report.path} has no layer of this net; its layers: "
+                         f"{_list(report.skipped)}; the net's: "
+                         f"{_list(report.initial + report.fixed)}")
 
 
 def report_lines(report):
     """The report as lines of text for a log."""
-    lines = ["weights from %s:" % report.path, "  loaded: %s" % _list(report.loaded)]
+    lines = [f"weights from {report.path}:", f"  loaded: {_list(report.loaded)}"]
     for title, names in (("left at initial values", report.initial),
                          ("fixed (not learned, kept as built)", report.fixed),
                          ("in the file but not in the net", report.skipped)):
         if names:
-            lines.append("  %s: %s" % (title, _list(names)))
+            lines.append(f"  {title}: {_list(names)}")
     return lines + ["  does not fit: " + _sentence(m) for m in report.mismatches]
 
 
@@ -88,7 +91,7 @@ def _sentence(mismatch):
         return 'layer "%s": %d blobs in the net (%s), %d in the file (%s)' % (
             mismatch.layer, len(mismatch.net), _shapes(mismatch.net),
             len(mismatch.file), _shapes(mismatch.file))
-    kind = ("weights", "bias")[mismatch.index] if mismatch.index < 2 else "blob %d" % mismatch.index
+    kind = ("weights", "bias")[mismatch.index] if mismatch.index < 2 else f"blob {mismatch.index}"
     return 'layer "%s", %s: %s in the net, %s in the file' % (
         mismatch.layer, kind, _shape(mismatch.net), _shape(mismatch.file))
 
@@ -103,7 +106,7 @@ def _shapes(shapes):
 
 def _list(names, most=40):
     shown = ", ".join(names[:most]) or "none"
-    return shown if len(names) <= most else "%s and %d more" % (shown, len(names) - most)
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def not_finite(net):
@@ -116,5 +119,5 @@ def require_finite(net, path):
     """Raises InputError when weights of a caffe.Net, loaded from `path`, are not finite."""
     bad = not_finite(net)
     if bad:
-        raise InputError("%s: weights that are not finite (nan or infinity) in layer %s"
-                         % (path, _list(bad)), "use an earlier snapshot")
+        raise InputError(f"{path}: weights that are not finite (nan or infinity) in layer "
+                         f"{_list(bad)}", "use an earlier snapshot")

@@ -18,10 +18,12 @@ def parse(arguments=None):
     """The options of tools/paper_table.py."""
     tables = paper_tables()
     parser = argparse.ArgumentParser(
-        prog="tools/paper_table.py", description="Prints a table of the paper, its numbers beside ours, a row a class.")
+        prog="tools/paper_table.py", description="Prints a table of the paper, its numbers beside "
+                                                 "ours, a row a class.")
     parser.add_argument("table", choices=sorted(tables))
     parser.add_argument("--result", action="append", default=[], metavar="EXPERIMENT:STAGE=FILE",
-                        help="JSON of tools/test.py to use, such as gta:ga_ca=scores.json; may be repeated "
+                        help="JSON of tools/test.py to use, such as gta:ga_ca=scores.json; may be "
+                             "repeated "
                              "(default: what tools/run_experiment.py left in runs/)")
     parser.add_argument("--seed", type=count, default=1, help="seed of the runs (default 1)")
     parser.add_argument("--format", choices=FORMATS)
@@ -36,25 +38,34 @@ def main(arguments=None):
     form = format_of(args.output, args.format) if args.output else args.format or "text"
     paper = paper_tables()[args.table]
     given = _given(args.result, paper)
-    found = {s["experiment"]: _results(s, given, args.seed) for s in paper["shifts"] if s["experiment"]}
-    tables = [shift_table(paper, shift, found[shift["experiment"]] if shift["experiment"] else _averages(found, shift))
-              for shift in paper["shifts"]]
+    found = {
+        s["experiment"]: _results(s, given, args.seed)
+        for s in paper["shifts"] if s["experiment"]
+    }
+    tables = [
+        shift_table(paper, shift,
+                    found[shift["experiment"]] if shift["experiment"] else _averages(found, shift))
+        for shift in paper["shifts"]
+    ]
     tables[0].title += ". " + args.note if args.note else ""
     if args.output:
-        tables[-1].notes.append("Written by python tools/paper_table.py " + shlex.join(
+        tables[-1].notes.append("Written by python3 tools/paper_table.py " + shlex.join(
             sys.argv[1:] if arguments is None else arguments))
     text = "\n".join(render(table, form) for table in tables)
     print(text, end="")
     if args.output:
         write_whole(args.output, text)
     if not any(found.values()):
-        print("No result of ours was found. Make one: python tools/run_experiment.py %s%s" % (
-            next(iter(found)), "" if args.seed == 1 else " --seeds %d" % args.seed), file=sys.stderr)
+        print(
+            "No result of ours was found. Make one: python3 tools/run_experiment.py %s%s" %
+            (next(iter(found)), "" if args.seed == 1 else f" --seeds {args.seed}"),
+            file=sys.stderr)
 
 
 def _given(texts, paper):
     """{(experiment, stage): file} of --result."""
-    known = {(s["experiment"], r["stage"]) for s in paper["shifts"] if s["experiment"] for r in s["rows"]}
+    known = {(s["experiment"], r["stage"])
+             for s in paper["shifts"] if s["experiment"] for r in s["rows"]}
     given = {}
     for text in texts:
         key, equals, path = text.partition("=")

@@ -10,7 +10,8 @@ from models.experiments import STAGES
 from solvers.build import ADAM, SGD, initial_weights, schedules, solver_name
 
 # name: unique, "ga seed 2"; argv: the command; needs: names of tasks that come first;
-# result: the file whose presence says that the task is done; about: words for the plan; stage: what it trains, or None.
+# result: the file whose presence says that the task is done; about: words for the plan; stage: what
+# it trains, or None.
 Task = namedtuple("Task", "name argv needs result about stage", defaults=(None,))
 
 # The stages that read target images, and those that read the source's label statistics.
@@ -27,26 +28,29 @@ def refuse_twice(seeds):
     """InputError when a seed is given twice: two commands would write into one folder."""
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if twice:
-        raise InputError("--seeds %s: %s given twice; expected each seed once" % (
-            " ".join(map(str, seeds)), ", ".join(map(str, twice))), "--seeds " + " ".join(map(str, dict.fromkeys(seeds))))
+        raise InputError(
+            f"--seeds {' '.join(map(str, seeds))}: {', '.join(map(str, twice))} given "
+            "twice; expected each seed once", "--seeds " + " ".join(map(str, dict.fromkeys(seeds))))
 
 
 def run_folder(experiment, stage, seed):
     """Output folder of a stage, relative to the repository; seed 1 is the solvers' own default."""
     name = solver_name(experiment.name, stage)
-    return os.path.join("runs", name if seed == 1 else "%s_seed%d" % (name, seed))
+    return os.path.join("runs", name if seed == 1 else f"{name}_seed{seed}")
 
 
 def last_weights(experiment, stage, seed):
     """Path of the stage's last caffemodel."""
-    return os.path.join(run_folder(experiment, stage, seed), "%s_iter_%d.caffemodel" % (
-        solver_name(experiment.name, stage), schedules(experiment.name)[stage].max_iter))
+    return os.path.join(
+        run_folder(experiment, stage, seed),
+        f"{solver_name(experiment.name, stage)}_iter_{schedules(experiment.name)[stage].max_iter}.caffemodel"
+    )
 
 
 def result_file(experiment, stage, seed, dataset, split):
     """Path of the JSON in which tools/test.py leaves a stage's IoUs on one test set."""
-    words = "".join(c if c.isalnum() else "_" for c in "%s_%s" % (dataset, split))
-    return os.path.join(run_folder(experiment, stage, seed), "test_%s.json" % words)
+    words = "".join(c if c.isalnum() else "_" for c in f"{dataset}_{split}")
+    return os.path.join(run_folder(experiment, stage, seed), f"test_{words}.json")
 
 
 def ordered_stages(experiment, wanted):
@@ -71,7 +75,8 @@ def named(domain):
 
 
 def preparation(experiment, stages, data_root=None):
-    """The Tasks that come before the stages: initial weights, and label statistics where a stage reads them."""
+    """The Tasks that come before the stages: initial weights, and label statistics where a stage
+    reads them."""
     tasks = []
     if experiment.initial_weights:
         tasks.append(Task("initial weights", tool("make_vgg_weights.py"), (),
@@ -79,39 +84,43 @@ def preparation(experiment, stages, data_root=None):
     if not set(stages) & set(CONSTRAINED):
         return tasks
     source = experiment.source
-    # What the net sees of a label is a crop: the source's sizes are taken over windows of as many of its pixels.
-    window = ["%d" % round(side / experiment.source_resize) for side in experiment.crop]
-    tasks.append(Task(
-        "statistics", tool("label_stats.py", "--dataset", named(source),
-                           "--split", source["split"], "--label-space", experiment.label_space,
-                           "--window", *window, "--output", experiment.statistics, *_root(data_root)),
-        (), experiment.statistics, "label statistics of the source, P_LS"))
+    # What the net sees of a label is a crop: the source's sizes are taken over windows of as many
+    # of its pixels.
+    window = [f"{round(side / experiment.source_resize)}" for side in experiment.crop]
+    tasks.append(
+        Task(
+            "statistics",
+            tool("label_stats.py", "--dataset", named(source), "--split", source["split"],
+                 "--label-space", experiment.label_space, "--window", *window, "--output",
+                 experiment.statistics, *_root(data_root)), (), experiment.statistics,
+            "label statistics of the source, P_LS"))
     return tasks
 
 
 def _training(experiment, stage, seed, data_root):
     folder = run_folder(experiment, stage, seed)
     schedule = schedules(experiment.name)[stage]
-    arguments = ["--solver", "solvers/%s.prototxt" % solver_name(experiment.name, stage),
+    arguments = ["--solver", f"solvers/{solver_name(experiment.name, stage)}.prototxt",
                  "--seed", str(seed), "--output", folder, "--keep-snapshots", str(KEPT), *data_root]
     needs = ["statistics"] if stage in CONSTRAINED else []
     if schedule.start in STAGES:
         arguments += ["--weights", last_weights(experiment, schedule.start, seed)]
-        needs.append("%s seed %d" % (schedule.start, seed))
+        needs.append(f"{schedule.start} seed {seed}")
     elif initial_weights(experiment.name, stage)[0]:
         needs.append("initial weights")
     if os.path.exists(os.path.join(ROOT, folder, "record.json")):
         arguments.append("--resume")
-    return Task("%s seed %d" % (stage, seed), tool("train.py", *arguments), tuple(needs),
-                last_weights(experiment, stage, seed), "%d iterations" % schedule.max_iter, stage)
+    return Task(f"{stage} seed {seed}", tool("train.py", *arguments), tuple(needs),
+                last_weights(experiment, stage, seed), f"{schedule.max_iter} iterations", stage)
 
 
 def prediction_of(experiment, dataset, split):
-    """The options of tools/test.py and tools/figure.py for a split: images are as large as in training."""
+    """The options of tools/test.py and tools/figure.py for a split: images are as large as in
+    training."""
     resize = (experiment.source_resize if dataset == named(experiment.source)
               else experiment.target_resize)
-    return ["--model", "models/%s/deploy.prototxt" % experiment.name, "--dataset", dataset,
-            "--split", split, "--label-space", experiment.label_space, "--resize", "%g" % resize]
+    return ["--model", f"models/{experiment.name}/deploy.prototxt", "--dataset", dataset,
+            "--split", split, "--label-space", experiment.label_space, "--resize", f"{resize:g}"]
 
 
 def scoring(experiment, name, weights, dataset, split, result, needs, data_root=None):
@@ -136,10 +145,10 @@ def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
         for stage in stages:
             planned.append(_training(experiment, stage, seed, _root(data_root)))
             planned += [scoring(
-                experiment, "test %s seed %d on %s %s" % (stage, seed, dataset, split),
+                experiment, f"test {stage} seed {seed} on {dataset} {split}",
                 last_weights(experiment, stage, seed), dataset, split,
                 result_file(experiment, stage, seed, dataset, split),
-                "%s seed %d" % (stage, seed), data_root) for dataset, split in experiment.tests]
+                f"{stage} seed {seed}", data_root) for dataset, split in experiment.tests]
     return planned
 
 
@@ -152,9 +161,10 @@ def describe(experiment, planned, jobs):
     """The plan in words, with what it needs on disk and in memory."""
     todo = [task for task in planned if not done(task)]
     kinds = [schedules(experiment.name)[task.stage].type for task in todo if task.stage is not None]
-    disk = sum(KEPT * snapshot_bytes(experiment.shape, experiment.classes, HISTORIES[kind]) for kind in kinds)
+    disk = sum(KEPT * snapshot_bytes(experiment.shape, experiment.classes, HISTORIES[kind])
+               for kind in kinds)
     images = 2 * experiment.batch
-    lines = ["%s: %d tasks, %d done" % (experiment.name, len(planned), len(planned) - len(todo))]
+    lines = [f"{experiment.name}: {len(planned)} tasks, {len(planned) - len(todo)} done"]
     width = max(len(task.name) for task in planned)
     lines += ["  %-4s %-*s  %s" % ("done" if done(task) else "", width, task.name, task.about)
               for task in planned]

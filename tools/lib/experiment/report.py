@@ -27,23 +27,25 @@ def described(experiment, stage):
     """One line on a stage: what it is, its iterations, and what it starts from."""
     schedule = schedules(experiment.name)[stage]
     start = TITLES.get(schedule.start) or schedule.start or "random weights"
-    return "%s: %s; %d iterations from %s" % (
-        TITLES[stage], ABOUT[stage], schedule.max_iter, start)
+    return f"{TITLES[stage]}: {ABOUT[stage]}; {schedule.max_iter} iterations from {start}"
 
 
 def setting(experiment):
     """What the nets are and see, in a sentence or two."""
     shape, first = experiment.shape, experiment.shape.frozen_blocks
-    return ("Nets: the dilated VGG-16 front-end with %s channels in its blocks and %d in fc6 and fc7%s%s; %d image%s of each domain in "
-            "a batch, crops of %d x %d pixels after resizing by %g (source) and %g (target)." % (
-                ", ".join(map(str, shape.channels)), shape.fc,
-                ", the first %d blocks left as they start" % first if first else "",
-                ", a margin of %d pixels" % shape.margin if shape.margin else "", experiment.batch,
-                "" if experiment.batch == 1 else "s", *experiment.crop, experiment.source_resize, experiment.target_resize))
+    return ("Nets: the dilated VGG-16 front-end with %s channels in its blocks and %d in fc6 and "
+            "fc7%s%s; %d image%s of each domain in "
+            "a batch, crops of %d x %d pixels after resizing by %g (source) and %g (target)." %
+            (", ".join(map(str, shape.channels)), shape.fc,
+             f", the first {first} blocks left as they start" if first else "",
+             f", a margin of {shape.margin} pixels" if shape.margin else "", experiment.batch,
+             "" if experiment.batch == 1 else "s", *experiment.crop, experiment.source_resize,
+             experiment.target_resize))
 
 
 def seconds_an_iteration(experiment, stage, seeds):
-    """Median over the log lines of all seeds, which also tests and other commands may have slowed; nan without any."""
+    """Median over the log lines of all seeds, which also tests and other commands may have slowed;
+    nan without any."""
     found = []
     for seed in seeds:
         found += iteration_seconds(os.path.join(ROOT, run_folder(experiment, stage, seed), LOG))
@@ -51,7 +53,8 @@ def seconds_an_iteration(experiment, stage, seeds):
 
 
 def collect(experiment, stages, seeds, dataset, split):
-    """(classes, ious): ious (stages, seeds, classes) float64 percent, nan where a class is absent."""
+    """(classes, ious): ious (stages, seeds, classes) float64 percent, nan where a class is
+    absent."""
     records = [[read_results(os.path.join(ROOT, result_file(
         experiment, stage, seed, dataset, split)))[0] for seed in seeds] for stage in stages]
     ious = np.array([[[np.nan if value is None else 100 * value for value in record["iou"]]
@@ -66,8 +69,8 @@ def spread(values):
     if not len(values):
         return "nan"
     if len(values) == 1:
-        return "%.1f" % values[0]
-    return "%.1f ± %.1f" % (values.mean(), values.std(ddof=1))
+        return f"{values[0]:.1f}"
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
 
 
 def class_table(title, classes, stages, ious):
@@ -83,7 +86,7 @@ def seed_table(stages, seeds, ious):
     and to GA, seed by seed."""
     means = np.nanmean(ious, axis=2)
     reference = stages.index("control") if "control" in stages else 0
-    rows = [["seed %d" % seed] + ["%.1f" % mean for mean in means[:, index]]
+    rows = [[f"seed {seed}"] + [f"{mean:.1f}" for mean in means[:, index]]
             for index, seed in enumerate(seeds)]
     rows.append(["minus " + TITLES[stages[reference]]]
                 + [spread(stage - means[reference]) for stage in means])
@@ -94,21 +97,22 @@ def seed_table(stages, seeds, ious):
 
 def markdown(experiment, stages, seeds, command):
     """The report's text: what was run, then two tables a test set."""
-    parts = ["# %s" % experiment.name, "",
-             "Written by `%s`. Mean ± standard deviation over the seeds %s; last iterate of each "
-             "run; a class absent from truth and prediction is nan and left out of the mean."
-             % (command, ", ".join(map(str, seeds))), ""]
-    parts += ["**%s**" % experiment.note, ""] if experiment.note else []
-    parts += ["- %s; %.2g s an iteration" % (described(experiment, stage), seconds_an_iteration(experiment, stage, seeds))
+    parts = [f"# {experiment.name}", "",
+             f"Written by `{command}`. Mean ± standard deviation over the seeds "
+             f"{', '.join(map(str, seeds))}; last iterate of each "
+             "run; a class absent from truth and prediction is nan and left out of the mean.", ""]
+    parts += [f"**{experiment.note}**", ""] if experiment.note else []
+    parts += [f"- {described(experiment, stage)}; "
+              f"{seconds_an_iteration(experiment, stage, seeds):.2g} s an iteration"
               for stage in stages]
     parts += ["", setting(experiment)]
-    parts += ["", "Domain loss: objective %s, lambda %g, lr_mult of the classifier %g. Category "
-              "loss: loss_weight %g, slack %g, factor of large classes %g, statistics %s."
-              % (experiment.objective, experiment.weight, experiment.classifier_lr, experiment.mil_weight,
-                 experiment.slack, experiment.down_weight, experiment.statistics)]
+    parts += ["", f"Domain loss: objective {experiment.objective}, lambda {experiment.weight:g}, "
+                  f"lr_mult of the classifier {experiment.classifier_lr:g}. Category "
+              f"loss: loss_weight {experiment.mil_weight:g}, slack {experiment.slack:g}, factor of "
+              f"large classes {experiment.down_weight:g}, statistics {experiment.statistics}."]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
-        parts += ["", "## %s, %s" % (dataset, split), "",
+        parts += ["", f"## {dataset}, {split}", "",
                   render(class_table("", classes, stages, ious), "markdown"),
                   render(seed_table(stages, seeds, ious), "markdown").rstrip()]
     return "\n".join(parts) + "\n"
@@ -119,13 +123,17 @@ def draw(experiment, stages, seed, data_root, path):
     shown = [stage for stage in ("source", "ga", "ga_ca") if stage in stages]
     weights = [last_weights(experiment, stage, seed) for stage in shown]
     frames = ["--most-changed", "4"] if len(shown) > 1 else ["--frames", "0"]
-    argv = tool("figure.py", *prediction_of(experiment, *experiment.tests[-1]), *frames, "--weights", *weights,
+    argv = tool("figure.py", *prediction_of(experiment,
+                                            *experiment.tests[-1]), *frames, "--weights", *weights,
                 "--names", *[TITLES[stage] for stage in shown], "--output", path)
     try:
-        subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT, check=True)
+        subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT,
+                       check=True)
     except subprocess.CalledProcessError as problem:
-        raise InputError("the picture %s could not be drawn, for the reason above (exit code %d)" % (path, problem.returncode),
-                         "after the repair run the same command again: what is done stays done") from None
+        raise InputError(
+            f"the picture {path} could not be drawn, for the reason above (exit code "
+            f"{problem.returncode})",
+            "after the repair run the same command again: what is done stays done") from None
 
 
 def files(base):
@@ -137,16 +145,18 @@ def files(base):
 
 
 def write(experiment, stages, seeds, data_root, base):
-    """Prints the tables, and writes them and the picture to files(base) (`base`: an absolute path)."""
+    """Prints the tables, and writes them and the picture to files(base) (`base`: an absolute
+    path)."""
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
-        print(render(class_table("%s, %s" % (dataset, split), classes, stages, ious), "text"))
+        print(render(class_table(f"{dataset}, {split}", classes, stages, ious), "text"))
     if experiment.note:
         print(experiment.note)
     tables, picture = files(base)
-    command = "python " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
+    command = "python3 " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
     text = markdown(experiment, stages, seeds, command) + (
-        "\n![Frames of the last test set: image, predictions, truth](%s)\n" % os.path.basename(picture))
+        "\n![Frames of the last test set: image, predictions, "
+        f"truth]({os.path.basename(picture)})\n")
     write_whole(tables, text)
     draw(experiment, stages, seeds[0], data_root, picture)
-    print("tables: %s   picture: %s" % (os.path.relpath(tables), os.path.relpath(picture)))
+    print(f"tables: {os.path.relpath(tables)}   picture: {os.path.relpath(picture)}")

@@ -16,7 +16,7 @@ POLL_SECONDS = 0.2
 
 def _start(task, threads, log_folder):
     """(process, path of its output) of a task; its threads share the cores with its neighbours."""
-    log_path = os.path.join(log_folder, "%s.log" % task.name.replace(" ", "_").replace("/", "_"))
+    log_path = os.path.join(log_folder, f"{task.name.replace(' ', '_').replace('/', '_')}.log")
     env = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
     with open(log_path, "wb") as log:
         return subprocess.Popen(task.argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL,

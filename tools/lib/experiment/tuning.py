@@ -1,6 +1,8 @@
-"""Variants of one stage of an experiment: their nets and solvers, the tasks that try them, and the table.
+"""Variants of one stage of an experiment: their nets and solvers, the tasks that try them, and the
+table.
 
-A variant is the experiment with some fields of its record or of its schedule changed; nothing committed changes.
+A variant is the experiment with some fields of its record or of its schedule changed; nothing
+committed changes.
 """
 import itertools
 import os
@@ -22,7 +24,10 @@ from tools.lib.tables import Table
 POLICIES = {"fixed": FIXED, "poly": POLY}
 NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "down_weight", "base_lr", "max_iter")
 POSITIVE = ("base_lr", "max_iter")
-TEXTS = {"objective": ("confusion", "reversal", "inverse"), "start": ("source", "ga"), "policy": tuple(POLICIES)}
+TEXTS = {
+    "objective": ("confusion", "reversal", "inverse"), "start": ("source", "ga"),
+    "policy": tuple(POLICIES)
+}
 
 # label: "ga_ca mil_weight=0.1 start=ga"; folder: of its files, relative to the repository.
 Variant = namedtuple("Variant", "label folder stage experiment schedule")
@@ -32,23 +37,25 @@ def parse_axis(text):
     """(field, values) of "field=value,value"; raises InputError."""
     field, _, values = text.partition("=")
     if field not in NUMBERS and field not in TEXTS or not values:
-        raise InputError("--vary %s: expected FIELD=VALUE,VALUE with a field of %s"
-                         % (text, ", ".join(NUMBERS + tuple(TEXTS))))
+        raise InputError(f"--vary {text}: expected FIELD=VALUE,VALUE with a field of "
+                         f"{', '.join(NUMBERS + tuple(TEXTS))}")
     return field, [_value(field, value) for value in values.split(",")]
 
 
 def _value(field, text):
     if field in TEXTS:
         if text not in TEXTS[field]:
-            raise InputError("--vary %s: found %r, expected one of %s" % (field, text, ", ".join(TEXTS[field])))
+            raise InputError(f"--vary {field}: found {text!r}, expected one of "
+                             f"{', '.join(TEXTS[field])}")
         return text
     try:
         value = int(text) if field == "max_iter" else float(text)
         if not (0 < value if field in POSITIVE else 0 <= value) or value == float("inf"):
             raise ValueError
     except ValueError:
-        raise InputError("--vary %s: found %r, expected a %snumber %s" % (
-            field, text, "whole " if field == "max_iter" else "", "above 0" if field in POSITIVE else "from 0 on")) from None
+        raise InputError("--vary %s: found %r, expected a %snumber %s" %
+                         (field, text, "whole " if field == "max_iter" else "",
+                          "above 0" if field in POSITIVE else "from 0 on")) from None
     return value
 
 
@@ -60,19 +67,25 @@ def variants(experiment, stage, axes):
     made = []
     for values in itertools.product(*(values for _, values in axes)):
         changes = dict(zip((field for field, _ in axes), values))
-        words = [stage] + ["%s=%s" % (field, value if isinstance(value, str) else "%g" % value)
+        words = [stage] + ["%s=%s" % (field, value if isinstance(value, str) else f"{value:g}")
                            for field, value in changes.items()]
         if "policy" in changes:
             changes["policy"] = POLICIES[changes["policy"]]
-        made.append(Variant(
-            " ".join(words), os.path.join("runs", "tuning", experiment.name, "_".join(words)), stage,
-            experiment._replace(**{key: value for key, value in changes.items() if key in Experiment._fields}),
-            schedules(experiment.name)[stage]._replace(
-                **{key: value for key, value in changes.items() if key in Schedule._fields})))
+        made.append(
+            Variant(
+                " ".join(words), os.path.join("runs", "tuning", experiment.name, "_".join(words)),
+                stage,
+                experiment._replace(
+                    **{key: value
+                       for key, value in changes.items() if key in Experiment._fields}),
+                schedules(experiment.name)[stage]._replace(
+                    **{key: value
+                       for key, value in changes.items() if key in Schedule._fields})))
     labels = [variant.label for variant in made]
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError("--vary: %r comes twice; expected each field and each value once" % label)
+            raise InputError(f"--vary: {label!r} comes twice; expected each field and each value "
+                             "once")
     return made
 
 
@@ -80,15 +93,16 @@ def write_prototxts(variant):
     """Writes the variant's net.prototxt and solver.prototxt into its folder."""
     folder = os.path.join(ROOT, variant.folder)
     os.makedirs(folder, exist_ok=True)
-    net = "%s/net.prototxt" % variant.folder
-    write_whole(os.path.join(ROOT, net), prototxt(nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]))
+    net = f"{variant.folder}/net.prototxt"
+    write_whole(os.path.join(ROOT, net),
+                prototxt(nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]))
     write_whole(os.path.join(folder, "solver.prototxt"), solver_text(
         variant.stage, net, variant.schedule, variant.folder, plan.last_weights(
             variant.experiment, variant.schedule.start, 1)))
 
 
 def _result(variant, seed):
-    return os.path.join(variant.folder, "seed%d" % seed, "test.json")
+    return os.path.join(variant.folder, f"seed{seed}", "test.json")
 
 
 def tasks(experiment, made, seeds):
@@ -97,24 +111,33 @@ def tasks(experiment, made, seeds):
     planned = plan.preparation(experiment, [variant.stage for variant in made])
     planned += [task for task in plan.tasks(experiment, starts, seeds) if task.stage is not None]
     for seed, variant in itertools.product(seeds, made):
-        folder = os.path.join(variant.folder, "seed%d" % seed)
-        weights = os.path.join(folder, "%s_iter_%d.caffemodel" % (variant.stage, variant.schedule.max_iter))
-        name = "%s, seed %d" % (variant.label, seed)
+        folder = os.path.join(variant.folder, f"seed{seed}")
+        weights = os.path.join(folder,
+                               f"{variant.stage}_iter_{variant.schedule.max_iter}.caffemodel")
+        name = f"{variant.label}, seed {seed}"
         resume = ["--resume"] if os.path.exists(os.path.join(ROOT, folder, "record.json")) else []
-        planned.append(plan.Task(name, plan.tool(
-            "train.py", "--solver", os.path.join(variant.folder, "solver.prototxt"), "--seed", str(seed),
-            "--output", folder, "--weights", plan.last_weights(experiment, variant.schedule.start, seed),
-            *resume), ("%s seed %d" % (variant.schedule.start, seed), "statistics"), weights,
-            "%d iterations" % variant.schedule.max_iter, variant.stage))
+        planned.append(
+            plan.Task(
+                name,
+                plan.tool("train.py", "--solver", os.path.join(variant.folder,
+                                                               "solver.prototxt"), "--seed",
+                          str(seed), "--output", folder, "--weights",
+                          plan.last_weights(experiment, variant.schedule.start, seed),
+                          *resume), (f"{variant.schedule.start} seed {seed}", "statistics"),
+                weights, f"{variant.schedule.max_iter} iterations", variant.stage))
         planned.append(plan.scoring(experiment, "test " + name, weights, *experiment.tests[-1],
                                     _result(variant, seed), name))
     return planned
 
 
 def table(made, seeds):
-    """A row a variant: mIoU (percent) on the experiment's last test set, seed by seed, then mean ± deviation."""
-    means = [[100 * np.nanmean(np.array(read_results(os.path.join(ROOT, _result(variant, seed)))[0]["iou"], float))
-              for seed in seeds] for variant in made]
-    rows = [[variant.label] + ["%.1f" % value for value in row] + [spread(row)]
+    """A row a variant: mIoU (percent) on the experiment's last test set, seed by seed, then mean ±
+    deviation."""
+    means = [[
+        100 * np.nanmean(
+            np.array(read_results(os.path.join(ROOT, _result(variant, seed)))[0]["iou"], float))
+        for seed in seeds
+    ] for variant in made]
+    rows = [[variant.label] + [f"{value:.1f}" for value in row] + [spread(row)]
             for variant, row in zip(made, means)]
-    return Table(["mIoU %"] + ["seed %d" % seed for seed in seeds] + ["mean"], rows)
+    return Table(["mIoU %"] + [f"seed {seed}" for seed in seeds] + ["mean"], rows)

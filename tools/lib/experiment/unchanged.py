@@ -1,4 +1,5 @@
-"""What is done was made by the solvers, nets and experiments as they are now: a report must not mix settings."""
+"""What is done was made by the solvers, nets and experiments as they are now: a report must not mix
+settings."""
 import os
 
 from data.errors import InputError
@@ -14,8 +15,8 @@ from tools.lib.training.solver import resolve, shown
 def require_unchanged(tasks):
     """InputError for the first training task whose folder holds a run of another solver or net.
 
-    And for a task whose statistics file is of another data set, split, label space or window. (The file does not hold a
-    data set's options, such as a season: its name does.)
+    And for a task whose statistics file is of another data set, split, label space or window. (The
+    file does not hold a data set's options, such as a season: its name does.)
     """
     for task in tasks:
         if os.path.basename(task.argv[1]) == "label_stats.py" and done(task):
@@ -27,9 +28,10 @@ def require_unchanged(tasks):
             continue
         differences = run_folder.prototxt_differences(resolved)
         if differences:
-            raise InputError("%s: %s was trained with other settings:\n%s"
-                             % (task.name, shown(resolved.output), run_folder.first_lines(differences)),
-                             "Undo the difference, or delete the folder and those of the stages that start from it.")
+            raise InputError(f"{task.name}: {shown(resolved.output)} was trained with other "
+                             f"settings:\n{run_folder.first_lines(differences)}",
+                             "Undo the difference, or delete the folder and those of the stages "
+                             "that start from it.")
 
 
 def _require_same_statistics(task):
@@ -37,16 +39,22 @@ def _require_same_statistics(task):
     found = read_statistics(os.path.join(ROOT, task.result))
     before = found.dataset, found.split, found.label_space, found.window
     now = asked.dataset.partition(":")[0], asked.split, asked.label_space, tuple(asked.window)
-    differences = ["%s: %s before, %s now" % difference for difference in zip(
-        ("data set", "split", "label space", "window"), before, now) if difference[1] != difference[2]]
+    differences = [
+        "%s: %s before, %s now" % difference
+        for difference in zip(("data set", "split", "label space", "window"), before, now)
+        if difference[1] != difference[2]
+    ]
     if differences:
-        raise InputError("%s holds the statistics of other labels:\n%s" % (task.result, run_folder.first_lines(differences)),
-                         "Delete the file, and the command counts again; or name another in models/experiments.py.")
+        raise InputError(f"{task.result} holds the statistics of other "
+                         f"labels:\n{run_folder.first_lines(differences)}",
+                         "Delete the file, and the command counts again; or name another in "
+                         "models/experiments.py.")
 
 
 def _resolved(arguments):
     here = os.getcwd()
-    os.chdir(ROOT)                             # the commands run there, and so their paths begin there
+    # the commands run there, and so their paths begin there
+    os.chdir(ROOT)
     try:
         return resolve(options.parse(arguments))
     finally:

@@ -21,7 +21,7 @@ from tools.lib.runtime.environment import runtime_environment
 from tools.lib.runtime.setup import is_current
 
 CONDA = "conda env update -f environment.yml"
-BUILD = "python tools/build/build_caffe.py --variant %s --activate"
+BUILD = "python3 tools/build/build_caffe.py --variant %s --activate"
 #: Kernels that use neither AVX2 nor AVX-512.
 SLOW_KERNELS = ("Prescott", "Core2", "Generic", "Nehalem", "Barcelona", "Sandybridge", "Atom")
 
@@ -34,8 +34,8 @@ def examine():
     yield from _machine()
     kind, repair = runtime_kind()
     if kind is None:
-        yield _missing("caffe", "not importable by %s, and no finished runtime in %s"
-                       % (sys.executable, places.prefix()), SETUP)
+        yield _missing("caffe", f"not importable by {sys.executable}, and no finished runtime in "
+                                f"{places.prefix()}", SETUP)
         return
     yield _ok("runtime", kind)
     if repair == REBUILD and not is_current(places.prefix()):
@@ -46,17 +46,19 @@ def examine():
 
 
 def runtime_kind():
-    """(description, command that repairs it) of the runtime that commands would run in; (None, None) without one."""
+    """(description, command that repairs it) of the runtime that commands would run in; (None,
+    None) without one."""
     build = source_builds.selected()
     if build:
         record = source_builds.read_record(build)
-        return ("built from source (%s%s, Python %s), %s"
-                % (record["variant"], "".join(" sm_%d" % number for number in record["arch"]), record["python"], build),
-                "python tools/build/build_caffe.py --variant %s" % record["variant"])
+        return ("built from source (%s%s, Python %s), %s" %
+                (record["variant"], "".join(f" sm_{number}"
+                                            for number in record["arch"]), record["python"], build),
+                f"python3 tools/build/build_caffe.py --variant {record['variant']}")
     if python_has_caffe() and not in_private_runtime():
-        return "the running Python, %s" % sys.executable, CONDA
+        return f"the running Python, {sys.executable}", CONDA
     if places.is_ready(places.prefix()):
-        return "private, %s" % places.prefix(), REBUILD
+        return f"private, {places.prefix()}", REBUILD
     return None, None
 
 
@@ -69,20 +71,24 @@ def ask(question):
         return json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
         lines = done.stderr.strip().splitlines()
-        return {"failed": lines[-1] if lines else "the process ended with code %d" % done.returncode}
+        return {
+            "failed": lines[-1] if lines else f"the process ended with code {done.returncode}"
+        }
 
 
 def _machine():
-    yield _ok("python", "%s (%s)" % (platform.python_version(), sys.executable))
+    yield _ok("python", f"{platform.python_version()} ({sys.executable})")
     best = cpu.openblas_coretype(cpu.cpu_flags())
     vectors = {"SkylakeX": "AVX-512", "Haswell": "AVX2", None: "neither AVX2 nor AVX-512"}[best]
-    yield _ok("processor", "%d of %s cores usable, %s" % (usable_cores(), os.cpu_count(), vectors))
+    yield _ok("processor", f"{usable_cores()} of {os.cpu_count()} cores usable, {vectors}")
     free = shutil.disk_usage(ROOT).free / 1e9
-    text = "%.1f GB free at %s" % (free, ROOT)
-    yield _ok("disk", text) if free > 2 else Finding("disk", text, "note", "make room for snapshots and data")
+    text = f"{free:.1f} GB free at {ROOT}"
+    yield _ok("disk", text) if free > 2 else Finding("disk", text, "note", "make room for "
+                                                                           "snapshots and data")
     cards = gpu.cards()
-    yield _ok("graphics", "%d NVIDIA card(s) with a driver: %s" % (len(cards), ", ".join(cards)) if cards
-              else "no NVIDIA driver: training on the CPU")
+    yield _ok(
+        "graphics", f"{len(cards)} NVIDIA card(s) with a driver: {', '.join(cards)}"
+        if cards else "no NVIDIA driver: training on the CPU")
 
 
 def _modules(repair):
@@ -102,15 +108,16 @@ def _engine(repair):
     if "failed" in answer:
         yield _missing("caffe", answer["failed"], repair)
         return
-    yield _ok("caffe", "%s in %s, built for %s" % (answer["version"], answer["place"], _built_for(answer)))
+    yield _ok("caffe", f"{answer['version']} in {answer['place']}, built for {_built_for(answer)}")
     yield from _device(answer)
     if answer["blas"] is None:
         yield Finding("blas", "neither OpenBLAS nor MKL found in the process", "note", None)
         return
-    text = answer["blas"] + (", kernel %s" % answer["kernel"] if answer["kernel"] else "")
-    text += ", %s threads" % answer["threads"] if answer["threads"] else ""
+    text = answer["blas"] + (f", kernel {answer['kernel']}" if answer["kernel"] else "")
+    text += f", {answer['threads']} threads" if answer["threads"] else ""
     if answer["kernel"] in SLOW_KERNELS and cpu.openblas_coretype(cpu.cpu_flags()):
-        yield Finding("blas", text + ": this processor can do better", "slow", "unset OPENBLAS_CORETYPE")
+        yield Finding("blas", text + ": this processor can do better", "slow",
+                      "unset OPENBLAS_CORETYPE")
     else:
         yield _ok("blas", text)
 
@@ -118,19 +125,22 @@ def _engine(repair):
 def _built_for(answer):
     if not answer["cuda"]:
         return "the CPU"
-    return "CUDA with cuDNN %s" % answer["cudnn"] if answer["cudnn"] else "CUDA without cuDNN"
+    return f"CUDA with cuDNN {answer['cudnn']}" if answer["cudnn"] else "CUDA without cuDNN"
 
 
 def _device(answer):
     """What Caffe computes on, and the build that would be faster on this machine."""
     if answer["cuda"] and answer["devices"]:
-        tf32 = "on" if os.environ.get("CAFFE_TF32") == "1" else "off (CAFFE_TF32=1 is faster and less exact)"
-        yield _ok("device", "%d CUDA device(s), TF32 %s" % (answer["devices"], tf32))
+        tf32 = "on" if os.environ.get(
+            "CAFFE_TF32") == "1" else "off (CAFFE_TF32=1 is faster and less exact)"
+        yield _ok("device", f"{answer['devices']} CUDA device(s), TF32 {tf32}")
         if not answer["cudnn"]:
             yield Finding("device", "cuDNN's convolutions would be faster", "slow", BUILD % "cudnn")
     elif answer["cuda"] and gpu.cards():
-        yield Finding("device", "the CPU, though there is an NVIDIA card: this build for CUDA cannot use it", "slow",
-                      "nvidia-smi shows the driver: CUDA 13 needs 580 or later, and CUDA_VISIBLE_DEVICES must not hide the card")
+        yield Finding("device", "the CPU, though there is an NVIDIA card: this build for CUDA "
+                                "cannot use it", "slow",
+                      "nvidia-smi shows the driver: CUDA 13 needs 580 or later, and "
+                      "CUDA_VISIBLE_DEVICES must not hide the card")
     elif answer["cuda"]:
         yield _ok("device", "the CPU: this build for CUDA finds no device")
     elif gpu.cards():

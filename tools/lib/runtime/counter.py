@@ -14,7 +14,8 @@ class Counter:
         self.done += 1
         last = self.done == self.total
         if self.moving:
-            self.stream.write("\r    %s %d of %d%s" % (self.label, self.done, self.total, "\n" if last else ""))
+            self.stream.write(
+                "\r    %s %d of %d%s" % (self.label, self.done, self.total, "\n" if last else ""))
         elif last or self.done % max(1, self.total // 4) == 0:
-            self.stream.write("    %s %d of %d\n" % (self.label, self.done, self.total))
+            self.stream.write(f"    {self.label} {self.done} of {self.total}\n")
         self.stream.flush()

@@ -14,15 +14,19 @@ from data.files import sha256
 SUITE = "bullseye"
 RELEASES = {"bullseye": "Debian 11", "bookworm": "Debian 12"}
 #: What apt resolves with everything it depends on.
-ROOTS = ("caffe", "libopenblas0-pthread", "libboost-python1.74.0", "python3.9-minimal", "libpython3.9-stdlib")
+ROOTS = ("caffe", "libopenblas0-pthread", "libboost-python1.74.0", "python3.9-minimal",
+         "libpython3.9-stdlib")
 #: Taken without its dependencies: Debian's Python modules clash with pip's.
 ALONE = ("python3-caffe",)
-KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp",
+KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
+            "/usr/share/keyrings/debian-archive-keyring.pgp",
             "/usr/share/keyrings/debian-archive-bullseye-stable.gpg")
 BATCH = 12
 
-OTHER_ROUTES = ("name another mirror (--mirror URL), or a folder with the packages (--debs FOLDER), or take conda: "
-                "conda env create -f environment.yml, then run the commands in that environment; or compile "
+OTHER_ROUTES = ("name another mirror (--mirror URL), or a folder with the packages (--debs "
+                "FOLDER), or take conda: "
+                "conda env create -f environment.yml, then run the commands in that environment; "
+                "or compile "
                 "it: python3 tools/build/build_caffe.py --variant cpu (docs/source_build.md)")
 
 #: name; version; name of the .deb file; size in bytes; SHA-256 as hexadecimal text.
@@ -41,7 +45,8 @@ class PrivateApt:
             os.makedirs(os.path.join(folder, part), exist_ok=True)
         self.config = os.path.join(folder, "apt.conf")
         self._write("status", "")
-        self._write("sources.list", "".join("%s [signed-by=%s] %s %s main\n" % (kind, _keyring(), mirror, suite)
+        self._write("sources.list", "".join(f"{kind} [signed-by={_keyring()}] {mirror} {suite} "
+                                            "main\n"
                                             for kind in kinds))
         self._write("apt.conf", _configuration(folder))
 
@@ -53,8 +58,8 @@ class PrivateApt:
         """Standard output of `apt-get <arguments>`; raises AptFailed with apt's own words."""
         env = dict(os.environ, APT_CONFIG=self.config, LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
         done = subprocess.run(["apt-get", "-q"] + list(arguments), cwd=cwd or self.folder, env=env,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True)
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
         if done.returncode:
             raise AptFailed(done.stderr or done.stdout)
         return done.stdout
@@ -64,17 +69,22 @@ class PrivateApt:
         self.run(["update", "-o", "APT::Update::Error-Mode=any"])
 
     def closure(self, roots=ROOTS, alone=ALONE, left_out=None):
-        """The packages of `roots` with all they depend on, and `alone`: list of Package, hashes from the signed index.
+        """The packages of `roots` with all they depend on, and `alone`: list of Package, hashes
+        from the signed index.
 
         left_out: regular expression of names (from their start) that are not wanted.
         """
-        names = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", self.run(["install", "-s"] + list(roots)), re.M)
-        wanted = ["%s=%s" % pair for pair in names if not (left_out and re.match(left_out, pair[0]))] + list(alone)
+        names = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)",
+                           self.run(["install", "-s"] + list(roots)), re.M)
+        wanted = [
+            "%s=%s" % pair for pair in names if not (left_out and re.match(left_out, pair[0]))
+        ] + list(alone)
         lines = self.run(["download", "--print-uris"] + wanted).splitlines()
         return [package for package in map(_package, lines) if package]
 
     def fetch(self, packages, folder, progress):
-        """Downloads into `folder` what is not there whole; apt checks each file against the index."""
+        """Downloads into `folder` what is not there whole; apt checks each file against the
+        index."""
         missing = []
         for package in packages:
             if is_whole(os.path.join(folder, package.file), package):
@@ -83,7 +93,7 @@ class PrivateApt:
                 missing.append(package)
         for start in range(0, len(missing), BATCH):
             batch = missing[start:start + BATCH]
-            self.run(["download"] + ["%s=%s" % (p.name, p.version) for p in batch], cwd=folder)
+            self.run(["download"] + [f"{p.name}={p.version}" for p in batch], cwd=folder)
             for _ in batch:
                 progress()
 
@@ -111,18 +121,21 @@ def open_apt(folder, mirrors, suite=SUITE, kinds=("deb",)):
             apt.update()
             return apt
         except AptFailed as problem:
-            (gone if problem.suite_is_gone() else failed).append("%s (%s)" % (mirror, problem.first_error()))
+            (gone if problem.suite_is_gone() else failed).append(f"{mirror} "
+                                                                 f"({problem.first_error()})")
     if failed:
-        raise InputError("no package index of %s (%s) from %s" % (RELEASES[suite], suite, "; ".join(failed + gone)),
+        raise InputError(f"no package index of {RELEASES[suite]} ({suite}) from "
+                         f"{'; '.join(failed + gone)}",
                          fix="check the network and try again, or " + OTHER_ROUTES)
     why = ", the last Debian with Caffe" if suite == SUITE else ""
-    raise InputError("the mirror has dropped %s (%s)%s: %s" % (RELEASES[suite], suite, why, "; ".join(gone)),
+    raise InputError(f"the mirror has dropped {RELEASES[suite]} ({suite}){why}: {'; '.join(gone)}",
                      fix=OTHER_ROUTES)
 
 
 def is_whole(path, package):
     """True when `path` is exactly the package's file."""
-    return os.path.isfile(path) and os.path.getsize(path) == package.size and sha256(path) == package.sha256
+    return os.path.isfile(path) and os.path.getsize(path) == package.size and sha256(
+        path) == package.sha256
 
 
 def _package(line):
@@ -139,31 +152,37 @@ def _keyring():
     for path in KEYRINGS:
         if os.path.isfile(path):
             return path
-    raise InputError("no keyring of the Debian archive among %s: signatures could not be checked" % ", ".join(KEYRINGS),
+    raise InputError(f"no keyring of the Debian archive among {', '.join(KEYRINGS)}: signatures "
+                     "could not be checked",
                      fix="apt install debian-archive-keyring, or " + OTHER_ROUTES)
 
 
 def _configuration(folder):
     """apt.conf text: all state in `folder`, no hooks, signatures demanded."""
     lines = _network_settings()
-    for key, name in (("Dir::State", ""), ("Dir::State::status", "status"), ("Dir::State::lists", "lists"),
-                      ("Dir::Cache", ""), ("Dir::Cache::archives", "archives"), ("Dir::Etc::parts", "none.d"),
-                      ("Dir::Etc::main", "none"), ("Dir::Etc::sourcelist", "sources.list"),
-                      ("Dir::Etc::sourceparts", "none.d"), ("Dir::Etc::trusted", "none"),
-                      ("Dir::Etc::trustedparts", "none.d"), ("Dir::Etc::preferences", "none"),
-                      ("Dir::Etc::preferencesparts", "none.d")):
+    for key, name in (("Dir::State", ""), ("Dir::State::status", "status"),
+                      ("Dir::State::lists", "lists"), ("Dir::Cache", ""),
+                      ("Dir::Cache::archives", "archives"), ("Dir::Etc::parts",
+                                                             "none.d"), ("Dir::Etc::main", "none"),
+                      ("Dir::Etc::sourcelist", "sources.list"), ("Dir::Etc::sourceparts", "none.d"),
+                      ("Dir::Etc::trusted", "none"), ("Dir::Etc::trustedparts", "none.d"),
+                      ("Dir::Etc::preferences", "none"), ("Dir::Etc::preferencesparts", "none.d")):
         lines.append('%s "%s";' % (key, os.path.join(folder, name)))
-    lines += ['APT::Architecture "amd64";', 'APT::Architectures { "amd64"; };', 'APT::Install-Recommends "false";',
-              'APT::Sandbox::User "root";', 'APT::Get::AllowUnauthenticated "false";',
-              'Acquire::AllowInsecureRepositories "false";', 'Acquire::Languages "none";', 'Acquire::Retries "3";']
+    lines += [
+        'APT::Architecture "amd64";', 'APT::Architectures { "amd64"; };',
+        'APT::Install-Recommends "false";', 'APT::Sandbox::User "root";',
+        'APT::Get::AllowUnauthenticated "false";', 'Acquire::AllowInsecureRepositories "false";',
+        'Acquire::Languages "none";', 'Acquire::Retries "3";'
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _network_settings():
-    """The machine's own Acquire:: settings for proxies, certificates and dates, as apt.conf lines."""
+    """The machine's own Acquire:: settings for proxies, certificates and dates, as apt.conf
+    lines."""
     try:
-        dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, universal_newlines=True,
-                              check=True).stdout
+        dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE,
+                              universal_newlines=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         raise InputError("apt is missing: it fetches the Debian packages of the private runtime",
                          fix=OTHER_ROUTES) from None

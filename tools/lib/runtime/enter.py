@@ -8,7 +8,7 @@ from tools.lib.command import INPUT_ERROR, exit_code
 from tools.lib.runtime import places, source_builds
 from tools.lib.runtime.environment import runtime_environment
 
-SETUP = "python tools/setup_caffe.py"
+SETUP = "python3 tools/setup_caffe.py"
 REBUILD = SETUP + " --rebuild"
 
 
@@ -28,7 +28,8 @@ def python_has_caffe():
 
 
 def enter_runtime(set_up=False):
-    """Goes on in the runtime's Python: returns at once if this is it, otherwise replaces the process.
+    """Goes on in the runtime's Python: returns at once if this is it, otherwise replaces the
+    process.
 
     The process keeps its number, so that signals and the exit code pass through.
     A build of tools/build/build_caffe.py that was chosen goes first; then a Python that can
@@ -55,7 +56,8 @@ def enter_runtime(set_up=False):
 
 
 def python_command(arguments):
-    """argv of the runtime's Python with `arguments` (as after `python`); ends the process without a runtime."""
+    """argv of the runtime's Python with `arguments` (as after `python`); ends the process without a
+    runtime."""
     build = _source_build()
     if build:
         return [_or_end(source_builds.python, build)] + list(arguments)
@@ -111,7 +113,7 @@ def _or_end(question, *arguments):
     try:
         return question(*arguments)
     except InputError as problem:
-        sys.stderr.write("error: %s\n" % problem)
+        sys.stderr.write(f"error: {problem}\n")
         sys.exit(INPUT_ERROR)
 
 
@@ -126,15 +128,15 @@ def _own_arguments():
 
 def _require(folder):
     if not places.is_ready(folder):
-        _give_up("Caffe is not set up: this Python (%s) cannot import it and there is no finished runtime in %s"
-                 % (sys.executable, folder), SETUP)
+        _give_up(f"Caffe is not set up: this Python ({sys.executable}) cannot import it and there "
+                 f"is no finished runtime in {folder}", SETUP)
     if places.loader(folder) is None:
-        _give_up("the runtime in %s is damaged: its dynamic loader is gone" % folder, REBUILD)
+        _give_up(f"the runtime in {folder} is damaged: its dynamic loader is gone", REBUILD)
 
 
 def _give_up(what, fix):
     """Ends the process as run_command would: these functions run before a command's main()."""
-    sys.stderr.write("error: %s\n" % InputError(what, fix=fix))
+    sys.stderr.write(f"error: {InputError(what, fix=fix)}\n")
     sys.exit(INPUT_ERROR)
 
 
@@ -144,4 +146,4 @@ def _exec(argv, env):
     try:
         os.execvpe(argv[0], argv, env)
     except OSError as problem:
-        _give_up("cannot start %s: %s" % (argv[0], problem.strerror), REBUILD)
+        _give_up(f"cannot start {argv[0]}: {problem.strerror}", REBUILD)

@@ -29,5 +29,6 @@ def runtime_environment(environ):
         env.setdefault("OPENBLAS_CORETYPE", coretype)
     if "OMP_NUM_THREADS" not in env:
         # processes that an MPI launcher started on this machine share its cores
-        env.setdefault("OPENBLAS_NUM_THREADS", str(max(1, usable_cores() // mpi.local_ranks(env)[1])))
+        env.setdefault("OPENBLAS_NUM_THREADS", str(max(1,
+                                                       usable_cores() // mpi.local_ranks(env)[1])))
     return env

@@ -1,4 +1,5 @@
-"""Ends a test run that hangs, with what every thread was doing, instead of waiting with it for ever."""
+"""Ends a test run that hangs, with what every thread was doing, instead of waiting with it for
+ever."""
 import faulthandler
 import os
 

@@ -5,7 +5,8 @@ import caffe
 
 
 def passes_of_ones(text, output, folder):
-    """The net after a pass forward with ones in its blob `data`, and one backward with ones as the gradient of `output`.
+    """The net after a pass forward with ones in its blob `data`, and one backward with ones as the
+    gradient of `output`.
 
     text: a net prototxt.  folder: where it may write the text for Caffe to read.
     """

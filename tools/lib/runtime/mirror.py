@@ -29,7 +29,8 @@ def machine_mirrors(folder="/etc/apt"):
             if "main" in components and any("/" not in suite.rstrip("/") for suite in suites):
                 found += [uri.rstrip("/") for uri in uris if uri.startswith(SCHEMES)]
     found = list(dict.fromkeys(found))
-    return [uri for uri in found if "security" not in uri] + [uri for uri in found if "security" in uri]
+    return [uri for uri in found if "security" not in uri
+            ] + [uri for uri in found if "security" in uri]
 
 
 def one_line_sources(text):
@@ -63,7 +64,8 @@ def deb822_sources(text):
 
 
 def _stanzas(text):
-    """Dictionaries (lower-case field -> value) of an RFC 822 like text; comment lines may be anywhere."""
+    """Dictionaries (lower-case field -> value) of an RFC 822 like text; comment lines may be
+    anywhere."""
     stanza, field = {}, None
     for line in text.splitlines() + [""]:
         if line.startswith("#"):

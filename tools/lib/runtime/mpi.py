@@ -1,4 +1,5 @@
-"""A private MPI: MPICH and mpi4py from pinned wheels, in .mpi inside the repository. A machine's own MPI works too.
+"""A private MPI: MPICH and mpi4py from pinned wheels, in .mpi inside the repository. A machine's
+own MPI works too.
 
 <folder>/bin, lib, include   MPICH        <folder>/python-X.Y   mpi4py for the runtime's Python
 """
@@ -13,11 +14,12 @@ from tools.lib.runtime import wheels
 
 FOLDER = os.path.join(ROOT, ".mpi")
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mpi.lock")
-SETUP = "python tools/setup_mpi.py"
+SETUP = "python3 tools/setup_mpi.py"
 #: Process number and count, as launchers tell them to processes: MPICH and Intel (PMI), Open MPI.
 RANKS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"))
 #: The same among the processes of one machine.
-LOCAL_RANKS = (("MPI_LOCALRANKID", "MPI_LOCALNRANKS"), ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"))
+LOCAL_RANKS = (("MPI_LOCALRANKID", "MPI_LOCALNRANKS"), ("OMPI_COMM_WORLD_LOCAL_RANK",
+                                                        "OMPI_COMM_WORLD_LOCAL_SIZE"))
 
 
 def launched(environ=None, names=RANKS):
@@ -40,7 +42,7 @@ def program(name):
     """Path of MPICH's `name`; InputError when the private MPI is not there."""
     path = os.path.join(FOLDER, "bin", name)
     if not os.access(path, os.X_OK):
-        raise InputError("no private MPI in %s" % FOLDER, fix=SETUP)
+        raise InputError(f"no private MPI in {FOLDER}", fix=SETUP)
     return path
 
 
@@ -52,7 +54,8 @@ def packages(version):
 def make_importable():
     """Puts the private mpi4py at the end of the import path, told where MPICH's library is.
 
-    A mpi4py that the runtime has itself goes first; so does the MPI of a launcher that is not MPICH's.
+    A mpi4py that the runtime has itself goes first; so does the MPI of a launcher that is not
+    MPICH's.
     """
     folder = packages("%d.%d" % sys.version_info[:2])
     if os.path.isdir(folder) and folder not in sys.path:
@@ -65,7 +68,7 @@ def set_up(version, say=print):
     """Fetches and unpacks MPICH, and mpi4py for Python `version`; what is there already stays."""
     done = packages(version)
     if os.path.isdir(done) and os.access(os.path.join(FOLDER, "bin", "mpiexec"), os.X_OK):
-        say("MPI is there: %s" % FOLDER)
+        say(f"MPI is there: {FOLDER}")
         return
     store = os.path.join(FOLDER, "wheels")
     tag = "cp" + version.replace(".", "")
@@ -79,7 +82,7 @@ def set_up(version, say=print):
             _unpack(os.path.join(store, name), aside, "")
             shutil.rmtree(done, ignore_errors=True)
             os.rename(aside, done)
-    say("MPI is ready in %s, for Python %s" % (FOLDER, version))
+    say(f"MPI is ready in {FOLDER}, for Python {version}")
 
 
 def _unpack(wheel, into, part):
@@ -91,7 +94,7 @@ def _unpack(wheel, into, part):
                 continue
             path = os.path.normpath(os.path.join(into, inside))
             if not path.startswith(os.path.normpath(into) + os.sep):
-                raise InputError("%s: %s would leave its folder" % (wheel, member.filename))
+                raise InputError(f"{wheel}: {member.filename} would leave its folder")
             os.makedirs(os.path.dirname(path), exist_ok=True)
             mode = member.external_attr >> 16
             with archive.open(member) as source, open(path + ".aside", "wb") as target:

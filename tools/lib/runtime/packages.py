@@ -13,7 +13,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 #: SHA-256 and file name of every package, for folders that no signature vouches for.
 DEBS_LOCK = os.path.join(HERE, "debian.lock")
 
-#: The runtime's Python started by subprocesses (sys.executable names it): through the prefix's loader.
+#: The runtime's Python started by subprocesses (sys.executable names it): through the prefix's
+#: loader.
 WRAPPER = """#!/bin/sh
 # The runtime's Python, started through its own loader.
 home=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
@@ -21,7 +22,8 @@ unset PYTHONHOME
 exec "$home/{loader}" --library-path "{libraries}" "$home/usr/bin/{python}" "$@"
 """
 
-#: Debian's sitecustomize is a link to the machine's /etc; this one makes child processes find the way back.
+#: Debian's sitecustomize is a link to the machine's /etc; this one makes child processes find the
+#: way back.
 SITECUSTOMIZE = '''"""sys.executable names a program that can be started: Python through the prefix's loader."""
 import os
 import sys
@@ -38,14 +40,15 @@ def offline(folder):
     Raises InputError naming what is missing: a file counts only when its SHA-256 is in the lock.
     """
     if not os.path.isdir(folder):
-        raise InputError("--debs: no folder %s" % folder)
+        raise InputError(f"--debs: no folder {folder}")
     there = {sha256(path): path for path in glob.glob(os.path.join(glob.escape(folder), "*.deb"))}
     wanted = locked()
     missing = [name for digest, name in wanted if digest not in there]
     if missing:
-        raise InputError("--debs %s: %d of %d packages are missing or differ from the lock, first %s"
-                         % (folder, len(missing), len(wanted), missing[0]),
-                         fix="python tools/setup_caffe.py --list-debs prints every file with its SHA-256")
+        raise InputError(f"--debs {folder}: {len(missing)} of {len(wanted)} packages are "
+                         f"missing or differ from the lock, first {missing[0]}",
+                         fix="python3 tools/setup_caffe.py --list-debs prints every file with its "
+                             "SHA-256")
     return [there[digest] for digest, _ in wanted]
 
 
@@ -65,11 +68,13 @@ def unpack(paths, folder, progress):
 
 def _unpack_one(path, folder):
     try:
-        done = subprocess.run(["dpkg-deb", "-x", path, folder], stderr=subprocess.PIPE, universal_newlines=True)
+        done = subprocess.run(["dpkg-deb", "-x", path, folder], stderr=subprocess.PIPE,
+                              universal_newlines=True)
     except FileNotFoundError:
-        raise InputError("dpkg-deb is missing: it unpacks the Debian packages", fix="install dpkg") from None
+        raise InputError("dpkg-deb is missing: it unpacks the Debian packages",
+                         fix="install dpkg") from None
     if done.returncode:
-        raise InputError("cannot unpack %s: %s" % (path, done.stderr.strip()),
+        raise InputError(f"cannot unpack {path}: {done.stderr.strip()}",
                          fix="make room on the disk or delete the file, then run this again")
 
 
@@ -85,7 +90,8 @@ def finish(tree):
 
 
 def _replace(path, text):
-    """Writes a file in place of whatever is there: writing through a link would leave the prefix."""
+    """Writes a file in place of whatever is there: writing through a link would leave the
+    prefix."""
     if os.path.lexists(path):
         os.unlink(path)
     with open(path, "w", encoding="ascii") as file:

@@ -34,7 +34,8 @@ def library_path(folder):
 
 
 def loader(folder):
-    """The prefix's own dynamic loader (its glibc is older than the machine's); None when it is gone."""
+    """The prefix's own dynamic loader (its glibc is older than the machine's); None when it is
+    gone."""
     return next(iter(sorted(glob.glob(os.path.join(folder, "lib/x86_64-linux-gnu/ld-*.so")))), None)
 
 

@@ -1,6 +1,6 @@
 """What the doctor asks of a runtime, each question in a process of its own.
 
-`python -m tools.lib.runtime.probe QUESTION` prints one JSON object. A question that
+`python3 -m tools.lib.runtime.probe QUESTION` prints one JSON object. A question that
 fails, or that Caffe answers by aborting the process, leaves the others alone.
 """
 import ctypes
@@ -11,7 +11,8 @@ import sys
 import tempfile
 
 #: Import names of what the commands need, beside caffe itself.
-MODULES = ("numpy", "scipy", "cv2", "lmdb", "google.protobuf", "skimage", "matplotlib", "tqdm", "pytest")
+MODULES = ("numpy", "scipy", "cv2", "lmdb", "google.protobuf", "skimage", "matplotlib", "tqdm",
+           "pytest")
 
 NET = """
 force_backward: true
@@ -31,7 +32,7 @@ def versions():
         try:
             found[name] = getattr(importlib.import_module(name), "__version__", "?")
         except Exception as problem:  # a broken package may raise anything
-            found[name], why[name] = None, "%s: %s" % (type(problem).__name__, problem)
+            found[name], why[name] = None, f"{type(problem).__name__}: {problem}"
     return {"versions": found, "why": why}
 
 
@@ -39,9 +40,11 @@ def engine():
     """Caffe's version, place, libraries for matrix products, and what it was built for."""
     import caffe
     libraries = _mapped_libraries()
-    answer = {"version": caffe.__version__, "place": os.path.dirname(caffe.__file__), "blas": None,
-              "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries),
-              "cudnn": _cudnn(libraries), "devices": _cuda_devices(libraries)}
+    answer = {
+        "version": caffe.__version__, "place": os.path.dirname(caffe.__file__), "blas": None,
+        "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries),
+        "cudnn": _cudnn(libraries), "devices": _cuda_devices(libraries)
+    }
     for path in libraries:
         name = os.path.basename(path)
         if name.startswith("libmkl_rt"):
@@ -53,7 +56,8 @@ def engine():
 
 
 def python_layer():
-    """Whether a net with a Python layer and a dilated convolution gives the right numbers, both ways."""
+    """Whether a net with a Python layer and a dilated convolution gives the right numbers, both
+    ways."""
     import numpy
 
     from tools.lib.runtime.known_net import passes_of_ones
@@ -82,7 +86,8 @@ def _openblas(path):
 
 
 def _cudnn(libraries):
-    """Version of the cuDNN that is loaded, as cuDNN counts it (91002 is 9.10.2); None without it."""
+    """Version of the cuDNN that is loaded, as cuDNN counts it (91002 is 9.10.2); None without
+    it."""
     for path in libraries:
         if os.path.basename(path).startswith("libcudnn.so"):
             call = ctypes.CDLL(path).cudnnGetVersion
@@ -92,11 +97,13 @@ def _cudnn(libraries):
 
 
 def _cuda_devices(libraries):
-    """How many CUDA devices this process can use; 0 without a driver, None in a build for the CPU."""
+    """How many CUDA devices this process can use; 0 without a driver, None in a build for the
+    CPU."""
     for path in libraries:
         if os.path.basename(path).startswith("libcudart.so"):
             count = ctypes.c_int(0)
-            return count.value if ctypes.CDLL(path).cudaGetDeviceCount(ctypes.byref(count)) == 0 else 0
+            return count.value if ctypes.CDLL(path).cudaGetDeviceCount(
+                ctypes.byref(count)) == 0 else 0
     return None
 
 
@@ -108,4 +115,6 @@ def _mapped_libraries():
 
 
 if __name__ == "__main__":
-    print(json.dumps({"versions": versions, "engine": engine, "python_layer": python_layer}[sys.argv[1]]()))
+    print(
+        json.dumps({"versions": versions, "engine": engine,
+                    "python_layer": python_layer}[sys.argv[1]]()))

@@ -35,7 +35,8 @@ def fingerprint():
 
 
 def is_current(folder):
-    """True when `folder` holds a finished runtime that this version of the set-up would make again."""
+    """True when `folder` holds a finished runtime that this version of the set-up would make
+    again."""
     try:
         with open(os.path.join(folder, places.READY), encoding="utf-8") as file:
             return json.load(file).get("fingerprint") == fingerprint()
@@ -79,7 +80,7 @@ def _unpacked_debs(work, mirror, debs, say):
         say("[1-3/5] Debian packages: unpacked already")
         return tree
     if debs:
-        say("[1/5] Comparing %s with the package list" % debs)
+        say(f"[1/5] Comparing {debs} with the package list")
         files = packages.offline(debs)
     else:
         say("[1/5] Reading Debian 11's signed package index")
@@ -99,17 +100,19 @@ def _fetched(apt, folder, say):
     try:
         wanted = apt.closure()
         megabytes = sum(package.size for package in wanted) / 1e6
-        say("[2/5] Downloading %d packages, %.0f MB, from %s" % (len(wanted), megabytes, apt.mirror))
+        say(f"[2/5] Downloading {len(wanted)} packages, {megabytes:.0f} MB, from {apt.mirror}")
         apt.fetch(wanted, folder, Counter("package", len(wanted)).step)
     except debian.AptFailed as problem:
-        what = "has dropped packages of Debian 11" if problem.suite_is_gone() else "could not deliver"
-        raise InputError("%s %s: %s" % (apt.mirror, what, problem.first_error()),
-                         fix="run this again, it goes on where it stopped; or " + debian.OTHER_ROUTES) from None
+        what = "has dropped packages of Debian 11" if problem.suite_is_gone(
+        ) else "could not deliver"
+        raise InputError(
+            f"{apt.mirror} {what}: {problem.first_error()}",
+            fix="run this again, it goes on where it stopped; or " + debian.OTHER_ROUTES) from None
     paths = []
     for package in wanted:
         path = os.path.join(folder, package.file)
         if not debian.is_whole(path, package):
-            raise InputError("%s is not what the signed index lists (SHA-256)" % path,
+            raise InputError(f"{path} is not what the signed index lists (SHA-256)",
                              fix="delete the file and run this again")
         paths.append(path)
     return paths
@@ -121,7 +124,7 @@ def _installed_wheels(work, tree, say):
     if os.path.isdir(target):
         say("[4/5] Python packages: installed already")
         return
-    say("[4/5] Downloading and installing %d Python packages" % len(wheels.locked()))
+    say(f"[4/5] Downloading and installing {len(wheels.locked())} Python packages")
     folder, aside = os.path.join(work, "wheels"), os.path.join(work, "wheels.aside")
     wheels.download(folder, Counter("package", len(wheels.locked())).step)
     shutil.rmtree(aside, ignore_errors=True)
@@ -131,7 +134,8 @@ def _installed_wheels(work, tree, say):
 
 
 def _swap(tree, folder, work):
-    """Puts `tree` in the place of `folder`; an outdated prefix leaves only when the new one is ready."""
+    """Puts `tree` in the place of `folder`; an outdated prefix leaves only when the new one is
+    ready."""
     if os.path.lexists(folder):
         old = os.path.join(work, "old")
         shutil.rmtree(old, ignore_errors=True)
@@ -140,39 +144,43 @@ def _swap(tree, folder, work):
 
 
 def _probe(tree):
-    done = subprocess.run(places.command(tree, places.PYTHON, ["-c", PROBE]), stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, universal_newlines=True,
-                          env=dict(os.environ, GLOG_minloglevel="2", PYTHONNOUSERSITE="1", PYTHONPATH=ROOT))
+    done = subprocess.run(
+        places.command(tree, places.PYTHON, ["-c", PROBE]),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, env=dict(
+            os.environ, GLOG_minloglevel="2", PYTHONNOUSERSITE="1", PYTHONPATH=ROOT))
     if done.returncode:
-        lines = done.stdout.strip().splitlines() or ["exit code %d" % done.returncode]
-        raise InputError("the new runtime cannot load Caffe: %s" % lines[-1],
-                         fix="delete %s and run this again" % os.path.dirname(tree))
+        lines = done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise InputError(f"the new runtime cannot load Caffe: {lines[-1]}",
+                         fix=f"delete {os.path.dirname(tree)} and run this again")
 
 
 def mirrors(given=None):
     """Addresses to ask, best first: the given one, otherwise those of the machine's apt sources."""
     if given is not None:
         if not given.startswith(SCHEMES) or len(given.split()) != 1:
-            raise InputError("--mirror: expected an address such as file:/mnt/debian or http://.../debian, found '%s'"
-                             % given)
+            raise InputError("--mirror: expected an address such as file:/mnt/debian or "
+                             f"http://.../debian, found '{given}'")
         return [given.rstrip("/")]
     found = machine_mirrors()
     if not found:
-        raise InputError("no Debian mirror in this machine's apt sources (/etc/apt)", fix=debian.OTHER_ROUTES)
+        raise InputError("no Debian mirror in this machine's apt sources (/etc/apt)",
+                         fix=debian.OTHER_ROUTES)
     return found
 
 
 def _check_machine(parent):
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise InputError("the private runtime is for Linux on x86_64, this is %s on %s"
-                         % (sys.platform, platform.machine()),
-                         fix="conda env create -f environment.yml, then run the commands in that environment")
+        raise InputError(f"the private runtime is for Linux on x86_64, this is {sys.platform} on "
+                         f"{platform.machine()}",
+                         fix="conda env create -f environment.yml, then run the commands in that "
+                             "environment")
     make_folder(parent, "CAFFE_PREFIX")
     free = shutil.disk_usage(parent).free
     if free < NEEDED_BYTES:
-        raise InputError("%s has %.1f GB free, the set-up needs %.1f GB (0.8 GB when it is done)"
-                         % (parent, free / 1e9, NEEDED_BYTES / 1e9),
-                         fix="make room, or name a folder on another disk: CAFFE_PREFIX=/other/disk/caffe")
+        raise InputError(f"{parent} has {free / 1e9:.1f} GB free, the set-up needs "
+                         f"{NEEDED_BYTES / 1e9:.1f} GB (0.8 GB when it is done)",
+                         fix="make room, or name a folder on another disk: "
+                             "CAFFE_PREFIX=/other/disk/caffe")
 
 
 @contextlib.contextmanager
@@ -182,6 +190,6 @@ def one_at_a_time(work):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            print("Waiting for another set-up of %s" % work)
+            print(f"Waiting for another set-up of {work}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -19,11 +19,12 @@ HOME = os.path.join(ROOT, ".caffe-build")
 ACTIVE = os.path.join(HOME, "active")
 #: Written last: a folder that has it is a finished build.
 RECORD = "build.json"
-REPAIR = "python tools/build/build_caffe.py --activate, or unset CAFFE_BUILD, or python tools/build/build_caffe.py --deactivate"
+REPAIR = "python3 tools/build/build_caffe.py --activate, or unset CAFFE_BUILD, or python3 tools/build/build_caffe.py --deactivate"
 
 
 def selected(environ=None):
-    """Folder of the build to use, None when there is none to use; InputError when the named one is not a build."""
+    """Folder of the build to use, None when there is none to use; InputError when the named one is
+    not a build."""
     environ = os.environ if environ is None else environ
     named = environ.get("CAFFE_BUILD")
     if named is None:
@@ -36,7 +37,8 @@ def selected(environ=None):
 
 
 def read_record(folder):
-    """The record of a finished build: variant, arch, python, executable, caffe, compiler, seconds."""
+    """The record of a finished build: variant, arch, python, executable, caffe, compiler,
+    seconds."""
     path = os.path.join(folder, RECORD)
     try:
         with open(path, encoding="utf-8") as file:
@@ -44,7 +46,8 @@ def read_record(folder):
         if not isinstance(record["python"], str) or not isinstance(record["variant"], str):
             raise TypeError("python and variant are names")
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise InputError("%s is not a finished build of Caffe (%s: %s)" % (folder, RECORD, problem), fix=REPAIR) from None
+        raise InputError(f"{folder} is not a finished build of Caffe ({RECORD}: {problem})",
+                         fix=REPAIR) from None
     return record
 
 
@@ -54,42 +57,51 @@ def site_packages(folder):
 
 
 def is_running(folder):
-    """True when this process has the build's packages on its path and is a Python of its version."""
+    """True when this process has the build's packages on its path and is a Python of its
+    version."""
     here = {os.path.realpath(path) for path in sys.path if path}
     return (os.path.realpath(site_packages(folder)) in here
             and "%d.%d" % sys.version_info[:2] == read_record(folder)["python"])
 
 
 def python(folder):
-    """Path of a Python of the build's version: this one, or the one that built it, or one on the path."""
+    """Path of a Python of the build's version: this one, or the one that built it, or one on the
+    path."""
     record = read_record(folder)
     if "%d.%d" % sys.version_info[:2] == record["python"]:
         return sys.executable
     for path in (record.get("executable"), shutil.which("python" + record["python"])):
         if path and ask(path, "'%d.%d' % sys.version_info[:2]") == record["python"]:
             return path
-    raise InputError("the build in %s is for Python %s, which is not on this machine's path" % (folder, record["python"]),
-                     fix="run the command with python%s, or build for this Python: python tools/build/build_caffe.py"
-                         % record["python"])
+    raise InputError(f"the build in {folder} is for Python {record['python']}, which is not on "
+                     "this machine's path",
+                     fix=f"run the command with python{record['python']}, or build for this "
+                         "Python: python3 tools/build/build_caffe.py")
 
 
 def ask(executable, expression):
-    """Value of a Python expression (sys and sysconfig are imported) in another Python, as text; None when it fails."""
+    """Value of a Python expression (sys and sysconfig are imported) in another Python, as text;
+    None when it fails."""
     try:
-        done = subprocess.run([executable, "-c", "import sys, sysconfig; print(%s)" % expression], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
+        done = subprocess.run([executable, "-c", f"import sys, sysconfig; print({expression})"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, universal_newlines=True)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
 
 
 def stock_program(folder):
-    """(path of the build's `caffe` program, environment variables it needs: it embeds the build's Python)."""
+    """(path of the build's `caffe` program, environment variables it needs: it embeds the build's
+    Python)."""
     executable = python(folder)
     libraries = ask(executable, "sysconfig.get_config_var('LIBDIR') or ''")
-    if not glob.glob(os.path.join(libraries or "", "libpython%s.so.1.0" % read_record(folder)["python"])):
-        raise InputError("%s has no shared libpython, which the stock caffe program embeds" % executable,
-                         fix="apt install libpython3-dev, or use python tools/train.py: it needs none")
+    if not glob.glob(
+            os.path.join(libraries or "", f"libpython{read_record(folder)['python']}.so.1.0")):
+        raise InputError(f"{executable} has no shared libpython, which the stock caffe program "
+                         "embeds",
+                         fix="apt install libpython3-dev, or use python3 tools/train.py: it needs "
+                             "none")
     return os.path.join(folder, "bin/caffe"), {
         "LD_LIBRARY_PATH": libraries, "PYTHONHOME": ask(executable, "sys.base_prefix") or "",
         # libcaffe's protobuf is global in this process and clashes with the one inside the wheel

@@ -1,4 +1,5 @@
-"""The outcome of a test run as a page: which runtime, how many tests, why some were skipped, which failed."""
+"""The outcome of a test run as a page: which runtime, how many tests, why some were skipped, which
+failed."""
 import collections
 import os
 import platform
@@ -18,7 +19,8 @@ class TestReport:
 
     def __init__(self, argv):
         self._argv, self._started, self._load = list(argv), time.monotonic(), os.getloadavg()[0]
-        self.outcomes, self.reasons, self.failures = collections.Counter(), collections.Counter(), []
+        self.outcomes, self.reasons, self.failures = collections.Counter(), collections.Counter(
+        ), []
 
     def pytest_runtest_logreport(self, report):
         """Called by pytest for the set-up, the call and the end of each test."""
@@ -46,17 +48,26 @@ class TestReport:
     def page(self, versions):
         """Markdown. versions: {package: version}."""
         kind, state = runtime_kind()[0] or "none", git_state()
-        commit = state["commit"][:12] + (", changed" if state["dirty"] else "") if state else "unknown"
-        rows = [("commit", commit), ("runtime", kind.split(", /")[0]), ("Python", platform.python_version()),
+        commit = state["commit"][:12] + (
+            ", changed" if state["dirty"] else "") if state else "unknown"
+        rows = [("commit", commit), ("runtime", kind.split(", /")[0]),
+                ("Python", platform.python_version()),
                 ("packages", ", ".join("%s %s" % item for item in versions.items())),
-                ("machine", "%d cores usable, %s" % (usable_cores(), ", ".join(gpu.cards()) or "no GPU was seen")),
-                ("load average at the start and at the end", "%.1f, %.1f" % (self._load, os.getloadavg()[0])),
-                ("tests", ", ".join("%d %s" % (self.outcomes[name], name) for name in ("passed", "failed", "skipped"))),
-                ("seconds", "%.0f" % (time.monotonic() - self._started))]
-        lines = ["Written by `python3 tools/run_tests.py %s`." % " ".join(self._argv), "", "| | |", "|---|---|"]
+                ("machine", f"{usable_cores()} cores usable, "
+                 f"{', '.join(gpu.cards()) or 'no GPU was seen'}"),
+                ("load average at the start and at the end", f"{self._load:.1f}, "
+                 f"{os.getloadavg()[0]:.1f}"),
+                ("tests", ", ".join(f"{self.outcomes[name]} {name}"
+                                    for name in ("passed", "failed", "skipped"))),
+                ("seconds", f"{time.monotonic() - self._started:.0f}")]
+        lines = [
+            f"Written by `python3 tools/run_tests.py {' '.join(self._argv)}`.", "", "| | |",
+            "|---|---|"
+        ]
         lines += ["| %s | %s |" % row for row in rows]
         lines += self._list("Failed", self.failures)
-        lines += self._list("Skipped", ["%d: %s" % (count, reason) for reason, count in sorted(self.reasons.items())])
+        lines += self._list(
+            "Skipped", [f"{count}: {reason}" for reason, count in sorted(self.reasons.items())])
         return "\n".join(lines) + "\n"
 
     @staticmethod

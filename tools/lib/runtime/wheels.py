@@ -12,14 +12,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REQUESTED = os.path.join(HERE, "requirements.in")
 LOCK = os.path.join(HERE, "requirements.lock")
 
-PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux_2_12", "manylinux2010", "manylinux_2_5",
-             "manylinux1")
+PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux_2_12", "manylinux2010",
+             "manylinux_2_5", "manylinux1")
 
 
 def target_python(version):
-    """pip's options for CPython `version` ("3.9") with the C library of Debian 11 (2.31) or later."""
-    options = ["--python-version", version, "--implementation", "cp", "--abi", "cp" + version.replace(".", ""),
-               "--abi", "abi3", "--abi", "none", "--only-binary=:all:"]
+    """pip's options for CPython `version` ("3.9") with the C library of Debian 11 (2.31) or
+    later."""
+    options = [
+        "--python-version", version, "--implementation", "cp", "--abi",
+        "cp" + version.replace(".", ""), "--abi", "abi3", "--abi", "none", "--only-binary=:all:"
+    ]
     for platform in PLATFORMS:
         options += ["--platform", platform + "_x86_64"]
     return options
@@ -37,7 +40,8 @@ def pip_command(verb):
         if python and subprocess.run([python, "-m", "pip", "--version"], stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL).returncode == 0:
             return [python, "-m", "pip", verb, "--disable-pip-version-check", "--no-input"]
-    raise InputError(NO_PIP, fix="apt install python3-pip (or python -m ensurepip), then run this again")
+    raise InputError(NO_PIP, fix="apt install python3-pip (or python3 -m ensurepip), then run this "
+                                 "again")
 
 
 def locked(path=LOCK):
@@ -54,20 +58,25 @@ def locked(path=LOCK):
             continue
         match = re.fullmatch(r"([\w.-]+)==(\S+)\s+--hash=sha256:([0-9a-f]{64})", line)
         if not match:
-            raise InputError("%s: expected 'project==version --hash=sha256:<64 digits>', found '%s'" % (path, line),
-                             fix="git checkout -- %s" % path)
+            raise InputError(f"{path}: expected 'project==version --hash=sha256:<64 digits>', "
+                             f"found '{line}'",
+                             fix=f"git checkout -- {path}")
         found[match.group(1)] = match.group(2, 3)
     return found
 
 
 def download(folder, progress, lock=LOCK, target=TARGET_PYTHON):
-    """Fetches the wheels of `lock` into `folder`; those that are there already are checked and kept.
+    """Fetches the wheels of `lock` into `folder`; those that are there already are checked and
+    kept.
 
     progress: called once a package.  target: pip's options that say for which Python.
     """
     os.makedirs(folder, exist_ok=True)
-    _pip(pip_command("download") + target + ["--no-deps", "--require-hashes", "--progress-bar", "off",
-                                             "--dest", folder, "--requirement", lock], progress)
+    _pip(
+        pip_command("download") + target + [
+            "--no-deps", "--require-hashes", "--progress-bar", "off", "--dest", folder,
+            "--requirement", lock
+        ], progress)
 
 
 def install(folder, into, lock=LOCK, target=TARGET_PYTHON):
@@ -86,7 +95,8 @@ def _pip(argv, progress):
     # the packages are for another Python: nothing made for this one may be looked at
     env.pop("PYTHONPATH", None)
     with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, universal_newlines=True, env=env) as pip:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, universal_newlines=True,
+                              env=env) as pip:
             for line in pip.stdout:
                 if line.startswith(("Collecting ", "Processing ")):
                     progress()
@@ -95,6 +105,7 @@ def _pip(argv, progress):
         errors.seek(0)
         said = [line[len("ERROR: "):].strip() for line in errors if line.startswith("ERROR: ")]
     raise InputError("pip could not bring the runtime's Python packages: %s"
-                     % (said or ["exit code %d" % pip.returncode])[-1],
-                     fix="check `python -m pip config list`, the network and the free disk space, then run this "
+                     % (said or [f"exit code {pip.returncode}"])[-1],
+                     fix="check `python3 -m pip config list`, the network and the free disk space, "
+                         "then run this "
                          "again: it goes on where it stopped")

@@ -13,11 +13,11 @@ def class_subsets(classes):
     classes: class names in order.
     """
     classes = list(classes)
-    subsets = {"mIoU-%d" % len(classes): list(range(len(classes)))}
+    subsets = {f"mIoU-{len(classes)}": list(range(len(classes)))}
     if len(classes) == 19 and set(NOT_IN_13) <= set(classes):
         for left_out in (NOT_IN_16, NOT_IN_13):
             members = [i for i, name in enumerate(classes) if name not in left_out]
-            subsets["mIoU-%d" % len(members)] = members
+            subsets[f"mIoU-{len(members)}"] = members
     return subsets
 
 

@@ -1,4 +1,5 @@
-"""Confusion counts of label maps and the scores taken from them (method of the Cityscapes evaluation).
+"""Confusion counts of label maps and the scores taken from them (method of the Cityscapes
+evaluation).
 
 IoU_c = TP_c / (TP_c + FP_c + FN_c), counted over the whole set, not averaged over images.
 Pixels whose truth is ignored (255) count nowhere, neither as FN nor as FP.
@@ -23,7 +24,7 @@ class Confusion:
     def __init__(self, classes):
         """classes: how many classes there are (1 to 255)."""
         if not 1 <= classes <= IGNORED:
-            raise ValueError("1 to 255 classes can be counted, not %r" % (classes,))
+            raise ValueError(f"1 to 255 classes can be counted, not {classes!r}")
         self.classes = classes
         self.counts = np.zeros((classes, classes + 1), np.int64)
         self.images = 0
@@ -48,9 +49,9 @@ class Confusion:
     def _check_values(self, what, pixels, name):
         wrong = [v for v in range(self.classes, IGNORED) if pixels[v]]
         if wrong:
-            raise InputError("%s: the %s has the values %s (%d pixels); expected classes 0..%d or 255 for none"
-                             % (name, what, ", ".join(map(str, wrong[:5])), pixels[wrong].sum(),
-                                self.classes - 1))
+            raise InputError(f"{name}: the {what} has the values {', '.join(map(str, wrong[:5]))} "
+                             f"({pixels[wrong].sum()} pixels); expected classes "
+                             f"0..{self.classes - 1} or 255 for none")
 
     def merge(self, other):
         """Adds the counts of another Confusion over the same classes."""
@@ -93,8 +94,9 @@ def mean_iou(iou, members=None):
 def _check_pair(truth, prediction, name):
     for what, array in (("truth", truth), ("prediction", prediction)):
         if array.ndim != 2 or array.dtype != np.uint8:
-            raise InputError("%s: the %s must be one 8-bit channel, found shape %s of %s"
-                             % (name, what, array.shape, array.dtype))
+            raise InputError(f"{name}: the {what} must be one 8-bit channel, found shape "
+                             f"{array.shape} of {array.dtype}")
     if truth.shape != prediction.shape:
-        raise InputError("%s: the truth is %d x %d but the prediction is %d x %d (width x height)"
-                         % (name, truth.shape[1], truth.shape[0], prediction.shape[1], prediction.shape[0]))
+        raise InputError(f"{name}: the truth is {truth.shape[1]} x {truth.shape[0]} but the "
+                         f"prediction is {prediction.shape[1]} x {prediction.shape[0]} (width "
+                         "x height)")

@@ -10,7 +10,8 @@ from tools.lib.scoring.net_geometry import read_geometry
 
 
 def load_deploy(model, weights, device="cpu"):
-    """(front, head, Geometry, mean) of a deploy prototxt and a caffemodel whose layers load by name.
+    """(front, head, Geometry, mean) of a deploy prototxt and a caffemodel whose layers load by
+    name.
 
     front, head: caffe.Net up to the blob that is computed in tiles, and from there to the scores
     (None when that blob is the score map).  device: "cpu" or the number of a GPU.  mean: three BGR
@@ -20,7 +21,7 @@ def load_deploy(model, weights, device="cpu"):
     check_net(parameter, caffe.TEST, model)
     geometry = read_geometry(parameter, model)
     mean = _mean(parameter, model)
-    use_device(None if device == "cpu" else device, "--device gpu:%s" % device)
+    use_device(None if device == "cpu" else device, f"--device gpu:{device}")
     front, _ = open_net(model, weights, _part(parameter, geometry.layers))
     if not geometry.head:
         return front, None, geometry, mean
@@ -43,7 +44,7 @@ def _mean(parameter, model):
         if layer.type == "Input" and layer.transform_param.mean_value:
             values = list(layer.transform_param.mean_value)
             if len(values) not in (1, 3):
-                raise InputError("%s: layer %s has %d values of mean_value; expected 3 (BGR)"
-                                 % (model, layer.name, len(values)))
+                raise InputError(f"{model}: layer {layer.name} has {len(values)} values of "
+                                 "mean_value; expected 3 (BGR)")
             return values if len(values) == 3 else values * 3
     return None

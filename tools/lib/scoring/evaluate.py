@@ -17,8 +17,8 @@ def check_classes(predictor, dataset, model):
     """Raises InputError unless the net gives one score for each class of the data set."""
     expected = len(dataset.space.classes)
     if predictor.classes != expected:
-        raise InputError("%s gives %d classes, but %s in label space %s has %d"
-                         % (model, predictor.classes, dataset.name, dataset.space.name, expected),
+        raise InputError(f"{model} gives {predictor.classes} classes, but {dataset.name} in "
+                         f"label space {dataset.space.name} has {expected}",
                          "choose another --model or --label-space")
 
 
@@ -52,8 +52,8 @@ def score_folder(predictions, dataset, frames, workers=None):
     """
     missing = [f for f in frames if not os.path.isfile(predictions.path(f))]
     if missing:
-        raise InputError("%d of %d predictions are missing in %s, the first is %s"
-                         % (len(missing), len(frames), predictions.folder, predictions.path(missing[0])))
+        raise InputError(f"{len(missing)} of {len(frames)} predictions are missing in "
+                         f"{predictions.folder}, the first is {predictions.path(missing[0])}")
     total = Confusion(len(dataset.space.classes))
     chunks = [frames[i:i + CHUNK] for i in range(0, len(frames), CHUNK)]
     score = functools.partial(_score_chunk, predictions, dataset)

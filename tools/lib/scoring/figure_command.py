@@ -17,14 +17,17 @@ from tools.lib.scoring.score_command import add_comparison_arguments, checked_ti
 def parse(arguments=None):
     """The options of tools/figure.py."""
     parser = argparse.ArgumentParser(prog="tools/figure.py",
-                                     description="Draws image | prediction of each model | truth as one PNG.")
+                                     description="Draws image | prediction of each model | truth "
+                                                 "as one PNG.")
     add_comparison_arguments(parser, "caffemodels, one a column, earliest first",
                              'column titles (default for two: "before" and "after")')
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--frames", help="frame names or numbers in the split, separated by commas")
     chosen.add_argument("--most-changed", type=count, metavar="N",
-                        help="the N frames with most pixels that the first and the last model label differently")
-    parser.add_argument("--no-truth", action="store_true", help="leave the truth out; no label is opened")
+                        help="the N frames with most pixels that the first and the last model "
+                             "label differently")
+    parser.add_argument("--no-truth", action="store_true", help="leave the truth out; no label is "
+                                                                "opened")
     parser.add_argument("--output", required=True, help="PNG file")
     args = parser.parse_args(arguments)
     if args.most_changed and len(args.weights) < 2:
@@ -51,29 +54,36 @@ def main(arguments=None):
     check_classes(predictors[0], dataset, args.model)
     found = _predicted(predictors, dataset, frames, args.resize)
     # nlargest keeps N frames in memory, whatever the length of the split
-    found = heapq.nlargest(args.most_changed, found, key=lambda entry: entry[0]) if args.most_changed else list(found)
+    found = heapq.nlargest(args.most_changed, found,
+                           key=lambda entry: entry[0]) if args.most_changed else list(found)
     rows = [(_row_name(frame, changed, maps[0].size, args.most_changed),
              [image] + [colour(m, dataset.space.palette) for m in maps]
              + ([colour(dataset.read_label(frame), dataset.space.palette)] if truth else []))
             for changed, frame, image, maps in found]
-    write_grid(args.output, ["image"] + args.names + (["truth"] if truth else []), rows, dataset.space)
+    write_grid(args.output, ["image"] + args.names + (["truth"] if truth else []), rows,
+               dataset.space)
     for changed, frame, _, maps in found:
-        print("%s%s" % (frame.name, "  %.1f%% changed" % (100.0 * changed / maps[0].size) if args.most_changed else ""))
-    print("written to %s" % args.output)
+        print("%s%s" %
+              (frame.name,
+               f"  {100.0 * changed / maps[0].size:.1f}% changed" if args.most_changed else ""))
+    print(f"written to {args.output}")
 
 
 def _require_labels(dataset, frames):
-    """Raises InputError, naming --no-truth, at the first frame whose label is not there or not of its image's size."""
+    """Raises InputError, naming --no-truth, at the first frame whose label is not there or not of
+    its image's size."""
     for frame in frames:
         try:
             dataset.check(frame)
         except InputError as error:
-            raise InputError(error.what, error.fix or "where it is the label that will not do, draw the figure without the "
+            raise InputError(error.what, error.fix or "where it is the label that will not do, "
+                                                      "draw the figure without the "
                                                       "column of the truth: --no-truth") from None
 
 
 def _predicted(predictors, dataset, frames, scale):
-    """Gives (pixels that first and last model label differently, frame, image, label maps) of every frame."""
+    """Gives (pixels that first and last model label differently, frame, image, label maps) of every
+    frame."""
     for frame in tqdm(frames, unit="image", disable=None, leave=False):
         image = dataset.read_image(frame)
         maps = [predictor.predict(image, scale=scale) for predictor in predictors]
@@ -87,13 +97,15 @@ def choose(frames, wanted, split):
     for text in wanted.split(","):
         if text in by_name:
             chosen.append(by_name[text])
-        elif text.isdecimal() and int(text) < len(frames):  # isdigit is true of a raised 2 too, which is no number
+        # isdigit is true of a raised 2 too, which is no number
+        elif text.isdecimal() and int(text) < len(frames):
             chosen.append(frames[int(text)])
         else:
-            raise InputError("--frames: %r is neither a name in %s nor a number below %d" % (text, split, len(frames)))
+            raise InputError(f"--frames: {text!r} is neither a name in {split} nor a number below "
+                             f"{len(frames)}")
     return chosen
 
 
 def _row_name(frame, changed, pixels, ranked):
     short = frame.name if len(frame.name) <= 24 else "..." + frame.name[-22:]
-    return "%s\n%.0f%% changed" % (short, 100.0 * changed / pixels) if ranked else short
+    return f"{short}\n{100.0 * changed / pixels:.0f}% changed" if ranked else short

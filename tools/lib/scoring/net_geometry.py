@@ -9,8 +9,10 @@ from fractions import Fraction
 from data.errors import InputError
 
 #: Layers that give every unit of their output from the same unit of their inputs.
-POINTWISE = {"ReLU", "PReLU", "ELU", "TanH", "Sigmoid", "Dropout", "Scale", "BatchNorm", "Bias", "Power",
-             "Eltwise", "Concat", "Split", "LRN", "Softmax", "Log", "Exp", "AbsVal", "BNLL"}
+POINTWISE = {
+    "ReLU", "PReLU", "ELU", "TanH", "Sigmoid", "Dropout", "Scale", "BatchNorm", "Bias", "Power",
+    "Eltwise", "Concat", "Split", "LRN", "Softmax", "Log", "Exp", "AbsVal", "BNLL"
+}
 #: Layers that hold inputs and have no geometry of their own.
 INPUTS = {"Input"}
 
@@ -55,7 +57,8 @@ class Geometry:
     tiled: the blob that is computed in tiles, with so many channels; overlap: its units at a
     cut edge of a tile that zero padding spoils.  It is the score map itself, or what a padded
     context module behind an unpadded front-end reads.
-    layers: names of the layers that make `tiled`, the input's first; head: of those from there to the scores.
+    layers: names of the layers that make `tiled`, the input's first; head: of those from there to
+    the scores.
     """
 
     def __init__(self, layers, head, data, scores, axes, channels, data_layer):
@@ -67,15 +70,17 @@ class Geometry:
         self._layers, self._axes = layers, axes
         rows, columns = axes[self.tiled]
         if (rows.stride, rows.shrink) != (columns.stride, columns.shrink):
-            raise InputError("blob %s treats rows and columns differently; square windows are expected" % scores)
+            raise InputError(f"blob {scores} treats rows and columns differently; square windows "
+                             "are expected")
         if rows.stride.denominator != 1 or rows.shrink < 0 or rows.shrink % 2:
-            raise InputError("blob %s measures (input - %s) / %s; expected an even margin and a whole stride"
-                             % (scores, rows.shrink, rows.stride))
+            raise InputError(f"blob {scores} measures (input - {rows.shrink}) / {rows.stride}; "
+                             "expected an even margin and a whole stride")
         self.stride, self.margin = int(rows.stride), int(rows.shrink) // 2
         self.overlap = max(rows.low, rows.high, columns.low, columns.high)
 
     def forward_bytes(self, height, width):
-        """Bytes Caffe holds in a forward pass over one input of height x width up to the tiled blob.
+        """Bytes Caffe holds in a forward pass over one input of height x width up to the tiled
+        blob.
 
         Every blob, plus the column buffer of every convolution wider than 1x1 (each keeps its own).
         """
@@ -123,14 +128,14 @@ def read_geometry(net, name="the net"):
             needed = _needed(layers, target)
             cut = _head_start(needed, axes, target)
             return Geometry(needed[:cut], needed[cut:], data, target, axes, channels, data_layer)
-    raise InputError("%s: blob %s cannot be traced back to the input %s" % (name, target, data))
+    raise InputError(f"{name}: blob {target} cannot be traced back to the input {data}")
 
 
 def _input_blob(net, name):
     inputs = [(top, layer.name) for layer in net.layer if layer.type in INPUTS for top in layer.top]
     if len(inputs) != 1:
-        raise InputError("%s has the inputs %s; a deploy net has exactly one, the image"
-                         % (name, ", ".join(top for top, _ in inputs) or "none"), "use a deploy.prototxt")
+        raise InputError(f"{name} has the inputs {', '.join(top for top, _ in inputs) or 'none'}; "
+                         "a deploy net has exactly one, the image", "use a deploy.prototxt")
     return inputs[0]
 
 
@@ -139,9 +144,10 @@ def _score_blob(net, data, name):
     if upsampling:
         return upsampling[-1].bottom[0]
     used = {bottom for layer in net.layer for bottom in layer.bottom if bottom not in layer.top}
-    outputs = [(layer, top) for layer in net.layer for top in layer.top if top not in used and top != data]
+    outputs = [(layer, top) for layer in net.layer for top in layer.top
+               if top not in used and top != data]
     if not outputs:
-        raise InputError("%s has no layer that makes scores" % name)
+        raise InputError(f"{name} has no layer that makes scores")
     layer, top = outputs[-1]
     return layer.bottom[0] if layer.type == "Softmax" else top
 
@@ -162,14 +168,16 @@ def _needed(layers, target):
 
 
 def _head_start(layers, axes, target):
-    """Number of the first layer of the head: where the net narrows to one blob, without padding so far, at
-    the scores' stride; the number of layers when there is no such place before the end."""
+    """Number of the first layer of the head: where the net narrows to one blob, without padding so
+    far, at the scores' stride; the number of layers when there is no such place before the end."""
     best = len(layers)
     if not any(axis.low or axis.high for axis in axes[target]):
         return best
     for cut in range(1, len(layers)):
         made = {top for layer in layers[:cut] for top in layer.tops}
-        read = {bottom for layer in layers[cut:] for bottom in layer.bottoms} & (made | set(layers[0].bottoms))
+        read = {bottom
+                for layer in layers[cut:]
+                for bottom in layer.bottoms} & (made | set(layers[0].bottoms))
         blob = layers[cut - 1].tops[0]
         plain = not any(axis.low or axis.high for axis in axes[blob])
         if read == {blob} and plain and axes[blob][0].stride == axes[target][0].stride:
@@ -205,8 +213,8 @@ def _add_layer(layer, axes, channels, name):
         if layer.type == "Concat":
             width = sum(channels[b] for b in layer.bottom)
     else:
-        raise InputError("%s: layer %s of type %s: its effect on sizes is not known here"
-                         % (name, layer.name, layer.type))
+        raise InputError(f"{name}: layer {layer.name} of type {layer.type}: its effect on sizes is "
+                         "not known here")
     result = OrderedDict((top, made) for top in layer.top)
     axes.update(result)
     channels.update((top, width) for top in layer.top)
@@ -219,7 +227,8 @@ def _window(param):
 
     def pair(key, default):
         plain = {"kernel": "kernel_size"}.get(key, key)
-        by_axis = [getattr(param, "%s_%s" % (key, side), 0) for side in "hw"] if key != "dilation" else [0, 0]
+        by_axis = [getattr(param, f"{key}_{side}", 0)
+                   for side in "hw"] if key != "dilation" else [0, 0]
         if any(by_axis):
             return tuple(by_axis)
         value = getattr(param, plain)

@@ -27,7 +27,8 @@ def colour(labels, palette):
 
 
 def overlay(image, labels, palette, opacity=0.5):
-    """The image (H, W, 3) uint8 BGR under its colours; pixels without a class (255) stay as they are.
+    """The image (H, W, 3) uint8 BGR under its colours; pixels without a class (255) stay as they
+    are.
 
     opacity: 0 shows the image alone, 1 the colours alone.
     """
@@ -51,8 +52,8 @@ class Painter:
         """image (H, W, 3) uint8 BGR and labels (H, W) uint8 -> the picture to write."""
         if self.kind == "labels":
             return labels
-        picture = (overlay(image, labels, self.space.palette, self.opacity) if self.kind == "overlay"
-                   else colour(labels, self.space.palette))
+        picture = (overlay(image, labels, self.space.palette, self.opacity)
+                   if self.kind == "overlay" else colour(labels, self.space.palette))
         return np.concatenate([picture, self._strip(picture.shape[1])]) if self.legend else picture
 
     def _strip(self, width):
@@ -82,12 +83,14 @@ def _legend(figure, entries, inches, **place):
     from matplotlib.patches import Patch
     handles = [Patch(facecolor=np.asarray(rgb) / 255.0, edgecolor="0.4", linewidth=0.5, label=name)
                for name, rgb in entries]
-    return figure.legend(handles=handles, ncol=_columns(entries, inches), frameon=False, handlelength=1.2,
-                         fontsize=9 if inches >= NARROW else 7, columnspacing=1.2, borderaxespad=0.2, **place)
+    return figure.legend(handles=handles, ncol=_columns(entries, inches), frameon=False,
+                         handlelength=1.2, fontsize=9 if inches >= NARROW else 7, columnspacing=1.2,
+                         borderaxespad=0.2, **place)
 
 
 def _columns(entries, inches):
-    """Legend columns that fit into so many inches: a letter, and the patch with its gaps, in the font's size."""
+    """Legend columns that fit into so many inches: a letter, and the patch with its gaps, in the
+    font's size."""
     letter, patch = (0.075, 0.55) if inches >= NARROW else (0.058, 0.4)
     longest = max(len(name) for name, _ in entries)
     return max(1, min(len(entries), int(inches / (letter * longest + patch))))
@@ -114,7 +117,8 @@ def write_grid(path, titles, rows, space, panel_inches=3.2):
     for (name, panels), tall in zip(rows, heights):
         for number, panel in enumerate(panels):
             left = name_inches + number * (panel_inches + gap)
-            axes = figure.add_axes([left / width, (top - tall) / height, panel_inches / width, tall / height])
+            axes = figure.add_axes(
+                [left / width, (top - tall) / height, panel_inches / width, tall / height])
             axes.imshow(panel[:, :, ::-1], interpolation="antialiased", aspect="auto")
             axes.set_xticks([])
             axes.set_yticks([])
@@ -133,6 +137,6 @@ def write_image(path, image):
     ending = os.path.splitext(path)[1]
     done, encoded = cv2.imencode(ending, image)
     if not done:
-        raise InputError("cannot encode %s" % path)
+        raise InputError(f"cannot encode {path}")
     with write_aside(path) as aside, open(aside, "wb") as stream:
         stream.write(encoded.tobytes())

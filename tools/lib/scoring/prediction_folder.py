@@ -26,30 +26,34 @@ class PredictionFolder:
 
     def write(self, frame, prediction):
         """Saves a (H, W) uint8 map of train ids as PNG in this folder's ids."""
-        write_image(self.path(frame), prediction if self._stored is None else self._stored[prediction])
+        write_image(self.path(frame),
+                    prediction if self._stored is None else self._stored[prediction])
 
     def read(self, frame):
-        """(H, W) uint8 train ids of a frame's prediction; InputError when it is missing or unreadable."""
+        """(H, W) uint8 train ids of a frame's prediction; InputError when it is missing or
+        unreadable."""
         path = self.path(frame)
         if not os.path.isfile(path):
-            raise InputError("no prediction for %s: %s does not exist" % (frame.name, path))
+            raise InputError(f"no prediction for {frame.name}: {path} does not exist")
         if self.ids == "dataset":
             return self.dataset.read_label(replace(frame, label=path))
         labels = read_ids(path)
         if labels.dtype != np.uint8:
-            raise InputError("%s: %s values; a prediction holds 8-bit train ids" % (path, labels.dtype))
+            raise InputError(f"{path}: {labels.dtype} values; a prediction holds 8-bit train ids")
         return labels
 
 
 class ColourFolder:
-    """A folder of colour pictures of label maps, <folder>/<frame name>.png, in the data set's palette."""
+    """A folder of colour pictures of label maps, <folder>/<frame name>.png, in the data set's
+    palette."""
 
     def __init__(self, folder, dataset):
         self.folder, self.palette = os.fspath(folder), dataset.space.palette
 
     def write(self, frame, prediction):
         """Saves a (H, W) uint8 map of train ids as a colour PNG."""
-        write_image(os.path.join(self.folder, frame.name + ".png"), colour(prediction, self.palette))
+        write_image(os.path.join(self.folder, frame.name + ".png"),
+                    colour(prediction, self.palette))
 
 
 def _stored_ids(dataset):
@@ -57,8 +61,8 @@ def _stored_ids(dataset):
     stored = np.zeros(256, np.uint8)
     table = dataset.record.tables.get(dataset.space.name, {})
     if not set(range(len(dataset.space.classes))) <= set(table.values()):
-        raise InputError("--ids dataset: %s has no ids of its own for the classes of %s"
-                         % (dataset.name, dataset.space.name), "use --ids train")
+        raise InputError(f"--ids dataset: {dataset.name} has no ids of its own for the classes of "
+                         f"{dataset.space.name}", "use --ids train")
     for number in sorted(table, reverse=True):
         if number < 256:
             stored[table[number]] = number

@@ -8,7 +8,8 @@ from tools.lib.scoring.deploy import load_deploy
 from tools.lib.scoring.tiling import choose_tile, spans
 from tools.lib.scoring.upsample import label_map
 
-#: Share of the memory of the machine, or of the GPU in use, that one forward pass may hold, unless told otherwise.  Larger
+#: Share of the memory of the machine, or of the GPU in use, that one forward pass may hold, unless
+#: told otherwise.  Larger
 #: tiles are faster: a window of 256 carries six times its pixels as margin, one of 1024 twice.
 SHARE = 0.25
 
@@ -21,7 +22,8 @@ class Predictor:
     """
 
     def __init__(self, model, weights, device="cpu", mean=None, budget=None):
-        """model, weights: paths of the deploy prototxt and the caffemodel, whose layers load by name.
+        """model, weights: paths of the deploy prototxt and the caffemodel, whose layers load by
+        name.
 
         device: "cpu" or the number of a GPU.  mean: three BGR values 0..255; None takes those of
         the net's input (transform_param).  budget: bytes a forward pass may hold (default: SHARE
@@ -30,7 +32,7 @@ class Predictor:
         self._front, self._head, self.geometry, own_mean = load_deploy(model, weights, device)
         self.classes = self.geometry.classes
         if mean is None and own_mean is None:
-            raise InputError("%s names no mean (transform_param of its input)" % model,
+            raise InputError(f"{model} names no mean (transform_param of its input)",
                              "give it: --mean B G R")
         self.mean = np.array(own_mean if mean is None else mean, np.float32)
         self.budget = SHARE * device_memory() if budget is None else budget
@@ -60,10 +62,12 @@ class Predictor:
             for columns in spans(units[1], tile[1], self.geometry.overlap):
                 window = padded[rows.run_start * stride:rows.run_stop * stride + 2 * margin,
                                 columns.run_start * stride:columns.run_stop * stride + 2 * margin]
-                part = _forward(self._front, self.geometry.data, to_blob(window, self.mean), self.geometry.tiled)
-                stitched[:, rows.keep_start:rows.keep_stop, columns.keep_start:columns.keep_stop] = part[
-                    :, rows.keep_start - rows.run_start:rows.keep_stop - rows.run_start,
-                    columns.keep_start - columns.run_start:columns.keep_stop - columns.run_start]
+                part = _forward(self._front, self.geometry.data, to_blob(window, self.mean),
+                                self.geometry.tiled)
+                stitched[:, rows.keep_start:rows.keep_stop, columns.keep_start:columns.
+                         keep_stop] = part[:, rows.keep_start - rows.run_start:rows.keep_stop -
+                                           rows.run_start, columns.keep_start -
+                                           columns.run_start:columns.keep_stop - columns.run_start]
         if self._head is None:
             return stitched
         # a padded context module sees the whole map at once, as it would without tiles

@@ -20,7 +20,8 @@ from tools.lib.tables import FORMATS, format_of, render
 def add_net_arguments(parser):
     """Adds the options of a Predictor apart from model and weights."""
     parser.add_argument("--resize", type=factor, default=1.0, metavar="FACTOR",
-                        help="resize images by this before the net, %g to %g; scores return to the label's size" % FACTORS)
+                        help="resize images by this before the net, %g to %g; scores return to the "
+                             "label's size" % FACTORS)
     parser.add_argument("--mean", type=_level, nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
@@ -30,7 +31,8 @@ def add_net_arguments(parser):
 
 
 def add_comparison_arguments(parser, weights, names):
-    """Adds a deploy net, one or several caffemodels for it, the split to run them on, and the options of a Predictor.
+    """Adds a deploy net, one or several caffemodels for it, the split to run them on, and the
+    options of a Predictor.
 
     weights, names: what their help says.
     """
@@ -52,14 +54,15 @@ def factor(text):
     """A number within data.transforms.FACTORS, for argparse."""
     value = float(text)
     if not FACTORS[0] <= value <= FACTORS[1]:
-        raise argparse.ArgumentTypeError("expected a number from %g to %g, found %s" % (*FACTORS, text))
+        raise argparse.ArgumentTypeError(
+            "expected a number from %g to %g, found %s" % (*FACTORS, text))
     return value
 
 
 def _level(text):
     value = float(text)
     if not 0 <= value <= 255:
-        raise argparse.ArgumentTypeError("expected 0 to 255, found %s" % text)
+        raise argparse.ArgumentTypeError(f"expected 0 to 255, found {text}")
     return value
 
 
@@ -69,7 +72,7 @@ def device(text):
         return text
     kind, _, number = text.partition(":")
     if kind != "gpu" or not number.isdigit():
-        raise argparse.ArgumentTypeError("expected cpu or gpu:N, found %s" % text)
+        raise argparse.ArgumentTypeError(f"expected cpu or gpu:N, found {text}")
     return int(number)
 
 
@@ -82,10 +85,11 @@ def titles(paths):
 
 
 def checked_titles(parser, names, paths):
-    """`names`, or titles(paths) where there are none; a title a path and no two alike, else the parser ends with its error."""
+    """`names`, or titles(paths) where there are none; a title a path and no two alike, else the
+    parser ends with its error."""
     names = names or titles(paths)
     if len(names) != len(paths):
-        parser.error("--names: %d titles for %d models" % (len(names), len(paths)))
+        parser.error(f"--names: {len(names)} titles for {len(paths)} models")
     if len(set(names)) < len(names):
         parser.error("--names: two have the same title")
     return names
@@ -94,30 +98,37 @@ def checked_titles(parser, names, paths):
 def parse(arguments=None):
     """The options of tools/test.py."""
     parser = argparse.ArgumentParser(
-        prog="tools/test.py", description="Scores models, or predictions that are there already, on a labelled split.")
+        prog="tools/test.py", description="Scores models, or predictions that are there already, "
+                                          "on a labelled split.")
     parser.add_argument("--model", help="deploy prototxt")
-    parser.add_argument("--weights", nargs="+", default=[], help="one or several caffemodels; several make one table")
+    parser.add_argument("--weights", nargs="+", default=[], help="one or several caffemodels; "
+                                                                 "several make one table")
     parser.add_argument("--predictions", nargs="+", default=[], metavar="FOLDER",
-                        help="score the label maps <frame name>.png in FOLDER instead of running a net")
+                        help="score the label maps <frame name>.png in FOLDER instead of running a "
+                             "net")
     parser.add_argument("--ids", choices=("train", "dataset"), default="train",
-                        help="coding of saved predictions: train ids (default) or the data set's own, as "
+                        help="coding of saved predictions: train ids (default) or the data set's "
+                             "own, as "
                              "Cityscapes' server wants them")
     parser.add_argument("--names", nargs="+", help="titles of the table's columns")
     add_data_arguments(parser)
     add_net_arguments(parser)
     parser.add_argument("--save-predictions", metavar="FOLDER",
                         help="keep the label maps as PNG; with several --weights in a folder each")
-    parser.add_argument("--save-colours", metavar="FOLDER", help="the same in the data set's colours")
+    parser.add_argument("--save-colours", metavar="FOLDER", help="the same in the data set's "
+                                                                 "colours")
     parser.add_argument("--json", help="write scores and confusion counts to this file")
     parser.add_argument("--output", help="write the table to this file (.txt, .md, .csv or .tex)")
-    parser.add_argument("--format", choices=FORMATS, help="format of the table (default: text, or by --output's ending)")
+    parser.add_argument("--format", choices=FORMATS, help="format of the table (default: text, or "
+                                                          "by --output's ending)")
     args = parser.parse_args(arguments)
     if bool(args.weights) == bool(args.predictions):
         parser.error("give either --weights (with --model) or --predictions")
     if args.weights and not args.model:
         parser.error("--weights needs --model, the deploy prototxt")
     if (args.save_predictions or args.save_colours) and args.predictions:
-        parser.error("--save-predictions and --save-colours keep what a net predicts; with --predictions there is no net")
+        parser.error("--save-predictions and --save-colours keep what a net predicts; with "
+                     "--predictions there is no net")
     args.names = checked_titles(parser, args.names, args.weights or args.predictions)
     return args
 
@@ -131,7 +142,8 @@ def main(arguments=None):
     for name in args.names:
         for flag, folder, _ in _kept(args, name):
             if (flag, folder) in kept:
-                raise InputError("%s: %r and %r would both be kept in %s" % (flag, kept[flag, folder], name, folder),
+                raise InputError(f"{flag}: {kept[flag, folder]!r} and {name!r} would both be kept "
+                                 f"in {folder}",
                                  "give the models titles of their own with --names")
             kept[flag, folder] = name
             require_empty(folder, flag)
@@ -141,13 +153,16 @@ def main(arguments=None):
         dataset.check(frame)
     for path in args.weights + ([args.model] if args.model else []):
         if not os.path.isfile(path):
-            raise InputError("%s: no such file" % path)
+            raise InputError(f"{path}: no such file")
     records = []
     for name, source in zip(args.names, args.weights or args.predictions):
-        confusion = (_score_net if args.weights else _score_folder)(args, name, source, dataset, frames)
-        origin = dict(weights=source, model=args.model, resize=args.resize) if args.weights else dict(predictions=source)
-        records.append(result_record(name, confusion, args.dataset, args.split, dataset.space, **origin))
-    text = render(comparison(records, "%s %s, %d images" % (args.dataset, args.split, len(frames))), form)
+        confusion = (_score_net if args.weights else _score_folder)(args, name, source, dataset,
+                                                                    frames)
+        origin = dict(weights=source, model=args.model,
+                      resize=args.resize) if args.weights else dict(predictions=source)
+        records.append(
+            result_record(name, confusion, args.dataset, args.split, dataset.space, **origin))
+    text = render(comparison(records, f"{args.dataset} {args.split}, {len(frames)} images"), form)
     print(text, end="")     # first: when a file cannot be written, what was computed is not lost
     if args.json:
         write_whole(args.json, json.dumps(dict(results=records), indent=1, sort_keys=True) + "\n")
@@ -156,14 +171,16 @@ def main(arguments=None):
 
 
 def _kept(args, name):
-    """[(flag, folder, maker of a store from folder and data set)] of what is kept of a model's predictions.
+    """[(flag, folder, maker of a store from folder and data set)] of what is kept of a model's
+    predictions.
 
     Several models have a folder each, named after their titles (folder_name).
     """
     labels = functools.partial(PredictionFolder, ids=args.ids)
-    stores = (("--save-predictions", args.save_predictions, labels), ("--save-colours", args.save_colours, ColourFolder))
-    return [(flag, folder if len(args.weights) == 1 else os.path.join(folder, folder_name(name)), store)
-            for flag, folder, store in stores if folder]
+    stores = (("--save-predictions", args.save_predictions, labels),
+              ("--save-colours", args.save_colours, ColourFolder))
+    return [(flag, folder if len(args.weights) == 1 else os.path.join(folder, folder_name(name)),
+             store) for flag, folder, store in stores if folder]
 
 
 def _score_net(args, name, weights, dataset, frames):
@@ -180,5 +197,5 @@ def _score_net(args, name, weights, dataset, frames):
 
 def _score_folder(args, name, folder, dataset, frames):
     if not os.path.isdir(folder):
-        raise InputError("--predictions %s: no such folder" % folder)
+        raise InputError(f"--predictions {folder}: no such folder")
     return score_folder(PredictionFolder(folder, dataset, args.ids), dataset, frames)

@@ -21,7 +21,9 @@ def spans(units, tile, overlap):
         raise ValueError("units and tile must be at least 1 and overlap at least 0")
     count = -(-units // tile)
     edges = [units * i // count for i in range(count + 1)]
-    return [Span(a, b, max(0, a - overlap), min(units, b + overlap)) for a, b in zip(edges, edges[1:])]
+    return [
+        Span(a, b, max(0, a - overlap), min(units, b + overlap)) for a, b in zip(edges, edges[1:])
+    ]
 
 
 def choose_tile(geometry, units, budget):

@@ -22,7 +22,7 @@ def frames_of(path):
     """
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
-        raise InputError("%s: not a video that OpenCV can read" % path)
+        raise InputError(f"{path}: not a video that OpenCV can read")
     count, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
 
     def walk():
@@ -37,7 +37,8 @@ def frames_of(path):
 
 
 def paint_video(source, target, paint):
-    """Writes `target` (.mp4) with paint(frame) in place of every frame of `source`; sound is left out.
+    """Writes `target` (.mp4) with paint(frame) in place of every frame of `source`; sound is left
+    out.
 
     paint: (H, W, 3) uint8 BGR -> a picture of one size throughout.  The file appears whole or not at all.
     """
@@ -45,18 +46,19 @@ def paint_video(source, target, paint):
     writer = None
     with write_aside(target) as aside:
         try:
-            for image in tqdm(frames, total=count or None, unit="frame", desc=os.path.basename(source),
-                              disable=None, leave=False):
+            for image in tqdm(frames, total=count or None, unit="frame",
+                              desc=os.path.basename(source), disable=None, leave=False):
                 picture = paint(image)
                 # the encoder wants even sides
                 picture = picture[:picture.shape[0] // 2 * 2, :picture.shape[1] // 2 * 2]
                 if writer is None:
-                    writer = cv2.VideoWriter(aside, cv2.VideoWriter_fourcc(*"mp4v"), rate, picture.shape[1::-1])
+                    writer = cv2.VideoWriter(aside, cv2.VideoWriter_fourcc(*"mp4v"), rate,
+                                             picture.shape[1::-1])
                     if not writer.isOpened():
-                        raise InputError("cannot write %s: OpenCV has no encoder for it" % target)
+                        raise InputError(f"cannot write {target}: OpenCV has no encoder for it")
                 writer.write(picture)
         finally:
             if writer is not None:
                 writer.release()
         if writer is None:
-            raise InputError("%s: no frame could be read" % source)
+            raise InputError(f"{source}: no frame could be read")

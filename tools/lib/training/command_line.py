@@ -60,8 +60,8 @@ def main(arguments=None):
         reports = weights.compare_all(resolved.param.weights, shapes)
 
     choose_device(resolved.param, group)
-    check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes, shown(options.solver),
-                 device_memory())
+    check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
+                 shown(options.solver), device_memory())
     make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:
@@ -87,14 +87,15 @@ def run(options, resolved, shapes, record, entry, reports, group):
         engine = Engine(resolved, snapshots.partial, group)
         if entry is not None:
             snapshots.restore(engine, entry)
-            say("going on from iteration %d" % engine.iteration)
+            say(f"going on from iteration {engine.iteration}")
         else:
             if options.resume:
                 say("no complete snapshot yet: starting at iteration 0")
             weights.load(engine.net, reports, say)
         group.equalize(engine.net)
         if resolved.param.debug_info and not glog.speak():
-            say("warning: debug_info prints nothing: Caffe's log is off and cannot be turned on; start with "
+            say("warning: debug_info prints nothing: Caffe's log is off and cannot be turned on; "
+                "start with "
                 "GLOG_minloglevel=0 in the environment")
         if options.resume:
             records.add_resume(record, engine.iteration)
@@ -103,12 +104,14 @@ def run(options, resolved, shapes, record, entry, reports, group):
     finally:
         snapshots.close()
     if stopped is not None:
-        say("stopped by %s after %d iterations; go on with:\n  %spython tools/train.py --solver %s%s "
-            "--resume" % (signal.Signals(stopped).name, engine.iteration,
-                          "tools/mpirun -n %d " % group.size if group.size > 1 else "", shown(options.solver),
-                          " --output %s" % shown(options.output) if options.output else ""))
+        say("stopped by %s after %d iterations; go on with:\n  %spython3 tools/train.py --solver "
+            "%s%s "
+            "--resume" %
+            (signal.Signals(stopped).name, engine.iteration,
+             f"tools/mpirun -n {group.size} " if group.size > 1 else "", shown(
+                 options.solver), f" --output {shown(options.output)}" if options.output else ""))
         return 128 + stopped
-    say("done: %d iterations, in %s" % (engine.iteration, shown(resolved.output)))
+    say(f"done: {engine.iteration} iterations, in {shown(resolved.output)}")
     return 0
 
 
@@ -127,7 +130,8 @@ def watched_training(engine, resolved, snapshots, watches):
 
     try:
         with Signals(progress.say) as signals:
-            stopped = train(engine, snapshots, log, progress, engine.group.agreed(signals), watches, plot)
+            stopped = train(engine, snapshots, log, progress, engine.group.agreed(signals), watches,
+                            plot)
         plot(at_once=True)
     finally:
         progress.close()

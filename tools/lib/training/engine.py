@@ -69,7 +69,8 @@ class Engine:
         return self.group.mean(self._sums)
 
     def seed_generators(self, number=None):
-        """Makes what pass `number` draws a function of (seed, number); default: this iteration's."""
+        """Makes what pass `number` draws a function of (seed, number); default: this
+        iteration's."""
         seed = step_seed(self.seed, self.iteration if number is None else number)
         caffe.set_random_seed(seed)
         np.random.seed(seed)
@@ -96,7 +97,7 @@ class Engine:
     def caffe_snapshot(self):
         """Lets Caffe write its snapshot; returns the (caffemodel, solverstate) paths."""
         self.solver.snapshot()
-        stem = "%s_iter_%d" % (self._prefix, self.iteration)
+        stem = f"{self._prefix}_iter_{self.iteration}"
         return stem + ".caffemodel", stem + ".solverstate"
 
 
@@ -104,7 +105,7 @@ def choose_device(param, group=ALONE):
     """Puts Caffe on the solver's device; InputError when there is no such GPU or no GPU code."""
     on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
     gpu = param.device_id + group.gpu_offset if on_gpu else None
-    use_device(gpu, "--device gpu:%s, or the solver's solver_mode and device_id" % gpu)
+    use_device(gpu, f"--device gpu:{gpu}, or the solver's solver_mode and device_id")
 
 
 def read_outputs(net):

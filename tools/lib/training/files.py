@@ -7,16 +7,18 @@ from data.errors import InputError
 
 @contextlib.contextmanager
 def writing(path):
-    """An OSError in the block, a full disk say, becomes an InputError that names `path` and says how to go on."""
+    """An OSError in the block, a full disk say, becomes an InputError that names `path` and says
+    how to go on."""
     try:
         yield
     except OSError as problem:
-        raise InputError("cannot write %s: %s" % (path, problem.strerror or problem),
+        raise InputError(f"cannot write {path}: {problem.strerror or problem}",
                          "Make room, then give the same command with --resume.") from None
 
 
 def replace_file(path, content):
-    """Writes bytes beside `path`, to the disk, and puts them in its place in one step; InputError when it cannot."""
+    """Writes bytes beside `path`, to the disk, and puts them in its place in one step; InputError
+    when it cannot."""
     # one name for all: what killed runs leave is written over, and does not pile up
     aside = path + ".partial"
     with writing(path):

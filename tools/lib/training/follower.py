@@ -1,4 +1,5 @@
-"""The processes that train beside process 0: the same steps, without checks, log, tests and snapshots."""
+"""The processes that train beside process 0: the same steps, without checks, log, tests and
+snapshots."""
 import os
 import tempfile
 
@@ -27,7 +28,8 @@ def follow(group):
             snapshots.restore(engine, entry)
         group.equalize(engine.net)
         with Signals(_ignore) as signals:
-            stopped = train(engine, snapshots, _Silent(), _Silent(), group.agreed(signals), [], _ignore)
+            stopped = train(engine, snapshots, _Silent(), _Silent(), group.agreed(signals), [],
+                            _ignore)
     return 0 if stopped is None else 128 + stopped
 
 

@@ -28,7 +28,7 @@ def check_loss(net, iteration, loss):
         blob = bad_blob(net)
         where = ("it starts in blob %s, made by layer %s" % blob if blob is not None
                  else "every blob is finite: the sum of the losses overflows")
-    raise NotFinite("iteration %d: the loss is %s; %s" % (iteration, loss, where), ADVICE)
+    raise NotFinite(f"iteration {iteration}: the loss is {loss}; {where}", ADVICE)
 
 
 def check_parameters(net, iteration):
@@ -36,8 +36,8 @@ def check_parameters(net, iteration):
     parameter = bad_parameter(net)
     if parameter is not None:
         layer, index = parameter
-        raise NotFinite("after %d iterations parameter %d of layer %s has nan or infinite values"
-                         % (iteration, index, layer), ADVICE)
+        raise NotFinite(f"after {iteration} iterations parameter {index} of layer {layer} has "
+                        "nan or infinite values", ADVICE)
 
 
 def bad_parameter(net):
@@ -50,7 +50,8 @@ def bad_parameter(net):
 
 
 def bad_blob(net):
-    """(blob, layer that makes it) of the first blob in forward order that is not finite, or None."""
+    """(blob, layer that makes it) of the first blob in forward order that is not finite, or
+    None."""
     for layer, tops in net.top_names.items():
         for top in tops:
             if not _finite(net.blobs[top].data):

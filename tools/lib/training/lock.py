@@ -29,18 +29,20 @@ class FolderLock:
         owner = self._file.read().strip()
         if owner and not OWNER.fullmatch(owner):
             self._file.close()
-            raise InputError("%s was not written by a run, and a run would write over it" % self._path,
-                             "Name another folder with --output, or move the file away.")
+            raise InputError(
+                f"{self._path} was not written by a run, and a run would write over it",
+                "Name another folder with --output, or move the file away.")
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
             raise InputError(
-                "another run is writing into %s: %s" % (os.path.dirname(self._path), owner or "an unknown process"),
+                f"another run is writing into {os.path.dirname(self._path)}: "
+                f"{owner or 'an unknown process'}",
                 "Wait for it, stop it, or name another folder with --output.") from None
         with writing(self._path):
             self._file.truncate(0)
-            self._file.write("process %d on %s\n" % (os.getpid(), socket.gethostname()))
+            self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             self._file.flush()
         return self
 

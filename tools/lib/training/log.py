@@ -38,7 +38,8 @@ def read_log(path):
                 entry = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(entry, dict) and isinstance(entry.get("iteration"), int) and "kind" in entry:
+            if isinstance(entry, dict) and isinstance(entry.get("iteration"),
+                                                      int) and "kind" in entry:
                 entries.append(entry)
     return entries
 
@@ -49,4 +50,7 @@ def _line(entry):
 
 def iteration_seconds(path):
     """Seconds that an iteration took, of every line of a run's log that tells a rate."""
-    return [1 / entry["iterations_per_second"] for entry in read_log(path) if entry.get("iterations_per_second")]
+    return [
+        1 / entry["iterations_per_second"] for entry in read_log(path)
+        if entry.get("iterations_per_second")
+    ]

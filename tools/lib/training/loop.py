@@ -40,9 +40,10 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
     def display(iteration):
         nonlocal started, since
         elapsed = time.monotonic() - started
-        write_line("train", iteration, values=finite(mean(window)),
-                   learning_rate=schedule.learning_rate(param, iteration),
-                   iterations_per_second=(iteration - since) / elapsed if iteration > since else None)
+        write_line(
+            "train", iteration, values=finite(mean(window)), learning_rate=schedule.learning_rate(
+                param, iteration),
+            iterations_per_second=(iteration - since) / elapsed if iteration > since else None)
         started, since = time.monotonic(), iteration
 
     def test():

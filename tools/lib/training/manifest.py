@@ -30,7 +30,7 @@ def read_manifest(folder):
         for entry in entries:
             _check_entry(entry)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as problem:
-        raise InputError("%s is not a list of snapshots: %s" % (path, problem),
+        raise InputError(f"{path} is not a list of snapshots: {problem}",
                          "Move it away to start the run again; the snapshots themselves stay "
                          "usable with --weights.") from None
     return sorted(entries, key=lambda entry: entry["iteration"])
@@ -53,12 +53,12 @@ def fault(folder, entry):
         listed = entry[part]
         path = os.path.join(folder, listed["name"])
         if not os.path.isfile(path):
-            return "%s is missing" % listed["name"]
+            return f"{listed['name']} is missing"
         size = os.path.getsize(path)
         if size != listed["bytes"]:
-            return "%s has %d bytes instead of %d" % (listed["name"], size, listed["bytes"])
+            return f"{listed['name']} has {size} bytes instead of {listed['bytes']}"
         if sha256(path) != listed["sha256"]:
-            return "%s has been altered: its SHA-256 is not the listed one" % listed["name"]
+            return f"{listed['name']} has been altered: its SHA-256 is not the listed one"
     return None
 
 
@@ -71,16 +71,16 @@ def newest_complete(folder, tell):
         problem = fault(folder, entry)
         if problem is None:
             return entry
-        tell("passing over the snapshot of iteration %d: %s" % (entry["iteration"], problem))
+        tell(f"passing over the snapshot of iteration {entry['iteration']}: {problem}")
     return None
 
 
 def _check_entry(entry):
     if type(entry["iteration"]) is not int or entry["iteration"] < 0:
-        raise ValueError("iteration is %r" % (entry["iteration"],))
+        raise ValueError(f"iteration is {entry['iteration']!r}")
     for part in ("model", "state"):
         name = entry[part]["name"]
         if not isinstance(name, str) or name != os.path.basename(name) or name in ("", ".", ".."):
-            raise ValueError("%r is not the name of a file in this folder" % (name,))
+            raise ValueError(f"{name!r} is not the name of a file in this folder")
         if type(entry[part]["bytes"]) is not int or not isinstance(entry[part]["sha256"], str):
-            raise ValueError("bytes or sha256 of %s are missing" % name)
+            raise ValueError(f"bytes or sha256 of {name} are missing")

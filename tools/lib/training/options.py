@@ -18,7 +18,7 @@ iteration and snapshots; --resume goes on from there, bit for bit as if never st
 
 def parse(arguments=None):
     """The options as a namespace; paths absolute, weights a list or None."""
-    parser = argparse.ArgumentParser(prog="python tools/train.py", description=DESCRIPTION,
+    parser = argparse.ArgumentParser(prog="python3 tools/train.py", description=DESCRIPTION,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--solver", required=True, metavar="FILE", help="solver prototxt")
     parser.add_argument("--weights", action="append", metavar="FILE[,FILE]",
@@ -48,7 +48,7 @@ def parse(arguments=None):
     if options.data_root is not None:
         options.data_root = os.path.abspath(options.data_root)
         if not os.path.isdir(options.data_root):
-            raise InputError("--data-root %s is not a folder" % options.data_root)
+            raise InputError(f"--data-root {options.data_root} is not a folder")
     if options.output is not None:
         options.output = os.path.abspath(options.output)
     return options
@@ -63,4 +63,4 @@ def use_data_root(options):
 def _device(text):
     if DEVICE.fullmatch(text):
         return text
-    raise argparse.ArgumentTypeError("%s is neither cpu nor gpu nor gpu:N" % text)
+    raise argparse.ArgumentTypeError(f"{text} is neither cpu nor gpu nor gpu:N")

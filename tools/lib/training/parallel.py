@@ -16,7 +16,8 @@ from data.errors import InputError
 from tools.lib.command import exit_code
 from tools.lib.runtime import mpi
 
-#: Seconds for the launcher to pass on what a process has said: what it has not read when the process aborts is lost.
+#: Seconds for the launcher to pass on what a process has said: what it has not read when the process
+#: aborts is lost.
 FORWARD = 1.0
 
 
@@ -31,7 +32,8 @@ class Alone:
         self.average(blobs_once(net, "diff"))
 
     def average(self, arrays):
-        """Each array becomes its mean over the processes, in place; that of one process is itself."""
+        """Each array becomes its mean over the processes, in place; that of one process is
+        itself."""
 
     def mean(self, values):
         """{name: mean over the processes} of {name: number}."""
@@ -54,8 +56,8 @@ ALONE = Alone()
 class Group(Alone):
     """The processes of an MPI communicator.
 
-    gpu_offset: the number of this process's GPU, counted from the solver's. seconds: spent so far in waiting for the
-    others and exchanging gradients.
+    gpu_offset: the number of this process's GPU, counted from the solver's. seconds: spent so far
+    in waiting for the others and exchanging gradients.
     """
 
     def __init__(self, communicator):
@@ -109,12 +111,14 @@ def join():
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as problem:
-        raise InputError("started as one of %d processes, but mpi4py does not work in the runtime: %s"
-                         % (mpi.launched()[1], problem), fix=mpi.SETUP) from None
+        raise InputError(f"started as one of {mpi.launched()[1]} processes, but mpi4py does not "
+                         f"work in the runtime: {problem}", fix=mpi.SETUP) from None
     if MPI.COMM_WORLD.size != mpi.launched()[1]:
-        raise InputError("the launcher started %d processes, but their MPI library sees %d: launcher and library "
-                         "belong to different MPIs" % (mpi.launched()[1], MPI.COMM_WORLD.size),
-                         fix="start them with tools/mpirun, or install mpi4py for the launcher's MPI in the runtime")
+        raise InputError(f"the launcher started {mpi.launched()[1]} processes, but their MPI "
+                         f"library sees {MPI.COMM_WORLD.size}: launcher and library "
+                         "belong to different MPIs",
+                         fix="start them with tools/mpirun, or install mpi4py for the launcher's "
+                             "MPI in the runtime")
     group = Group(MPI.COMM_WORLD)
     sharing.set_current(sharing.Share(group.rank, group.size))
     return group
@@ -135,7 +139,8 @@ def together(main):
         rank, size = mpi.launched()
         # 128 and more: stopped by a signal, as all have agreed
         if 0 < code < 128 and size > 1 and "mpi4py.MPI" in sys.modules:
-            sys.stderr.write("process %d of %d has failed (exit code %d): the others are ended too\n" % (rank, size, code))
+            sys.stderr.write(f"process {rank} of {size} has failed (exit code {code}): the "
+                             "others are ended too\n")
             sys.stderr.flush()
             time.sleep(FORWARD)
             sys.modules["mpi4py.MPI"].COMM_WORLD.Abort(code)
@@ -155,7 +160,8 @@ def blobs_once(net, part):
 
 
 class _AgreedSignals:
-    """Signals as of the last agreement, so that every process stops and snapshots at the same iteration."""
+    """Signals as of the last agreement, so that every process stops and snapshots at the same
+    iteration."""
 
     def __init__(self, signals):
         self._signals = signals
@@ -176,9 +182,11 @@ class _AgreedSignals:
 
 
 def _gpu_offset(communicator):
-    """0, 1, ... among the communicator's processes that share this machine's memory, whatever launcher started them.
+    """0, 1, ... among the communicator's processes that share this machine's memory, whatever
+    launcher started them.
 
-    0 in all of them where the launcher shows GPUs of its own to each, which CUDA then counts from 0.
+    0 in all of them where the launcher shows GPUs of its own to each, which CUDA then counts from
+    0.
     """
     from mpi4py import MPI
     own = communicator.Split_type(MPI.COMM_TYPE_SHARED, communicator.rank)

@@ -23,7 +23,8 @@ def plot_apart(log_path, path, title):
     """
     outcome = run_in_child(lambda: plot_log(read_log(log_path), path, title), SLOWEST_PLOT)
     if outcome.exception or outcome.signal or outcome.timeout:
-        logging.getLogger(__name__).warning("%s could not be drawn: %s", path, outcome.exception or "it hung or died")
+        logging.getLogger(__name__).warning("%s could not be drawn: %s", path, outcome.exception
+                                            or "it hung or died")
 
 
 def plot_log(entries, path, title):
@@ -49,7 +50,7 @@ def plot_log(entries, path, title):
         for net in sorted({entry["net"] for entry in entries if entry["kind"] == "test"}):
             tests = [e for e in entries if e["kind"] == "test" and e["net"] == net]
             for output in outputs:
-                _draw(axis, tests, output, "test %d: %s" % (net, output), marker="o", linestyle=":")
+                _draw(axis, tests, output, f"test {net}: {output}", marker="o", linestyle=":")
         axis.set_title(name, fontsize=10)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)

@@ -26,7 +26,7 @@ class Progress:
 
     def show(self, values):
         """values: {output: number}; those of SHOWN appear."""
-        parts = ["%s %.3g" % (short, values[name]) for name, short in SHOWN if name in values]
+        parts = [f"{short} {values[name]:.3g}" for name, short in SHOWN if name in values]
         self._bar.set_postfix_str(" ".join(parts), refresh=False)
 
     def say(self, text):

@@ -22,7 +22,8 @@ NAME = "record.json"
 def new_record(options, resolved, data, initial, processes):
     """The record of a run that starts.
 
-    data: what data_lists() found; processes: how many train together; initial: what describe_weights() found.
+    data: what data_lists() found; processes: how many train together; initial: what
+    describe_weights() found.
     """
     with open(options.solver, encoding="utf-8") as file:
         solver_text = file.read()
@@ -71,21 +72,24 @@ def read_record(folder):
             record = json.load(file)
         _check(record)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as problem:
-        raise InputError("%s is not the record of a run: %r" % (path, problem),
+        raise InputError(f"{path} is not the record of a run: {problem!r}",
                          "Restore the file, or name another folder with --output.") from None
     return record
 
 
 def _check(record):
-    """Raises ValueError, KeyError or TypeError unless what a resume reads is as new_record() wrote it."""
+    """Raises ValueError, KeyError or TypeError unless what a resume reads is as new_record() wrote
+    it."""
     options = record["options"]
-    counts = [record["seed"]] + [count for count in (options["seed"], options.get("max_iter"), options.get("keep_snapshots"))
-                                 if count is not None]
+    counts = [record["seed"]] + [
+        count for count in (options["seed"], options.get("max_iter"), options.get("keep_snapshots"))
+        if count is not None
+    ]
     if not all(type(count) is int and 0 <= count < 2 ** 31 for count in counts):
-        raise ValueError("seed, max_iter or keep_snapshots is not a count: %s" % counts)
+        raise ValueError(f"seed, max_iter or keep_snapshots is not a count: {counts}")
     device = options.get("device")
     if device is not None and not DEVICE.fullmatch(device):
-        raise ValueError("device is neither cpu nor gpu:N: %r" % device)
+        raise ValueError(f"device is neither cpu nor gpu:N: {device!r}")
     if not isinstance(record["data"], dict) or not isinstance(record["resumed"], list):
         raise TypeError("data is not an object or resumed is not a list")
     if not isinstance(options.get("data_root"), (str, type(None))):
@@ -111,8 +115,10 @@ def now():
 
 def versions():
     """Versions of what computes, and the settings that decide the last bits."""
-    return {"caffe": getattr(caffe, "__version__", "unknown"), "python": platform.python_version(),
-            "numpy": numpy.__version__, "protobuf": google.protobuf.__version__,
-            "blas_kernel": os.environ.get("OPENBLAS_CORETYPE"),
-            "tf32": os.environ.get("CAFFE_TF32") == "1",
-            "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")}
+    return {
+        "caffe": getattr(caffe, "__version__", "unknown"), "python": platform.python_version(),
+        "numpy": numpy.__version__, "protobuf": google.protobuf.__version__,
+        "blas_kernel": os.environ.get("OPENBLAS_CORETYPE"),
+        "tf32": os.environ.get("CAFFE_TF32") == "1",
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    }

@@ -42,52 +42,61 @@ def recall_options(options, record):
 
 
 def refuse_overwriting(resolved, resume):
-    """InputError when the folder holds snapshots, or a file of a name that the run would write and no run's record.
+    """InputError when the folder holds snapshots, or a file of a name that the run would write and
+    no run's record.
 
     resume: whether --resume was given; it goes by the record, which is not there.
     """
     folder = resolved.output
     snapshots = manifest.read_manifest(folder)
     if snapshots and resume:
-        raise InputError("%s holds snapshots but no %s, which --resume goes by" % (shown(folder), records.NAME),
-                         "Restore that file, or start from the newest weights: --weights %s --output ANOTHER_FOLDER"
-                         % shown(os.path.join(folder, snapshots[-1]["model"]["name"])))
+        raise InputError(f"{shown(folder)} holds snapshots but no {records.NAME}, which --resume "
+                         "goes by",
+                         "Restore that file, or start from the newest weights: --weights "
+                         f"{shown(os.path.join(folder, snapshots[-1]['model']['name']))} --output "
+                         "ANOTHER_FOLDER")
     if snapshots:
-        raise InputError("%s holds the snapshots of an earlier run" % shown(folder),
+        raise InputError(f"{shown(folder)} holds the snapshots of an earlier run",
                          "Go on with it: --resume. Keep it: --output ANOTHER_FOLDER. "
                          "Or delete the folder.")
     if records.read_record(folder) is not None:
         return
     names = {LOG, PLOT, PARTIAL, manifest.NAME, *prototxts(resolved)}
     snapshot = re.compile(re.escape(resolved.prefix) + r"_iter_[0-9]+\.(caffemodel|solverstate)")
-    foreign = [name for name in sorted(os.listdir(folder)) if name in names or snapshot.fullmatch(name)]
+    foreign = [
+        name for name in sorted(os.listdir(folder)) if name in names or snapshot.fullmatch(name)
+    ]
     if foreign:
-        raise InputError("%s holds %s and no %s: no run of tools/train.py wrote that, and a run would write over it"
-                         % (shown(folder), ", ".join(foreign), records.NAME),
+        raise InputError(f"{shown(folder)} holds {', '.join(foreign)} and no {records.NAME}: no "
+                         "run of tools/train.py wrote that, and a run would write over it",
                          "Name another folder with --output, or move what is there away.")
 
 
 def refuse_difference(resolved, data, record, processes):
     """InputError with the difference when a resumed run would not be the recorded one.
 
-    Compares solver, nets, seed, number of processes, data lists, label maps and statistics; max_iter, display and snapshot
-    may differ, except max_iter under lr_policy "poly", which uses it.
+    Compares solver, nets, seed, number of processes, data lists, label maps and statistics;
+    max_iter, display and snapshot may differ, except max_iter under lr_policy "poly", which uses
+    it.
     """
     differences = prototxt_differences(resolved)
     if record["seed"] != resolved.seed:
-        differences.append("seed: %s before, %s now" % (record["seed"], resolved.seed))
+        differences.append(f"seed: {record['seed']} before, {resolved.seed} now")
     if record.get("processes", 1) != processes:
-        differences.append("processes: %s before, %s now" % (record.get("processes", 1), processes))
-    differences += _diff(json.dumps(record["data"], indent=1, sort_keys=True),
-                         json.dumps(_recorded_parts(data, record["data"]), indent=1, sort_keys=True), "data lists")
+        differences.append(f"processes: {record.get('processes', 1)} before, {processes} now")
+    differences += _diff(
+        json.dumps(record["data"], indent=1, sort_keys=True),
+        json.dumps(_recorded_parts(data, record["data"]), indent=1, sort_keys=True), "data lists")
     if differences:
         raise InputError(
-            "--resume would not be the same run as before in %s:\n%s" % (shown(resolved.output), first_lines(differences)),
+            "--resume would not be the same run as before in "
+            f"{shown(resolved.output)}:\n{first_lines(differences)}",
             "Undo the difference, or start a run of its own with --output ANOTHER_FOLDER.")
 
 
 def _recorded_parts(data, before):
-    """`data` without what records did not hold at first: label maps and statistics. Runs of that time go on too."""
+    """`data` without what records did not hold at first: label maps and statistics. Runs of that
+    time go on too."""
     known = {}
     for name, entry in data.items():
         old = before.get(name)
@@ -104,7 +113,8 @@ def first_lines(differences):
 
 
 def prototxt_differences(resolved):
-    """Lines of the difference between solver and nets in the output folder and those of the resolved run.
+    """Lines of the difference between solver and nets in the output folder and those of the
+    resolved run.
 
     What may differ, because it changes nothing that is computed, is left out.
     """
@@ -113,7 +123,7 @@ def prototxt_differences(resolved):
         path = os.path.join(resolved.output, name)
         if not os.path.exists(path):          # killed before it was written, or a net that is new
             if manifest.read_manifest(resolved.output):
-                differences.append("%s: not there before" % name)
+                differences.append(f"{name}: not there before")
             continue
         with open(path, encoding="utf-8", errors="replace") as file:
             before = file.read()

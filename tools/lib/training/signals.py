@@ -35,8 +35,8 @@ class Signals:
         if self.stop is not None:
             os._exit(128 + number)
         self.stop = number
-        self._tell("%s: finishing this iteration, then a snapshot; once more leaves at once"
-                   % signal.Signals(number).name)
+        self._tell(f"{signal.Signals(number).name}: finishing this iteration, then a snapshot; "
+                   "once more leaves at once")
 
     def _on_snapshot(self, _number, _frame):
         self.snapshot = True

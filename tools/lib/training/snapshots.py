@@ -73,12 +73,13 @@ class Snapshots:
             for name in os.listdir(self.partial):
                 os.unlink(os.path.join(self.partial, name))
             raise InputError(
-                "the snapshot of iteration %d cannot be written to %s: %s"
-                % (engine.iteration, shown(self.folder), why),
+                f"the snapshot of iteration {engine.iteration} cannot be written to "
+                f"{shown(self.folder)}: {why}",
                 "The earlier snapshots are intact. Make room, then go on with --resume.") from None
 
     def restore(self, engine, entry):
-        """Puts the engine into a listed snapshot's state; the data's position follows the iteration.
+        """Puts the engine into a listed snapshot's state; the data's position follows the
+        iteration.
 
         InputError when Caffe does not take the files (they are as listed, but not this net's).
         """
@@ -89,11 +90,11 @@ class Snapshots:
             shutil.copyfile(os.path.join(self.folder, entry["state"]["name"]), copy)
             append_string(copy, LEARNED_NET, model)
         except OSError as problem:
-            raise InputError("the snapshot of iteration %d cannot be copied aside in %s: %s" % (
-                entry["iteration"], shown(self.folder), problem.strerror)) from None
+            raise InputError(f"the snapshot of iteration {entry['iteration']} cannot be copied "
+                             f"aside in {shown(self.folder)}: {problem.strerror}") from None
         if not engine.on_gpu:
             _in_child(lambda: engine.solver.restore(copy) or engine.iteration,
-                      "Caffe does not take the snapshot of iteration %d" % entry["iteration"])
+                      f"Caffe does not take the snapshot of iteration {entry['iteration']}")
         engine.solver.restore(copy)
         os.unlink(copy)
 

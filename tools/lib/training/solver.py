@@ -31,7 +31,7 @@ def resolve(options):
     name = os.path.splitext(os.path.basename(options.solver))[0]
     output = output_folder(options)
     if param.snapshot_format != caffe_pb2.SolverParameter.BINARYPROTO:
-        raise InputError("%s: snapshot_format: HDF5 is not supported" % options.solver,
+        raise InputError(f"{options.solver}: snapshot_format: HDF5 is not supported",
                          "Use BINARYPROTO, or leave the field out.")
     prefix = os.path.basename(param.snapshot_prefix) or name
     seed = options.seed
@@ -115,7 +115,7 @@ def _take_nets(param, solver_path, output):
         param.net = take(param.net, "net", "net.prototxt")
     if param.HasField("train_net"):
         param.train_net = take(param.train_net, "train_net", "train_net.prototxt")
-    tests = [take(path, "test_net", "test_net_%d.prototxt" % k)
+    tests = [take(path, "test_net", f"test_net_{k}.prototxt")
              for k, path in enumerate(param.test_net)]
     param.ClearField("test_net")
     param.test_net.extend(tests)

@@ -1,5 +1,5 @@
-"""Words for curves that mean trouble: a first loss that is too high or too low, a classifier that has
-won or collapsed."""
+"""Words for curves that mean trouble: a first loss that is too high or too low, a classifier that
+has won or collapsed."""
 import math
 
 #: Iterations over which the classifier's accuracy is averaged, and the shortest "for long".
@@ -27,14 +27,16 @@ class FirstLossWatch:
         if iteration != 0 or loss is None or expected / FIRST_LOSS_FACTOR <= loss <= FIRST_LOSS_FACTOR * expected:
             return None
         if loss < expected:
-            return ("the first loss is only %.3g; a healthy start with %d classes has about ln(%d) = %.2f. Likely causes: the "
-                    "prediction layer is not new but comes from initial weights under another name, or the labels have one class "
-                    "only." % (loss, self._classes, self._classes, expected))
-        return ("the first loss is %.3g; a healthy start with %d classes has about ln(%d) = %.2f. "
+            return (f"the first loss is only {loss:.3g}; a healthy start with {self._classes} "
+                    f"classes has about ln({self._classes}) = {expected:.2f}. Likely causes: the "
+                    "prediction layer is not new but comes from initial weights under another "
+                    "name, or the labels have one class "
+                    "only.")
+        return (f"the first loss is {loss:.3g}; a healthy start with {self._classes} classes has "
+                f"about ln({self._classes}) = {expected:.2f}. "
                 "Likely causes: the prediction layer's initialisation is too large (gaussian 0.001 "
                 "expected), the mean is not subtracted or is not that of the initial weights, "
-                "channels are RGB instead of BGR, or a layer before it has no initial weights."
-                % (loss, self._classes, self._classes, expected))
+                "channels are RGB instead of BGR, or a layer before it has no initial weights.")
 
 
 class ClassifierWatch:
@@ -73,13 +75,13 @@ class ClassifierWatch:
         return None
 
     def _words(self, state):
-        numbers = "accuracy %.2f on source, %.2f on target, averaged over about %d iterations" % (
-            self._source, self._target, LONG)
+        numbers = f"accuracy {self._source:.2f} on source, {self._target:.2f} on target, averaged over about {LONG} iterations"
         if state == "won":
-            return ("the domain classifier has won (%s): it tells the domains apart nearly without "
+            return (f"the domain classifier has won ({numbers}): it tells the domains apart nearly "
+                    "without "
                     "error and the features hardly get a useful gradient. A larger weight "
                     "of the domain loss, a smaller lr_mult of the classifier or more dropout in it "
-                    "give the features a chance." % numbers)
+                    "give the features a chance.")
         return ("the domain classifier has collapsed (%s): it calls every unit %s. A smaller "
                 "weight of the domain loss, a larger lr_mult of the classifier or a lower base_lr "
                 "lets it recover." % (numbers, "source" if self._source > 0.5 else "target"))

@@ -3,7 +3,7 @@
 A stage says where its initial weights come from in its solver, which stock `caffe train`
 honours too; a comment directly above names the command that makes them:
 
-    # initial weights, made by: python tools/train.py --solver solvers/toy_source.prototxt
+    # initial weights, made by: python3 tools/train.py --solver solvers/toy_source.prototxt
     weights: "runs/toy_source/toy_source_iter_1500.caffemodel"
 
 --weights overrides the field. Missing weights are an error that names the command.
@@ -32,11 +32,11 @@ def check_present(paths, commands):
     """
     for path in paths:
         if path.endswith((".h5", ".hdf5")):
-            raise InputError("%s: weights in HDF5 are not supported" % path,
+            raise InputError(f"{path}: weights in HDF5 are not supported",
                              "Save them as a .caffemodel (snapshot_format: BINARYPROTO).")
         if not os.path.isfile(absolute(path)):
-            raise InputError("the initial weights %s do not exist%s" % (path, _others(path)),
-                             "Make them with: %s" % commands[path] if path in commands
+            raise InputError(f"the initial weights {path} do not exist{_others(path)}",
+                             f"Make them with: {commands[path]}" if path in commands
                              else "Name others with --weights.")
 
 
@@ -77,4 +77,4 @@ def _others(path):
     if not models:
         return ""
     newest = max(models, key=os.path.getmtime)
-    return " (%s does: --weights %s)" % (shown(newest), shown(newest))
+    return f" ({shown(newest)} does: --weights {shown(newest)})"
