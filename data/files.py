@@ -1,8 +1,12 @@
-"""The repository's folder, and files that are written whole or not at all. Standard library
-only."""
+"""The repository's folder, and files and folders that appear whole or not at all.
+
+Uses the standard library only.
+"""
 import contextlib
+import glob
 import hashlib
 import os
+import shutil
 
 from data.errors import InputError
 
@@ -51,3 +55,32 @@ def write_whole(path, text):
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def folder_aside(folder):
+    """Gives the name of a folder to make and fill; it becomes `folder` when the block succeeds.
+
+    It lies beside `folder`, and replaces what was there. When the block fails, it is removed and
+    `folder` stays as it was. What a killed process has left is removed by the next call.
+    """
+    folder = os.path.normpath(folder)
+    for left in glob.glob(glob.escape(folder) + ".*.part"):
+        if not os.path.isdir(os.path.join("/proc", left.split(".")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
+    aside = f"{folder}.{os.getpid()}.part"
+    try:
+        yield aside
+        replace_folder(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def replace_folder(new, folder):
+    """Renames the folder `new` to `folder`; what was there is removed once the new one stands."""
+    os.stat(new)        # raises FileNotFoundError before anything is moved
+    old = f"{folder}.{os.getpid()}.old"
+    if os.path.lexists(folder):
+        os.rename(folder, old)
+    os.rename(new, folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -2,12 +2,11 @@
 it."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 from data.errors import InputError
-from data.files import ROOT
+from data.files import ROOT, folder_aside
 from tools.lib.runtime.wheels import pip_command
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cityscapesscripts.lock")
@@ -21,24 +20,21 @@ def official_package(folder=FOLDER, timeout=60):
     Without its other dependencies: the evaluation needs numpy and Pillow besides, which the runtime
     has. Raises InputError when pip cannot bring it within `timeout` seconds.
     """
-    if os.path.isdir(folder):  # appears whole, by renaming
+    if os.path.isdir(folder):
         return folder
-    aside = f"{folder}.{os.getpid()}.part"
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     try:
-        done = subprocess.run(
-            pip_command("install") +
-            ["--no-deps", "--require-hashes", "-q", "--target", aside, "-r", LOCK], env=environ,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
-            timeout=timeout)
-        if done.returncode:
-            raise InputError("cityscapesscripts could not be installed: %s" %
-                             done.stdout.strip().split("\n")[-1])
-        os.replace(aside, folder)
+        with folder_aside(folder) as aside:
+            done = subprocess.run(
+                pip_command("install") +
+                ["--no-deps", "--require-hashes", "-q", "--target", aside, "-r", LOCK], env=environ,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+                timeout=timeout)
+            if done.returncode:
+                reason = done.stdout.strip().split("\n")[-1]
+                raise InputError(f"cityscapesscripts could not be installed: {reason}")
     except (OSError, subprocess.TimeoutExpired) as problem:
-        raise InputError(f"cityscapesscripts could not be installed: {problem}")
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        raise InputError(f"cityscapesscripts could not be installed: {problem}") from None
     return folder
 
 

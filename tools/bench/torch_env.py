@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from data.files import ROOT
+from data.files import ROOT, folder_aside
 from tools.bench.step_process import StepProcess
 from tools.lib.runtime.source_builds import ask
 
@@ -31,7 +31,7 @@ def torch_python(kind=CPU, folder=None):
     the other.
     """
     folder = folder or FOLDERS[kind]
-    if not os.path.isdir(folder):       # appears whole, by renaming
+    if not os.path.isdir(folder):
         outside = shutil.which("python3")
         if outside is None:
             raise NoTorch("there is no python3 on the PATH to make an environment with")
@@ -54,19 +54,15 @@ def lock(kind, version):
 
 def _make(outside, packages, folder):
     if not os.path.isfile(packages):
-        raise NoTorch(f"there is no {os.path.relpath(packages, ROOT)}: python "
-                      "tools/build/lock_build.py torch writes it")
-    aside = f"{folder}.{os.getpid()}.part"
-    try:
+        raise NoTorch(f"there is no {os.path.relpath(packages, ROOT)}: "
+                      "python3 tools/build/lock_build.py torch writes it")
+    with folder_aside(folder) as aside:
         _run([outside, "-m", "venv", aside])
         _run([
             _python(aside), "-m", "pip", "install", "--quiet", "--no-compile",
             "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:",
             "-r", packages
         ])
-        os.replace(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _python(folder):
