@@ -11,8 +11,8 @@ from caffe.proto import caffe_pb2
 
 from data.errors import InputError
 from tools.lib.checking.caffemodel import read_caffemodel, read_solverstate
+from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.net import load_net
-from tools.lib.checking.rehearsal import rehearse_net
 from tools.lib.checking.shapes import shapes_of
 from tools.lib.checking.weights import (
     compare,
@@ -63,7 +63,7 @@ def tiny_shapes(tmp_path, text=NET):
 
 def test_the_released_front_end_fits_the_full_width_deploy_net(tmp_path, repo_root):
     path = os.path.join(repo_root, "models", "gta", "deploy.prototxt")
-    shapes = rehearse_net(load_net(path), caffe.TEST, path)
+    shapes = dry_run_net(load_net(path), caffe.TEST, path)
     for name, (outputs, inputs, kernel) in RELEASED.items():
         assert shapes.parameters[name] == [(outputs, inputs, kernel, kernel), (outputs,)]
     # without the large layers (fc6 alone has 400 MB), and with layers of the context module
@@ -106,7 +106,7 @@ def test_every_mismatch_is_listed_and_caffe_refuses_it_too(tmp_path, layers, wor
     assert all(word in str(caught.value) for word in words)
     net = write_net(tmp_path)
     with pytest.raises(InputError, match="Caffe refuses it"):
-        rehearse_net(load_net(net), caffe.TRAIN, net, weights=path)
+        dry_run_net(load_net(net), caffe.TRAIN, net, weights=path)
 
 
 @pytest.mark.parametrize("own, stored, legacy", [
@@ -124,7 +124,7 @@ def test_old_and_new_shapes_are_equal_exactly_when_caffe_says_so(tmp_path, own, 
     weights.write_bytes(net.SerializeToString())
     path = write_net(tmp_path, text)
     try:
-        rehearse_net(load_net(path), caffe.TRAIN, path, weights=str(weights))
+        dry_run_net(load_net(path), caffe.TRAIN, path, weights=str(weights))
         caffe_takes_it = True
     except InputError:
         caffe_takes_it = False
@@ -139,7 +139,7 @@ def test_only_a_layer_made_right_by_its_filler_is_fixed(tmp_path, filler, lr_mul
         convolution_param { num_output: 3 group: 3 kernel_size: 4 bias_term: false weight_filler { type: "%s" } } }
         """ % (lr_mult, filler)
     path = write_net(tmp_path, text)
-    shapes = rehearse_net(load_net(path), caffe.TRAIN, path)
+    shapes = dry_run_net(load_net(path), caffe.TRAIN, path)
     report = compare(shapes, read_caffemodel(stored_model(tmp_path / "m.caffemodel", TINY)))
     assert (report.fixed, report.initial) == (fixed, [] if fixed else ["up"])
 

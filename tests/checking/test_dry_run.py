@@ -1,4 +1,4 @@
-"""The rehearsal: whatever a net does to Caffe, this process survives and says why."""
+"""The dry run: whatever a net does to Caffe, this process survives and says why."""
 import os
 import signal
 import subprocess
@@ -11,8 +11,8 @@ caffe = pytest.importorskip("caffe")
 
 from data.errors import InputError
 from tools.lib.checking.child import run_in_child
+from tools.lib.checking.dry_run import cheap, dry_run, dry_run_net, dry_run_solver
 from tools.lib.checking.net import load_net
-from tools.lib.checking.rehearsal import cheap, rehearse, rehearse_net, rehearse_solver
 from tools.lib.checking.solver import load_nets, load_solver
 
 from tiny_nets import NET, write_net, write_solver
@@ -43,7 +43,7 @@ def net_with(rest):
 def refusal(tmp_path, text, **options):
     path = write_net(tmp_path, text)
     with pytest.raises(InputError) as caught:
-        rehearse_net(load_net(path), caffe.TRAIN, path, **options)
+        dry_run_net(load_net(path), caffe.TRAIN, path, **options)
     assert path in str(caught.value)
     return str(caught.value)
 
@@ -76,7 +76,7 @@ def no_child_is_left():
 
 def test_shapes_come_back_as_caffe_made_them(tmp_path):
     path = write_net(tmp_path)
-    shapes = rehearse_net(load_net(path), caffe.TRAIN, path)
+    shapes = dry_run_net(load_net(path), caffe.TRAIN, path)
     assert shapes.blobs["final"] == (2, 3, 6, 5)
     assert shapes.parameters["conv"] == [(4, 3, 3, 3), (4,)] and shapes.parameters["relu"] == []
 
@@ -131,21 +131,21 @@ def test_a_solver_is_built_with_all_its_nets(tmp_path):
                                          'top: "e"'), "b.prototxt")
     path = write_solver(tmp_path)
     solver = load_solver(path)
-    assert rehearse_solver(solver, *load_nets(solver, path),
-                           name=path).blobs["final"] == (2, 3, 6, 5)
+    assert dry_run_solver(solver, *load_nets(solver, path),
+                          name=path).blobs["final"] == (2, 3, 6, 5)
     path = write_solver(tmp_path, 'test_net: "%s" test_iter: 1 test_interval: 1' % other)
     solver = load_solver(path)
     with pytest.raises(InputError, match='layer "e"'):
-        rehearse_solver(solver, *load_nets(solver, path), name=path)
+        dry_run_solver(solver, *load_nets(solver, path), name=path)
 
 
-def test_the_rehearsal_writes_nothing_where_the_solver_would(tmp_path, monkeypatch):
+def test_the_dry_run_writes_nothing_where_the_solver_would(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_solver(tmp_path, 'snapshot: 1 snapshot_prefix: "not/made/yet"',
                         without=("snapshot_prefix", ))
     before = sorted(os.listdir(tmp_path))
     solver = load_solver(path)
-    rehearse_solver(solver, *load_nets(solver, path), name=path)
+    dry_run_solver(solver, *load_nets(solver, path), name=path)
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -153,10 +153,10 @@ def test_the_generators_state_of_this_process_is_untouched(tmp_path):
     path = write_net(tmp_path)
     net = load_net(path)
 
-    def weights(rehearsed):
+    def weights(after_dry_run):
         caffe.set_random_seed(3)
-        if rehearsed:
-            rehearse_net(net, caffe.TRAIN, path)
+        if after_dry_run:
+            dry_run_net(net, caffe.TRAIN, path)
         return caffe.Net(path, caffe.TRAIN).params["conv"][0].data.copy()
 
     assert (weights(True) == weights(False)).all()
@@ -225,6 +225,6 @@ def test_an_interrupt_reaches_the_parent_and_ends_the_child():
         signal.signal(signal.SIGALRM, before)
 
 
-def test_rehearse_gives_a_folder_that_is_gone_afterwards():
-    folder = rehearse(lambda folder: folder if os.path.isdir(folder) else None, "x")
+def test_a_dry_run_gives_a_folder_that_is_gone_afterwards():
+    folder = dry_run(lambda folder: folder if os.path.isdir(folder) else None, "x")
     assert folder and not os.path.exists(folder)

@@ -7,9 +7,9 @@ caffe = pytest.importorskip("caffe")
 
 from data.errors import InputError
 from tools.lib.checking.child import run_in_child
+from tools.lib.checking.dry_run import dry_run_solver
 from tools.lib.checking.memory import check_memory, machine_memory, training_bytes
 from tools.lib.checking.net import check_net, load_net, running_layers
-from tools.lib.checking.rehearsal import rehearse_solver
 from tools.lib.checking.shapes import shapes_of
 from tools.lib.checking.solver import load_nets, load_solver
 
@@ -69,7 +69,7 @@ def test_a_net_that_cannot_fit_is_refused_before_it_starts(tmp_path, sides, word
         resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, hard))
         assert machine_memory() == 1 << 30
         train_net, test_nets = load_nets(solver, path)
-        shapes = rehearse_solver(solver, train_net, test_nets, name=path)
+        shapes = dry_run_solver(solver, train_net, test_nets, name=path)
         check_memory(running_layers(train_net, caffe.TRAIN, path), shapes, path, machine_memory())
 
     error = run_in_child(with_one_gigabyte, 60).error

@@ -8,9 +8,9 @@ import pytest
 caffe = pytest.importorskip("caffe")
 
 from data.errors import InputError
+from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.model import open_net
 from tools.lib.checking.net import load_net
-from tools.lib.checking.rehearsal import rehearse_net
 
 from tiny_nets import NET, write_net
 
@@ -65,10 +65,10 @@ def test_a_net_that_aborts_caffe_is_refused(tmp_path):
 def test_scores_fit_the_classes_of_the_labels(tmp_path, channels, ignored, words):
     path = write_net(tmp_path, TOY % (0, channels, ignored))
     if words is None:
-        rehearse_net(load_net(path), caffe.TRAIN, path)
+        dry_run_net(load_net(path), caffe.TRAIN, path)
         return
     with pytest.raises(InputError) as caught:
-        rehearse_net(load_net(path), caffe.TRAIN, path)
+        dry_run_net(load_net(path), caffe.TRAIN, path)
     assert words in str(caught.value) and 'layer "loss"' in str(caught.value)
 
 
@@ -78,7 +78,7 @@ def test_a_net_cannot_lead_a_data_set_elsewhere(tmp_path, option):
                                                                   '"/etc"}, ' % option)
     path = write_net(tmp_path, text)
     with pytest.raises(InputError, match='layer "data": .*%s is no option of a data set' % option):
-        rehearse_net(load_net(path), caffe.TRAIN, path)
+        dry_run_net(load_net(path), caffe.TRAIN, path)
 
 
 def holders(path):
@@ -95,12 +95,12 @@ def holders(path):
     return found
 
 
-def test_the_rehearsals_workers_end_with_it(tmp_path):
+def test_the_workers_of_a_dry_run_end_with_it(tmp_path):
     path = write_net(tmp_path, TOY % (2, 8, "ignore_label: 255"))
     with open(path):
         net = load_net(path)
-        rehearse_net(net, caffe.TRAIN, path)
+        dry_run_net(net, caffe.TRAIN, path)
         deadline = time.monotonic() + 5
         while holders(path):
-            assert time.monotonic() < deadline, "a process of the rehearsal lives on"
+            assert time.monotonic() < deadline, "a process of the dry run lives on"
             time.sleep(0.01)

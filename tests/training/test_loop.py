@@ -101,7 +101,7 @@ def test_debug_info_prints_what_caffe_has_to_say_at_each_display(tmp_path):
 def test_debug_info_that_cannot_be_shown_is_said(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(glog, "speak", lambda: False)
     solver = write_run(tmp_path, STILL, "debug_info: true", max_iter=1)
-    # the rehearsal's own call changes nothing but its words
+    # the dry run's own call changes nothing but its words
     train(solver, tmp_path / "out")
     assert "debug_info prints nothing" in capfd.readouterr().err
 

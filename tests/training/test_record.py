@@ -164,16 +164,16 @@ def read_from_disk(tmp_path, monkeypatch):
     return net, lambda: log.read_text().split()
 
 
-def test_each_file_is_looked_at_once_and_before_the_rehearsal(tmp_path, read_from_disk,
-                                                              monkeypatch):
+def test_each_file_is_looked_at_once_and_before_the_dry_run(tmp_path, read_from_disk,
+                                                            monkeypatch):
     net, opened = read_from_disk
     before = []
 
-    def rehearse_solver(*arguments, plain=command_line.rehearse_solver):
+    def dry_run_solver(*arguments, plain=command_line.dry_run_solver):
         before.extend(opened())
         return plain(*arguments)
 
-    monkeypatch.setattr(command_line, "rehearse_solver", rehearse_solver)
+    monkeypatch.setattr(command_line, "dry_run_solver", dry_run_solver)
     # the test net reads the same frames
     solver = write_run(tmp_path, net, "test_iter: 1 test_interval: 1", max_iter=1)
     train(solver, tmp_path / "out")

@@ -6,6 +6,6 @@ from a file passes three gates:
 1. `solver`, `net`, `caffemodel`: the file is parsed strictly and its values checked;
    what is wrong is named in one sentence (`data.errors.InputError`).
 2. `weights`: what loads by name, what stays as it is, what cannot load.
-3. `rehearsal`: Caffe itself builds the nets in a child process first; if that child
+3. `dry_run`: Caffe itself builds the nets in a child process first; if that child
    dies, its last words become the error message.
 """

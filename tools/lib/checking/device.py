@@ -3,8 +3,8 @@ import caffe
 
 from data.errors import InputError
 from layers import gpu_arrays
+from tools.lib.checking.dry_run import dry_run
 from tools.lib.checking.memory import machine_memory
-from tools.lib.checking.rehearsal import rehearse
 from tools.lib.runtime.known_net import passes_of_ones
 
 # GPUs that this process has set, in order: CUDA allows no trial in a fork after the first
@@ -34,7 +34,7 @@ def use_device(gpu, name):
         return
     if not _in_use:
         try:
-            rehearse(lambda folder: _try(gpu, folder), name)
+            dry_run(lambda folder: _try(gpu, folder), name)
         except InputError as error:
             raise InputError(error.what, _OTHERWISE) from None
     elif gpu not in _in_use and gpu >= gpu_arrays.count():

@@ -5,9 +5,9 @@ import tempfile
 import caffe
 
 from tools.lib.checking.caffemodel import read_caffemodel
+from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.prototxt import write_prototxt
-from tools.lib.checking.rehearsal import rehearse_net
 from tools.lib.checking.weights import compare, require_finite, require_match
 
 
@@ -20,7 +20,7 @@ def open_net(model, weights, net=None, complete=True):
     """
     net = load_net(model) if net is None else net
     check_net(net, caffe.TEST, model)
-    report = compare(rehearse_net(net, caffe.TEST, model), read_caffemodel(weights))
+    report = compare(dry_run_net(net, caffe.TEST, model), read_caffemodel(weights))
     require_match(report, complete)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "net.prototxt")

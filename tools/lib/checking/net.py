@@ -33,7 +33,7 @@ def check_net(net, phase, name):
     net: NetParameter in the current format; its state's level and stages count.
     name: its file, for errors.  Raises InputError naming the layer, what was found and
     what was expected.  What only Caffe knows (shapes, number of bottoms) is left to
-    `rehearsal.rehearse_net`.
+    `dry_run.dry_run_net`.
     """
     layers = running_layers(net, phase, name)
     if not layers:

@@ -20,7 +20,7 @@ def check_python_layer(layer, where):
 
     A module of the package `layers` is imported.  Any other must have been imported by the
     program itself (a test's own toy layer): a net prototxt never makes us import it.
-    Its param_str is checked by the layer's own setup, in the rehearsal.
+    Its param_str is checked by the layer's own setup, in the dry run.
     """
     p = layer.python_param
     for field in ("module", "layer"):

@@ -19,7 +19,7 @@ WeightsReport = namedtuple("WeightsReport", "path loaded initial fixed skipped m
 def compare(shapes, model):
     """Which layers of a net a caffemodel would fill, as Caffe's copy_from decides.
 
-    shapes: NetShapes (`rehearsal.rehearse_net` or `shapes.shapes_of`); model: Model
+    shapes: NetShapes (`dry_run.dry_run_net` or `shapes.shapes_of`); model: Model
     (`caffemodel.read_caffemodel`).  Returns a WeightsReport; raises nothing.
     """
     loaded, mismatches = [], []

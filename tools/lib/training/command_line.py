@@ -7,9 +7,9 @@ import time
 from data.files import ROOT
 from tools.lib.checking import glog
 from tools.lib.checking.device import device_memory
+from tools.lib.checking.dry_run import dry_run_solver
 from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
-from tools.lib.checking.rehearsal import rehearse_solver
 from tools.lib.checking.solver import load_nets, load_solver
 from tools.lib.outputs import make_folder
 from tools.lib.training import manifest, parallel, run_folder, weights
@@ -50,7 +50,7 @@ def main(arguments=None):
     # Paths in prototxts and param_strs are relative to the repository, as for stock Caffe there.
     os.chdir(ROOT)
     check_files([train_net] + test_nets, shown(options.solver))
-    shapes = rehearse_solver(solver, train_net, test_nets, shown(options.solver))
+    shapes = dry_run_solver(solver, train_net, test_nets, shown(options.solver))
     data = data_lists([train_net] + test_nets)
     entry = manifest.newest_complete(folder, say) if options.resume else None
     reports = []

@@ -19,9 +19,9 @@ from tools.lib.training.solver import DATA_LAYER, python_keys, shown
 def check_files(nets, name):
     """Looks at every file of the data layers that run in the nets once, with a progress bar and
     however long it takes, so that the layers built afterwards in this process and its forks need
-    not, which the rehearsal gives little time. name: the solver's file.
+    not, which the dry run gives little time. name: the solver's file.
 
-    Whatever is wrong is left to the rehearsal, which comes to the same place and says it with the
+    Whatever is wrong is left to the dry run, which comes to the same place and says it with the
     layer's name.
     """
     forget_checks()
@@ -35,7 +35,7 @@ def check_files(nets, name):
                         data, frames, labelled,
                         functools.partial(tqdm, desc=f"checking {layer.name}.{side}", unit="image",
                                           disable=None, leave=False))
-            # not only InputError: a param_str is not trusted, and the rehearsal survives all it can
+            # not only InputError: a param_str is not trusted, and the dry run survives all it can
             # do
             except Exception:
                 return

@@ -9,7 +9,7 @@ SHOWN = (("loss", "loss"), ("seg_loss", "seg"), ("domain_loss", "L_D"),
          ("domain_accuracy_target", "accT"), ("mil_loss", "MIL"), ("mil_present", "present"),
          ("mil_active", "active"), ("mil_relaxed", "relaxed"))
 
-# tqdm's monitor is a thread, and training forks: for the rehearsal, for workers and for snapshots.
+# tqdm's monitor is a thread, and training forks: for the dry run, for workers and for snapshots.
 tqdm.monitor_interval = 0
 
 

@@ -1,6 +1,6 @@
 """Caffe builds a net in a child process first: what would abort, aborts there.
 
-A rehearsal is honest but cheap.  Layers, shapes, data layers and Python layers are
+A dry run is faithful but cheap.  Layers, shapes, data layers and Python layers are
 set up exactly as later; only random fillers are replaced by the constant one (drawing
 100 million gaussian numbers for fc6 takes seconds and cannot fail).  Blobs of
 activations are not allocated before a forward pass.
@@ -26,7 +26,7 @@ SECONDS = 120
 _SAFE_FILLERS = ("gaussian", "uniform", "xavier", "msra")
 
 
-def rehearse_net(net, phase, name, weights=None, seconds=SECONDS):
+def dry_run_net(net, phase, name, weights=None, seconds=SECONDS):
     """Builds the net in a child process and returns its NetShapes.
 
     net: NetParameter (checked, see `net.check_net`); phase: caffe.TRAIN or caffe.TEST;
@@ -40,12 +40,12 @@ def rehearse_net(net, phase, name, weights=None, seconds=SECONDS):
         if weights is not None:
             built.copy_from(weights)
         return to_json(shapes_of(built, net))
-    shapes = from_json(rehearse(build, name, seconds))
+    shapes = from_json(dry_run(build, name, seconds))
     check_labels(running_layers(net, phase, name), shapes, name)
     return shapes
 
 
-def rehearse_solver(solver, train_net, test_nets, name, seconds=SECONDS):
+def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
     """Builds the solver with its nets in a child process; returns the train net's NetShapes.
 
     solver: SolverParameter; train_net: NetParameter; test_nets: list of NetParameter, in
@@ -67,18 +67,18 @@ def rehearse_solver(solver, train_net, test_nets, name, seconds=SECONDS):
         built = caffe.get_solver(path)
         return [to_json(shapes_of(net, parameter)) for net, parameter
                 in zip([built.net] + list(built.test_nets), [train_net] + test_nets)]
-    all_shapes = [from_json(content) for content in rehearse(build, name, seconds)]
+    all_shapes = [from_json(content) for content in dry_run(build, name, seconds)]
     for net, shapes in zip([train_net] + test_nets, all_shapes):
         check_labels(running_layers(net, net.state.phase, name), shapes, name)
     return all_shapes[0]
 
 
-def rehearse(function, name, seconds=SECONDS):
+def dry_run(function, name, seconds=SECONDS):
     """Calls function(folder) in a child process; its JSON-able value, or InputError for `name`.
 
     folder: a folder for the child's own files, deleted afterwards.
     """
-    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
         outcome = run_in_child(lambda: _speaking(function, folder), seconds, machine_memory())
     layer = glog.last_layer(outcome.stderr)
     where = "%s%s" % (name, ': layer "%s"' % layer if layer else "")
