@@ -83,3 +83,15 @@ def test_the_conda_environment_has_the_name_that_the_readme_activates(repo_root)
         text = file.read()
     assert activated == set(re.findall(r"^name: (\S+)", text, re.M)) == set(
         re.findall(r"conda activate (\S+)", text))
+
+
+def test_every_result_on_the_first_page_stands_on_the_page_that_it_links_to(repo_root):
+    with open(os.path.join(repo_root, "README.md"), encoding="utf-8") as file:
+        section = file.read().partition("## Results\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\|(.*)\| \[\w+\]\(([^)]+)\) \|$", section, re.M)
+    assert len(rows) == 10
+    for cells, page in rows:
+        with open(os.path.join(repo_root, page), encoding="utf-8") as file:
+            text = file.read()
+        for number in [cell.strip() for cell in cells.split("|")[1:] if cell.strip()]:
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", text), (page, number)
