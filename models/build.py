@@ -1,38 +1,33 @@
-"""Writes every net of models/ from the builders.
+"""Writes every net of models/ from the experiments in models/experiments/.
 
     tools/caffe_python models/build.py            write the prototxts
     tools/caffe_python models/build.py --check    only compare; exit code 2 when one differs
 """
-import argparse
-import os
-
 from models.adaptation import deploy_net, train_net
 from models.context import context_deploy_net
-from models.experiments import EXPERIMENTS
-from models.generated import prototxt, write_or_compare
+from models.experiments import EXPERIMENTS, FILES
+from models.generated import build_command, header, prototxt
 from models.shapes import FULL
 
-HEADER = "# Written by models/build.py from models/experiments.py: change those, then build again.\n"
 CITYSCAPES_MEAN = (72.39, 82.91, 73.16)     # BGR, of the released Cityscapes models
 
 
 def data_keys(experiment):
     """The keys of the data layer of an experiment, apart from margin and target images."""
-    source = dict(experiment.source)
-    target = dict(experiment.target)
-    return dict(source=source, target=target, source_images=experiment.batch,
-                crop=list(experiment.crop), mirror=True,
-                source_resize=experiment.source_resize, target_resize=experiment.target_resize,
+    source, target = experiment.source, experiment.target
+    return dict(source=source.layer_keys, target=target.layer_keys,
+                source_images=experiment.batch, crop=list(experiment.crop), mirror=True,
+                source_resize=source.resize, target_resize=target.resize,
                 mean=list(experiment.mean), seed=1, workers=1)
 
 
 def nets(experiment):
     """{file name: NetParameter} of an experiment: four train nets and the deploy net."""
-    domain = dict(objective=experiment.objective, weight=experiment.weight,
-                  lr_mult=experiment.classifier_lr)
-    categories = dict(loss_weight=experiment.mil_weight, statistics=experiment.statistics,
-                      slack=experiment.slack, presence_factor=0.1, down_weight_threshold=0.1,
-                      down_weight_factor=experiment.down_weight, bounds="both")
+    loss, categories = experiment.domain_loss, experiment.category_loss
+    domain = dict(objective=loss.objective, weight=loss.weight, lr_mult=loss.classifier_lr)
+    categories = dict(loss_weight=categories.mil_weight, statistics=categories.statistics,
+                      slack=categories.slack, presence_factor=0.1, down_weight_threshold=0.1,
+                      down_weight_factor=categories.down_weight, bounds="both")
     terms = dict(source={}, ga=dict(domain=domain), ca=dict(categories=categories),
                  ga_ca=dict(domain=domain, categories=categories))
     built = {f"{stage}.prototxt": train_net(
@@ -55,14 +50,14 @@ def released_nets():
 
 def generated_files():
     """{path relative to the repository: text} of every net."""
-    built = {os.path.join(experiment.name, file_name): net
+    files = {f"models/{experiment.name}/{file_name}":
+             header("models/build.py", FILES[experiment.name]) + prototxt(net)
              for experiment in EXPERIMENTS.values()
              for file_name, net in nets(experiment).items()}
-    built.update(released_nets())
-    return {os.path.join("models", path): HEADER + prototxt(net) for path, net in built.items()}
+    files.update({f"models/{path}": header("models/build.py") + prototxt(net)
+                  for path, net in released_nets().items()})
+    return files
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    write_or_compare(generated_files(), parser.parse_args().check)
+    build_command(__doc__, generated_files())

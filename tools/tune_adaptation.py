@@ -37,8 +37,8 @@ def parse_arguments():
                         choices=[name for name in sorted(EXPERIMENTS) if name.startswith("toy")])
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--vary", action="append", default=[], metavar="FIELD=VALUE,VALUE",
-                        help="a field of models/experiments.py or of a schedule in "
-                             "solvers/build.py; repeatable")
+                        help="a field of the losses or of the schedule "
+                             "(models/experiments/fields.py); repeatable")
     parser.add_argument("--seeds", nargs="+", type=count, required=True)
     parser.add_argument("--jobs", type=count, default=usable_cores(), help="commands at a time; "
                                                                            "default: one a core")

@@ -3,6 +3,7 @@ the tables say what was found."""
 import json
 import os
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
 from data.errors import InputError  # noqa: E402
 from models.build import nets  # noqa: E402
-from models.experiments import GTA  # noqa: E402
+from models.experiments.gta import GTA  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
 from tools.bench import gpu_command, gpu_step, layer_times, torch_env  # noqa: E402
 from tools.bench.gpu_step import Result, largest  # noqa: E402
@@ -22,7 +23,7 @@ SIZE = (16, 24)
 
 def test_caffe_steps_in_a_process_of_its_own_and_the_layers_are_reported(
         tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(gpu_command, "GTA", GTA._replace(shape=SLIM))
+    monkeypatch.setattr(gpu_command, "GTA", replace(GTA, shape=SLIM))
     output = tmp_path / "speed.md"
     gpu_command.main([
         "--device", "cpu", "--size", "16", "24", "--padded", "--width", "8", "--repeats", "2",
@@ -215,8 +216,8 @@ def test_a_contender_with_another_net_is_noticed():
 
 def test_the_adapted_net_in_pytorch_is_told_what_the_net_of_caffe_says():
     found = json.loads(json.dumps(gpu_step.adaptation(SLIM, SIZE)))
-    assert found["objective"] == "confusion" and found["weight"] == GTA.weight and found[
-        "mil_weight"] == pytest.approx(GTA.mil_weight)
+    assert found["objective"] == "confusion" and found["weight"] == GTA.domain_loss.weight
+    assert found["mil_weight"] == pytest.approx(GTA.category_loss.mil_weight)
     assert found["rule"] == {
         "slack": 2.0, "presence_factor": 0.1, "down_weight_threshold": 0.1,
         "down_weight_factor": 0.1, "bounds": "both"

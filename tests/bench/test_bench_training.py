@@ -3,6 +3,7 @@ took."""
 import json
 import os
 import stat
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -28,7 +29,7 @@ for line in sys.stdin:
 @pytest.fixture
 def slim(monkeypatch):
     """Few channels in the place of VGG's."""
-    monkeypatch.setattr(training_command, "GTA", training_command.GTA._replace(shape=SLIM))
+    monkeypatch.setattr(training_command, "GTA", replace(training_command.GTA, shape=SLIM))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every row of the paper's tables, statistics to score, on tiny files in its data sets' own formats
 and a narrow net."""
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ caffe = pytest.importorskip("caffe")
 
 from models.build import nets  # noqa: E402
 from models.experiments import EXPERIMENTS, NET_OF_STAGE  # noqa: E402
+from models.experiments.fields import DataSide  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
-from solvers.build import schedules, solver_text  # noqa: E402
+from solvers.build import solver_text  # noqa: E402
 from tools.lib.categories import statistics_command  # noqa: E402
 from tools.lib.experiment.data_sets import missing  # noqa: E402
-from tools.lib.experiment.plan import named  # noqa: E402
 from tools.lib.scoring import score_command  # noqa: E402
 
 from data_files import (  # noqa: E402
@@ -60,17 +61,17 @@ def run_row(experiment, root, folder):
     statistics = str(folder / "statistics.json")
     data = ["--data-root", root, "--label-space", experiment.label_space]
     statistics_command.main([
-        "--dataset",
-        named(experiment.source), "--split", experiment.source["split"], "--workers", "1",
+        "--dataset", experiment.source.argument, "--split", experiment.source.split, "--workers", "1",
         "--output", statistics
     ] + data)
-    experiment = experiment._replace(shape=NARROW, crop=(32, 40), statistics=statistics)
+    categories = replace(experiment.category_loss, statistics=statistics)
+    experiment = replace(experiment, shape=NARROW, crop=(32, 40), category_loss=categories)
     for name, net in nets(experiment).items():
         (folder / name).write_text(str(net))
     weights = []
     for stage in STAGES:
-        schedule = schedules(experiment.name)[stage]._replace(max_iter=2, iter_size=1, display=1,
-                                                              snapshot=2)
+        schedule = replace(experiment.schedules[stage], max_iter=2, iter_size=1, display=1,
+                           snapshot=2)
         solver = folder / (f"{stage}_solver.prototxt")
         solver.write_text(
             solver_text(stage, str(folder / (NET_OF_STAGE[stage] + ".prototxt")), schedule,
@@ -104,9 +105,8 @@ def test_a_row_of_the_paper_runs_from_the_statistics_to_the_score(name, root, tm
 
 
 def test_a_season_runs_on_a_real_frame_with_its_16_bit_label(shared_real, tmp_path):
-    spring = {"dataset": "synthia_seqs", "split": "all", "options": {"season": "spring"}}
-    season = EXPERIMENTS["season_summer_fall"]._replace(source=spring, target=spring,
-                                                        source_resize=0.1, target_resize=0.1,
-                                                        tests=((named(spring), "all"), ))
+    spring = DataSide("synthia_seqs", "all", resize=0.1, options={"season": "spring"})
+    season = replace(EXPERIMENTS["season_summer_fall"], source=spring, target=spring,
+                     tests=((spring.argument, "all"),))
     record = run_row(season, shared_real, tmp_path)
     assert record["images"] == 1 and record["support"][record["classes"].index("road")] > 100000

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,9 +102,9 @@ def test_statistics_of_other_labels_are_not_taken_for_done(tmp_path):
     for experiment in map(EXPERIMENTS.get,
                           ("toy", "toy_confusion", "gta_camvid", "gta_cityscapes_sample")):
         require_unchanged([task for task in plan.tasks(experiment) if task.name == "statistics"])
-    for changed, words in ((TOY._replace(crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) "
+    for changed, words in ((replace(TOY, crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) "
                             r"now"),
-                           (TOY._replace(source=dict(TOY.source, split="source_train[:9]")),
+                           (replace(TOY, source=replace(TOY.source, split="source_train[:9]")),
                             r"split: .* before, source_train\[:9\] now")):
         with pytest.raises(InputError, match="(?s)toy_windows.json.*" + words):
             require_unchanged(plan.tasks(changed, ["ca"]))
@@ -221,7 +222,7 @@ def test_data_that_is_missing_is_told_before_the_first_stage_with_the_page_that_
 
 
 def test_only_what_the_stages_read_has_to_be_there_and_no_label_of_a_target(tmp_path):
-    season = EXPERIMENTS["season_summer_fall"]._replace(tests=())
+    season = replace(EXPERIMENTS["season_summer_fall"], tests=())
     write_seasons(tmp_path, "summer")
     assert data_sets.missing(season, ("source", "control"), str(tmp_path)) == []
     write_seasons(tmp_path, "fall")

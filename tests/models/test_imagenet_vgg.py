@@ -9,8 +9,14 @@ import pytest
 
 from data.errors import InputError
 from models.adaptation import deploy_net
-from models.experiments import IMAGENET_MEAN
-from models.imagenet_vgg import CONV_NAMES, IMAGENET_STD_RGB, caffemodel, read_checkpoint, to_caffe
+from models.imagenet_vgg import (
+    CONV_NAMES,
+    IMAGENET_MEAN,
+    IMAGENET_STD_RGB,
+    caffemodel,
+    read_checkpoint,
+    to_caffe,
+)
 from models.shapes import CONVS_A_BLOCK, SLIM
 
 

@@ -103,7 +103,7 @@ def test_classifier_is_pointwise_and_stands_between_gate_and_loss():
     assert list(gate.bottom) == ["fc7"]
     loss = next(layer for layer in net.layer if layer.python_param.layer == "DomainAdversarialLoss")
     assert list(loss.bottom) == ["domain_score", "domain_link"]
-    assert json.loads(loss.python_param.param_str)["weight"] == experiment.weight
+    assert json.loads(loss.python_param.param_str)["weight"] == experiment.domain_loss.weight
 
 
 def test_source_net_names_no_target():

@@ -11,7 +11,7 @@ caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
 from data.errors import InputError  # noqa: E402
 from models.build import nets  # noqa: E402
-from models.experiments import TOY  # noqa: E402
+from models.experiments.toy import TOY  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
 from tools.bench.layer_times import experiment, with_random_data  # noqa: E402
 from tools.lib.checking.device import use_device  # noqa: E402

@@ -21,7 +21,7 @@ import caffe
 
 from data.cores import usable_cores
 from data.files import write_whole
-from models.experiments import GTA
+from models.experiments.gta import GTA
 from tools.bench.scaling import measure, plan
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.solver import find_file

@@ -6,7 +6,7 @@ import statistics
 
 from data.errors import InputError
 from data.files import write_whole
-from models.experiments import GTA
+from models.experiments.gta import GTA
 from tools.bench import gpu_step, layer_times, torch_env
 from tools.bench.ratios import milliseconds, paired_ratio, shown
 from tools.bench.training_command import add_torch, find_torch, processor, running_engine

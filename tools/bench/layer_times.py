@@ -7,6 +7,7 @@ solver's update is left out.
 import os
 import tempfile
 import time
+from dataclasses import replace
 
 import caffe
 import numpy as np
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from models.build import nets
-from models.experiments import GTA
+from models.experiments.gta import GTA
 from models.shapes import STRIDE
 
 #: The paper's net without the reflected margin: the input is the labelled window itself.
@@ -43,9 +44,9 @@ def with_random_data(net, size, sources, targets, margin=0):
 def experiment(shape, size, batch):
     """GTA5 -> Cityscapes with `batch` images of each domain. size: (height, width) of the
     labels."""
-    return GTA._replace(shape=shape, crop=tuple(size), batch=batch,
-                        # 19 classes, and it is committed
-                        statistics="data/statistics/gta5_half.json")
+    # statistics of 19 classes that are committed
+    categories = replace(GTA.category_loss, statistics="data/statistics/gta5_half.json")
+    return replace(GTA, shape=shape, crop=tuple(size), batch=batch, category_loss=categories)
 
 
 def build(stage, size, images, shape):

@@ -10,7 +10,7 @@ from data.cores import usable_cores
 from data.errors import InputError
 from data.files import write_whole
 from data.registry import open_dataset
-from models.experiments import GTA
+from models.experiments.gta import GTA
 from tools.bench import layer_times, training_step
 from tools.bench.ratios import milliseconds, paired_ratio, shown
 from tools.bench.torch_env import CPU, NoTorch, TorchSteps, torch_python
@@ -48,10 +48,10 @@ def parse(arguments=None):
 
 def require_frames(data_root):
     """InputError, naming --data-root, unless the frames that the benchmark reads are there."""
-    names = training_step.GTA5_HALF[0]
+    side = training_step.GTA5_HALF
     try:
-        data = open_dataset(names["dataset"], data_root)
-        data.check(data.frames(names["split"])[0])
+        data = open_dataset(side.dataset, data_root)
+        data.check(data.frames(side.split)[0])
     except InputError as problem:
         raise InputError(f"--data-root {data_root}: {problem.what}", problem.fix) from None
 

@@ -3,6 +3,7 @@ it."""
 import copy
 import os
 import time
+from dataclasses import replace
 
 import caffe
 import numpy as np
@@ -10,7 +11,8 @@ from google.protobuf import text_format
 
 from data.files import ROOT
 from models.build import nets
-from models.experiments import GTA
+from models.experiments.fields import DataSide
+from models.experiments.gta import GTA
 from models.shapes import CONVS_A_BLOCK, STRIDE
 from tools.bench.layer_times import fill, with_random_data
 from tools.lib.checking.solver import load_solver
@@ -25,8 +27,8 @@ from tools.lib.training.watch import ClassifierWatch
 
 #: Frames of the real data layer, and what they are enlarged by so that a window of 256 x 256 fits
 #: into them.
-GTA5_HALF = {"dataset": "gta5_half", "split": "train"}, 1.0
-TOY = {"dataset": "toy", "split": "source_train"}, 3.0
+GTA5_HALF = DataSide("gta5_half", "train")
+TOY = DataSide("toy", "source_train", resize=3.0)
 #: Times that the guard of all parameters is run; the median counts.
 GUARDS = 3
 
@@ -97,9 +99,8 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
 
     data_root: folder with gta5_half, or None for the toy.  torch: TorchSteps, or None.
     """
-    source, factor = GTA5_HALF if data_root else TOY
-    experiment = GTA._replace(shape=shape, crop=tuple(size), batch=1, source=source,
-                              source_resize=factor)
+    source = GTA5_HALF if data_root else TOY
+    experiment = replace(GTA, shape=shape, crop=tuple(size), batch=1, source=source)
     net = nets(experiment)["source.prototxt"]
     resolved = _resolved(net, repeats, data_root, folder)
     os.makedirs(resolved.output)

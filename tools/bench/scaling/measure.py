@@ -9,7 +9,7 @@ import time
 from data.errors import InputError
 from data.files import ROOT
 from models.cost import parameters
-from models.experiments import GTA
+from models.experiments.gta import GTA
 from tools.lib.checking.glog import fatal_message
 from tools.lib.runtime import mpi
 

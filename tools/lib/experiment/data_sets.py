@@ -2,7 +2,7 @@
 later."""
 from data.errors import InputError
 from data.registry import open_dataset
-from tools.lib.experiment.plan import ADAPTED, named
+from tools.lib.experiment.plan import ADAPTED
 
 FIX = "docs/datasets.md says where each is obtained and where it goes below --data-root"
 
@@ -10,9 +10,9 @@ FIX = "docs/datasets.md says where each is obtained and where it goes below --da
 def needed(experiment, stages):
     """[(data set, split, labelled)] that these stages and their tests read, each once, in that
     order."""
-    wanted = [(named(experiment.source), experiment.source["split"], True)]
+    wanted = [(experiment.source.argument, experiment.source.split, True)]
     if set(stages) & set(ADAPTED):
-        wanted.append((named(experiment.target), experiment.target["split"], False))
+        wanted.append((experiment.target.argument, experiment.target.split, False))
     wanted += [(dataset, split, True) for dataset, split in experiment.tests]
     return list(dict.fromkeys(wanted))
 

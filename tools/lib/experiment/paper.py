@@ -20,7 +20,7 @@ def paper_tables():
     """{"paper1": {table, label_space, shifts: [{source, target, experiment, rows: [{stage, method,
     mean, iou}]}]}}.
 
-    experiment: its name in models/experiments.py; None for the average over the shifts.
+    experiment: its name in models/experiments/; None for the average over the shifts.
     """
     with open(FILE, encoding="utf-8") as stream:
         return json.load(stream)

@@ -7,7 +7,7 @@ from data.errors import InputError
 from data.files import ROOT
 from models.cost import snapshot_bytes, training_bytes
 from models.experiments import STAGES
-from solvers.build import ADAM, SGD, initial_weights, schedules, solver_name
+from solvers.build import initial_weights, last_snapshot, solver_name
 
 # name: unique, "ga seed 2"; argv: the command; needs: names of tasks that come first;
 # result: the file whose presence says that the task is done; about: words for the plan; stage: what
@@ -21,7 +21,7 @@ CONSTRAINED = ("ca", "ga_ca")
 # Snapshots that a run keeps: the last, and the one before it for the case that the last is damaged.
 KEPT = 2
 # Numbers a parameter that the solver remembers.
-HISTORIES = {SGD: 1, ADAM: 2}
+HISTORIES = {"SGD": 1, "Adam": 2}
 
 
 def refuse_twice(seeds):
@@ -35,16 +35,13 @@ def refuse_twice(seeds):
 
 def run_folder(experiment, stage, seed):
     """Output folder of a stage, relative to the repository; seed 1 is the solvers' own default."""
-    name = solver_name(experiment.name, stage)
+    name = solver_name(experiment, stage)
     return os.path.join("runs", name if seed == 1 else f"{name}_seed{seed}")
 
 
 def last_weights(experiment, stage, seed):
     """Path of the stage's last caffemodel."""
-    return os.path.join(
-        run_folder(experiment, stage, seed),
-        f"{solver_name(experiment.name, stage)}_iter_{schedules(experiment.name)[stage].max_iter}.caffemodel"
-    )
+    return last_snapshot(experiment, stage, run_folder(experiment, stage, seed))
 
 
 def result_file(experiment, stage, seed, dataset, split):
@@ -59,19 +56,13 @@ def ordered_stages(experiment, wanted):
     for stage in wanted:
         while stage in STAGES:
             needed.add(stage)
-            stage = schedules(experiment.name)[stage].start
+            stage = experiment.schedules[stage].start
     return [stage for stage in STAGES if stage in needed]
 
 
 def tool(name, *arguments):
     """argv of one of the project's commands, in the Python that runs now."""
     return [sys.executable, os.path.join(ROOT, "tools", name)] + list(arguments)
-
-
-def named(domain):
-    """The data set of a domain with its options, as the commands take it: "name:key=value"."""
-    options = ",".join("%s=%s" % item for item in sorted(domain.get("options", {}).items()))
-    return domain["dataset"] + (":" + options if options else "")
 
 
 def preparation(experiment, stages, data_root=None):
@@ -86,27 +77,27 @@ def preparation(experiment, stages, data_root=None):
     source = experiment.source
     # What the net sees of a label is a crop: the source's sizes are taken over windows of as many
     # of its pixels.
-    window = [f"{round(side / experiment.source_resize)}" for side in experiment.crop]
+    window = [f"{round(side / source.resize)}" for side in experiment.crop]
     tasks.append(
         Task(
             "statistics",
-            tool("label_stats.py", "--dataset", named(source), "--split", source["split"],
+            tool("label_stats.py", "--dataset", source.argument, "--split", source.split,
                  "--label-space", experiment.label_space, "--window", *window, "--output",
-                 experiment.statistics, *_root(data_root)), (), experiment.statistics,
+                 experiment.category_loss.statistics, *_root(data_root)), (), experiment.category_loss.statistics,
             "label statistics of the source, P_LS"))
     return tasks
 
 
 def _training(experiment, stage, seed, data_root):
     folder = run_folder(experiment, stage, seed)
-    schedule = schedules(experiment.name)[stage]
-    arguments = ["--solver", f"solvers/{solver_name(experiment.name, stage)}.prototxt",
+    schedule = experiment.schedules[stage]
+    arguments = ["--solver", f"solvers/{solver_name(experiment, stage)}.prototxt",
                  "--seed", str(seed), "--output", folder, "--keep-snapshots", str(KEPT), *data_root]
     needs = ["statistics"] if stage in CONSTRAINED else []
     if schedule.start in STAGES:
         arguments += ["--weights", last_weights(experiment, schedule.start, seed)]
         needs.append(f"{schedule.start} seed {seed}")
-    elif initial_weights(experiment.name, stage)[0]:
+    elif initial_weights(experiment, stage)[0]:
         needs.append("initial weights")
     if os.path.exists(os.path.join(ROOT, folder, "record.json")):
         arguments.append("--resume")
@@ -117,8 +108,8 @@ def _training(experiment, stage, seed, data_root):
 def prediction_of(experiment, dataset, split):
     """The options of tools/test.py and tools/figure.py for a split: images are as large as in
     training."""
-    resize = (experiment.source_resize if dataset == named(experiment.source)
-              else experiment.target_resize)
+    source, target = experiment.source, experiment.target
+    resize = source.resize if dataset == source.argument else target.resize
     return ["--model", f"models/{experiment.name}/deploy.prototxt", "--dataset", dataset,
             "--split", split, "--label-space", experiment.label_space, "--resize", f"{resize:g}"]
 
@@ -137,7 +128,7 @@ def _root(data_root):
 def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
     """Every Task of an experiment in a possible order.
 
-    experiment: models.experiments.Experiment.  data_root: folder of the data sets, or None.
+    experiment: models.experiments.fields.Experiment.  data_root: folder of the data sets, or None.
     """
     stages = ordered_stages(experiment, stages)
     planned = preparation(experiment, stages, data_root)
@@ -160,7 +151,7 @@ def done(task):
 def describe(experiment, planned, jobs):
     """The plan in words, with what it needs on disk and in memory."""
     todo = [task for task in planned if not done(task)]
-    kinds = [schedules(experiment.name)[task.stage].type for task in todo if task.stage is not None]
+    kinds = [experiment.schedules[task.stage].type for task in todo if task.stage is not None]
     disk = sum(KEPT * snapshot_bytes(experiment.shape, experiment.classes, HISTORIES[kind])
                for kind in kinds)
     images = 2 * experiment.batch

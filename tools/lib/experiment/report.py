@@ -7,7 +7,6 @@ import numpy as np
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
-from solvers.build import schedules
 from tools.lib.experiment.plan import last_weights, prediction_of, result_file, run_folder, tool
 from tools.lib.outputs import require_file
 from tools.lib.results import read_results
@@ -25,7 +24,7 @@ ABOUT = dict(
 
 def described(experiment, stage):
     """One line on a stage: what it is, its iterations, and what it starts from."""
-    schedule = schedules(experiment.name)[stage]
+    schedule = experiment.schedules[stage]
     start = TITLES.get(schedule.start) or schedule.start or "random weights"
     return f"{TITLES[stage]}: {ABOUT[stage]}; {schedule.max_iter} iterations from {start}"
 
@@ -39,8 +38,8 @@ def setting(experiment):
             (", ".join(map(str, shape.channels)), shape.fc,
              f", the first {first} blocks left as they start" if first else "",
              f", a margin of {shape.margin} pixels" if shape.margin else "", experiment.batch,
-             "" if experiment.batch == 1 else "s", *experiment.crop, experiment.source_resize,
-             experiment.target_resize))
+             "" if experiment.batch == 1 else "s", *experiment.crop, experiment.source.resize,
+             experiment.target.resize))
 
 
 def seconds_an_iteration(experiment, stage, seeds):
@@ -106,10 +105,11 @@ def markdown(experiment, stages, seeds, command):
               f"{seconds_an_iteration(experiment, stage, seeds):.2g} s an iteration"
               for stage in stages]
     parts += ["", setting(experiment)]
-    parts += ["", f"Domain loss: objective {experiment.objective}, lambda {experiment.weight:g}, "
-                  f"lr_mult of the classifier {experiment.classifier_lr:g}. Category "
-              f"loss: loss_weight {experiment.mil_weight:g}, slack {experiment.slack:g}, factor of "
-              f"large classes {experiment.down_weight:g}, statistics {experiment.statistics}."]
+    domain, category = experiment.domain_loss, experiment.category_loss
+    parts += ["", f"Domain loss: objective {domain.objective}, lambda {domain.weight:g}, lr_mult of "
+                  f"the classifier {domain.classifier_lr:g}. Category loss: loss_weight "
+                  f"{category.mil_weight:g}, slack {category.slack:g}, factor of large classes "
+                  f"{category.down_weight:g}, statistics {category.statistics}."]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         parts += ["", f"## {dataset}, {split}", "",

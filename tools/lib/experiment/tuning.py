@@ -7,21 +7,21 @@ committed changes.
 import itertools
 import os
 from collections import namedtuple
+from dataclasses import fields, replace
 
 import numpy as np
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.build import nets
-from models.experiments import NET_OF_STAGE, Experiment
+from models.experiments import NET_OF_STAGE
 from models.generated import prototxt
-from solvers.build import FIXED, POLY, Schedule, schedules, solver_text
+from solvers.build import POLICIES, solver_text
 from tools.lib.experiment import plan
 from tools.lib.experiment.report import spread
 from tools.lib.results import read_results
 from tools.lib.tables import Table
 
-POLICIES = {"fixed": FIXED, "poly": POLY}
 NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "down_weight", "base_lr", "max_iter")
 POSITIVE = ("base_lr", "max_iter")
 TEXTS = {
@@ -69,24 +69,25 @@ def variants(experiment, stage, axes):
         changes = dict(zip((field for field, _ in axes), values))
         words = [stage] + ["%s=%s" % (field, value if isinstance(value, str) else f"{value:g}")
                            for field, value in changes.items()]
-        if "policy" in changes:
-            changes["policy"] = POLICIES[changes["policy"]]
         made.append(
             Variant(
                 " ".join(words), os.path.join("runs", "tuning", experiment.name, "_".join(words)),
                 stage,
-                experiment._replace(
-                    **{key: value
-                       for key, value in changes.items() if key in Experiment._fields}),
-                schedules(experiment.name)[stage]._replace(
-                    **{key: value
-                       for key, value in changes.items() if key in Schedule._fields})))
+                replace(experiment, domain_loss=_changed(experiment.domain_loss, changes),
+                        category_loss=_changed(experiment.category_loss, changes)),
+                _changed(experiment.schedules[stage], changes)))
     labels = [variant.label for variant in made]
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(f"--vary: {label!r} comes twice; expected each field and each value "
                              "once")
     return made
+
+
+def _changed(part, changes):
+    """A part of an experiment (losses, schedule) with those of `changes` that are its fields."""
+    names = {field.name for field in fields(part)}
+    return replace(part, **{key: value for key, value in changes.items() if key in names})
 
 
 def write_prototxts(variant):

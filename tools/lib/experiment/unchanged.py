@@ -48,7 +48,7 @@ def _require_same_statistics(task):
         raise InputError(f"{task.result} holds the statistics of other "
                          f"labels:\n{run_folder.first_lines(differences)}",
                          "Delete the file, and the command counts again; or name another in "
-                         "models/experiments.py.")
+                         "models/experiments/.")
 
 
 def _resolved(arguments):

@@ -1,0 +1,68 @@
+"""The experiments: found in their folder, whole, and refused where they cannot run."""
+from dataclasses import replace
+
+import pytest
+
+import models.experiments
+from data.errors import InputError
+from models.experiments.fields import DataSide
+from models.experiments.toy import TOY
+from solvers.build import initial_weights, last_snapshot
+
+MINE = """
+from dataclasses import replace
+from models.experiments.toy import TOY
+EXPERIMENTS = (replace(TOY, name="%s"),)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder whose modules count as modules of models/experiments/."""
+    monkeypatch.setattr(models.experiments, "__path__",
+                        list(models.experiments.__path__) + [str(tmp_path)])
+    return tmp_path
+
+
+def test_a_module_beside_the_others_is_found_by_itself(folder):
+    (folder / "my_streets.py").write_text(MINE % "my_streets")
+    experiments, files = models.experiments.find_experiments()
+    assert experiments["my_streets"] == replace(TOY, name="my_streets")
+    assert files["my_streets"] == "models/experiments/my_streets.py"
+    assert set(experiments) == set(models.experiments.EXPERIMENTS) | {"my_streets"}
+
+
+def test_a_copy_that_keeps_its_name_is_refused_with_both_files(folder):
+    (folder / "my_toy.py").write_text(MINE % "toy")
+    with pytest.raises(InputError, match="name toy: in .*/toy.py and in .*/my_toy.py"):
+        models.experiments.find_experiments()
+
+
+def test_every_stage_needs_a_schedule():
+    with pytest.raises(InputError, match="mine: schedules of source; expected source, control"):
+        replace(TOY, name="mine", schedules={"source": TOY.schedules["source"]})
+
+
+@pytest.mark.parametrize("stage, start", [("ga", "ga"), ("control", "ga_ca")])
+def test_a_stage_cannot_start_from_itself_or_a_later_one(stage, start):
+    late = dict(TOY.schedules, **{stage: replace(TOY.schedules[stage], start=start)})
+    with pytest.raises(InputError, match=f"stage {stage} starts from {start}"):
+        replace(TOY, schedules=late)
+
+
+def test_a_side_names_its_data_set_as_the_commands_and_the_data_layer_take_it():
+    side = DataSide("synthia_seqs", "train", options={"view": "Omni_B", "season": "fall"})
+    assert side.argument == "synthia_seqs:season=fall,view=Omni_B"
+    assert side.layer_keys == {"dataset": "synthia_seqs", "split": "train",
+                               "options": {"view": "Omni_B", "season": "fall"}}
+    assert DataSide("toy", "source_train").layer_keys == {"dataset": "toy",
+                                                          "split": "source_train"}
+
+
+def test_a_stage_starts_where_the_stage_before_ends():
+    assert initial_weights(TOY, "source") == (None, None)
+    weights, command = initial_weights(TOY, "ga")
+    assert weights == "runs/toy_source/toy_source_iter_1500.caffemodel"
+    assert weights == last_snapshot(TOY, "source")
+    assert command == "python3 tools/train.py --solver solvers/toy_source.prototxt"
+    assert last_snapshot(TOY, "ga", "elsewhere") == "elsewhere/toy_ga_iter_600.caffemodel"
