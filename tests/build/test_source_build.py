@@ -1,5 +1,4 @@
-"""The source build without a compiler: edits that must fit exactly, phases that resume, lists, the
-choice of a build."""
+"""The source build without a compiler: phases that resume, lock files, the choice of a build."""
 import json
 import os
 import sys
@@ -7,72 +6,12 @@ import sys
 import pytest
 
 from data.errors import InputError
-from tools.build import build_caffe, bundle, debian_parts, edit_list, programs, wheel_parts
+from tools.build import build_caffe, bundle, debian_parts, programs, wheel_parts
 from tools.build import build_page as report
-from tools.build.configure import VARIANTS, cmake_arguments
-from tools.build.edits import Addition, Edit, add_files, apply_edits, chosen
+from tools.build.configure import cmake_arguments
 from tools.build.phases import Phases
 from tools.lib.runtime import enter, source_builds, wheels
 from tools.lib.runtime.environment import runtime_environment
-
-
-def edit(find, put, name="an edit", file="a.cpp", only=None):
-    return Edit(name, file, find, put, "because", only)
-
-
-def tree_with(folder, text):
-    (folder / "a.cpp").write_text(text)
-    return str(folder)
-
-
-def test_an_edit_takes_its_place(tmp_path):
-    tree = tree_with(tmp_path, "int f(int a, int b);\n")
-    apply_edits(tree, [edit("int a, int b", "int a")])
-    assert (tmp_path / "a.cpp").read_text() == "int f(int a);\n"
-
-
-@pytest.mark.parametrize("text, count", [("", 0), ("x x", 2)])
-def test_a_place_that_is_not_there_exactly_once_is_named_and_nothing_is_written(
-        tmp_path, text, count):
-    tree = tree_with(tmp_path, "first " + text)
-    with pytest.raises(InputError, match=f"'the second'.*a.cpp.*exactly once.*{count} times"):
-        apply_edits(tree, [edit("first", "1st"), edit("x", "y", name="the second")])
-    assert (tmp_path / "a.cpp").read_text() == "first " + text
-
-
-def test_an_edit_sees_what_earlier_ones_put(tmp_path):
-    tree = tree_with(tmp_path, "a")
-    apply_edits(tree, [edit("a", "bb"), edit("bb", "c")])
-    assert (tmp_path / "a.cpp").read_text() == "c"
-
-
-def test_an_edit_of_a_missing_file_names_edit_and_file(tmp_path):
-    with pytest.raises(InputError, match="'an edit'.*none.cpp"):
-        apply_edits(str(tmp_path), [edit("a", "b", file="none.cpp")])
-
-
-def test_an_addition_never_replaces_a_file(tmp_path):
-    tree = tree_with(tmp_path, "theirs")
-    ours = tmp_path / "ours.hpp"
-    ours.write_text("ours")
-    with pytest.raises(InputError, match="'new'.*already"):
-        add_files(tree, [Addition("new", str(ours), "a.cpp", "because", None)])
-    assert (tmp_path / "a.cpp").read_text() == "theirs"
-    add_files(tree, [Addition("new", str(ours), "b.cpp", "because", None)])
-    assert (tmp_path / "b.cpp").read_text() == "ours"
-
-
-def test_the_list_is_whole_names_are_unique_and_every_edit_says_why():
-    names = [item.name for item in edit_list.EDITS + edit_list.ADDITIONS]
-    assert len(set(names)) == len(names)
-    for item in edit_list.EDITS:
-        assert item.why and item.find and item.find != item.put
-        assert item.only is None or set(item.only) <= set(VARIANTS)
-    for item in edit_list.ADDITIONS:
-        assert os.path.isfile(item.source)
-    cpu, cuda, cudnn = ({item.name
-                         for item in chosen(edit_list.EDITS, variant)} for variant in VARIANTS)
-    assert cpu < cuda < cudnn and "dilation is allowed" in cudnn - cuda
 
 
 def test_a_finished_phase_is_not_done_again_but_a_changed_or_lost_one_is(tmp_path):

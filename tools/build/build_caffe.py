@@ -15,7 +15,7 @@ from data.errors import InputError
 from data.files import write_whole
 from tools.build import build_page as report
 from tools.build import bundle, wheel_parts
-from tools.build.configure import VARIANTS
+from tools.build.patches import VARIANTS
 from tools.build.source_build import Build, name
 from tools.lib.command import count, run_command
 from tools.lib.outputs import require_file, require_folder

@@ -8,7 +8,6 @@ from data.errors import InputError
 from tools.build import wheel_parts
 from tools.build.debian_parts import TRIPLET, library_folder
 
-VARIANTS = ("cpu", "cuda", "cudnn")
 TARGETS = ("caffe", "pycaffe", "caffe.bin")
 
 

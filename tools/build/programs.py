@@ -11,7 +11,7 @@ from tools.lib.runtime.counter import Counter
 #: program: what is missing without it.
 NEEDED = {"g++": "the C++ compiler", "make": "make", "dpkg-source": "the unpacker of Debian source "
                                                                     "packages",
-          "strip": "binutils"}
+          "strip": "binutils", "git": "git, which applies the project's patches"}
 
 
 def check_programs():
@@ -19,7 +19,7 @@ def check_programs():
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         raise InputError("missing: %s" % ", ".join(f"{name} ({NEEDED[name]})" for name in missing),
-                         fix="apt install build-essential dpkg-dev")
+                         fix="apt install build-essential dpkg-dev git")
 
 
 def run_logged(argv, log, cwd, label=None, env=None):

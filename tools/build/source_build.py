@@ -7,9 +7,9 @@ import sys
 
 from data.errors import InputError
 from data.files import sha256, write_whole
-from tools.build import boost_python, bundle, debian_parts, edit_list, programs, wheel_parts
+from tools.build import boost_python, bundle, debian_parts, programs, wheel_parts
 from tools.build.configure import TARGETS, c_library, cmake_arguments
-from tools.build.edits import add_files, apply_edits, chosen
+from tools.build.patches import add_header, apply_patch, headers_for, patches_for
 from tools.build.phases import Phases
 from tools.lib.runtime import source_builds, wheels
 from tools.lib.runtime.setup import one_at_a_time
@@ -72,31 +72,32 @@ class Build:
                 boost)
         own = Phases(os.path.join(self.work, "phases.json"), shared.total, self.say)
         own.number = shared.number
-        own.run("source of Caffe, edited", self._edits(), self._prepare_source, self.tree)
-        own.run("configuring", (self._edits(), self._cmake(boost)), lambda: self._configure(boost),
+        own.run("source of Caffe, patched", self._source_parts(), self._prepare_source, self.tree)
+        own.run("configuring", (self._source_parts(), self._cmake(boost)), lambda: self._configure(boost),
                 self.make)
-        own.run("compiling", (self._edits(), self._cmake(boost)), self._compile,
+        own.run("compiling", (self._source_parts(), self._cmake(boost)), self._compile,
                 os.path.join(self.make, "lib"))
-        own.run("folder", (self._edits(), self._cmake(boost), self.output,
+        own.run("folder", (self._source_parts(), self._cmake(boost), self.output,
                            wheels.locked(wheel_parts.lock("python"))),
                 lambda: self._assemble([boost] if boost else []),
                 os.path.join(self.output, source_builds.RECORD))
         _finish_record(self.output, dict(shared.seconds(), **own.seconds()))
 
-    def _edits(self):
-        additions = chosen(edit_list.ADDITIONS, self.variant)
-        return (debian_parts.SOURCE_VERSION, chosen(edit_list.EDITS, self.variant),
-                [item.file for item in additions], [sha256(item.source) for item in additions])
+    def _source_parts(self):
+        """What the source is made from: Debian's version, our patches and headers by hash."""
+        paths = [patch.path for patch in patches_for(self.variant)] + headers_for(self.variant)
+        return (debian_parts.SOURCE_VERSION, [(os.path.basename(path), sha256(path))
+                                              for path in paths])
 
     def _prepare_source(self):
         original = os.path.join(self.work, "original")
         debian_parts.fetch_source("caffe", debian_parts.SOURCE_VERSION, "bullseye", self.work,
                                   original, self.mirror)
-        edits = chosen(edit_list.EDITS, self.variant)
-        apply_edits(original, edits)
-        add_files(original, chosen(edit_list.ADDITIONS, self.variant))
-        for edit in edits:
-            self.say(f"    {edit.file} ({edit.name}): {edit.why}")
+        for patch in patches_for(self.variant):
+            apply_patch(original, patch)
+            self.say(f"    {patch.name}: {patch.reason}")
+        for path in headers_for(self.variant):
+            add_header(original, path)
         shutil.rmtree(self.tree, ignore_errors=True)
         os.rename(original, self.tree)
 
