@@ -2,18 +2,19 @@
 
 The gate multiplies the classifier's gradient by one ratio for each unit. That equals the gradient
 of the features' loss only if a unit's domain logit depends on the features of that unit alone (Eq.
-2-5: p(R_hw)), so between gate and loss nothing
-may mix units: 1x1 convolutions and elementwise layers only. A layer cannot see the net around it;
-this looks at the net.
+2-5: p(R_hw)), so between gate and loss nothing may mix units: 1x1 convolutions, elementwise layers
+and normalisation over all channels of a unit only. A layer cannot see the net around it; this looks
+at the net.
 """
 from data.errors import InputError
 
-GATE, LOSS = "DomainGate", "DomainAdversarialLoss"
+GATE, LOSS, NORM = "DomainGate", "DomainAdversarialLoss", "RMSNorm"
 ELEMENTWISE = ("ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "Dropout", "Split", "Silence")
 WHY = ("the gradient ratio of the gate is one number a unit, right only if each unit's domain "
        "logit depends on the "
        "features of that unit alone (Eq. 2-5)")
-ALLOWED = "allowed are Convolution with kernel 1, stride 1, pad 0, and " + ", ".join(ELEMENTWISE)
+ALLOWED = (f"allowed are Convolution with kernel 1, stride 1, pad 0, the Python layer {NORM}, LRN "
+           "across all channels, and " + ", ".join(ELEMENTWISE))
 
 
 def check_classifier(layers, phase=0):
@@ -28,7 +29,7 @@ def check_classifier(layers, phase=0):
     linked = set()
     for index, layer in enumerate(layers):
         if _python_class(layer) == GATE:
-            linked.add(id(_follow(layer, layers[index + 1:], trained=phase == 0)))
+            linked.add(id(_follow(layers, index, trained=phase == 0)))
     for layer in layers:
         if _python_class(layer) == LOSS and id(layer) not in linked:
             raise InputError(
@@ -37,8 +38,10 @@ def check_classifier(layers, phase=0):
                 "second top to the loss")
 
 
-def _follow(gate, later, trained):
-    """The loss layer that the gate's classifier ends in, after checking everything between them."""
+def _follow(layers, index, trained):
+    """The loss layer that the classifier of the gate layers[index] ends in, after checking
+    everything between them."""
+    gate, later = layers[index], layers[index + 1:]
     if len(gate.bottom) != 1 or len(gate.top) != 2:
         raise InputError("layer {}: a {} takes 1 bottom and 2 tops (features, link), found {} and "
                          "{}".format(
@@ -60,7 +63,7 @@ def _follow(gate, later, trained):
             _check_loss(layer, units, link, trained)
             loss = layer
             continue
-        _check_per_unit(layer)
+        _check_per_unit(layer, layers)
         if features in layer.top and features in gate.bottom:
             raise InputError(
                 "layer {}: works in place on {!r}, the features that a gate working in place "
@@ -73,10 +76,14 @@ def _follow(gate, later, trained):
     return loss
 
 
-def _check_per_unit(layer):
-    if layer.type in ELEMENTWISE:
+def _check_per_unit(layer, layers):
+    if layer.type in ELEMENTWISE or _python_class(layer) == NORM:
         return
-    if layer.type != "Convolution":
+    if layer.type == "LRN":
+        found = _partial_normalisation(layer, layers)
+        if found is None:
+            return
+    elif layer.type != "Convolution":
         found = "{} {}".format(layer.type, _python_class(layer)).strip()
     else:
         p = layer.convolution_param
@@ -96,6 +103,33 @@ def _check_per_unit(layer):
     raise InputError(
         "layer {}: {} cannot stand between a {} and its loss: {}".format(
             _name(layer), found, GATE, WHY), ALLOWED)
+
+
+def _partial_normalisation(layer, layers):
+    """What an LRN layer does instead of normalising over all channels of a unit, or None."""
+    lrn = layer.lrn_param
+    if lrn.norm_region != lrn.ACROSS_CHANNELS:
+        return "LRN within a channel"
+    channels = _channels(layer.bottom[0], layers[:layers.index(layer)])
+    if channels is None:
+        return "LRN across channels whose number no Convolution before it tells"
+    if lrn.local_size < 2 * channels - 1:
+        return (f"LRN with local_size {lrn.local_size}, less than the {2 * channels - 1} that "
+                f"cover all {channels} channels from each of them,")
+    return None
+
+
+def _channels(blob, before):
+    """Channels of a blob by the num_output of the Convolution that it comes from, or None."""
+    for layer in reversed(before):
+        if blob not in layer.top:
+            continue
+        if layer.type == "Convolution":
+            return layer.convolution_param.num_output
+        if layer.type not in ELEMENTWISE and _python_class(layer) not in (GATE, NORM):
+            return None
+        blob = layer.bottom[0]
+    return None
 
 
 def _check_loss(layer, units, link, trained):

@@ -55,6 +55,7 @@ class DomainGate(caffe.Layer):
         # d(feature loss)/dR = dL_D/dR * r: one pass over the memory, no copy between.
         on_gpu = gpu_arrays.current()
         if propagate_down[0] and on_gpu and not self.in_place:
-            on_gpu.scale_units(top[0], top[1], bottom[0])
+            on_gpu.scale_units(top[0].shape, top[0]._gpu_diff_ptr, top[1]._gpu_diff_ptr,
+                               bottom[0]._gpu_diff_ptr)
         elif propagate_down[0]:
             np.multiply(top[0].diff, top[1].diff, out=bottom[0].diff)

@@ -1,15 +1,18 @@
-"""Copying and scaling blobs on the GPU that they lie on: the two things a large Python layer needs
+"""Copying, scaling and averaging blobs on the GPU that they lie on: what a large Python layer needs
 no host for.
 
 pycaffe gives a blob's address on the GPU; what works on it are NVIDIA's own libraries, which a
 Caffe for CUDA has loaded.
 """
 import ctypes
+import math
 
 import caffe
+import numpy as np
 
 FLOAT = 4                                               # bytes
-DEVICE_TO_DEVICE, LEFT_SIDE = 3, 0                      # cudaMemcpyKind, cublasSideMode_t
+HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3      # cudaMemcpyKind
+LEFT_SIDE, NOT_TRANSPOSED = 0, 0                        # cublasSideMode_t, cublasOperation_t
 
 _current = None
 
@@ -40,6 +43,7 @@ class GpuArrays:
 
     def __init__(self, library):
         self._library, self._handle = library, ctypes.c_void_p()
+        self._places, self._sizes = {}, {}              # of scratch memory, by name
         _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self._handle)))
 
     def synchronize(self):
@@ -55,28 +59,102 @@ class GpuArrays:
 
     def copy(self, source, target):
         """The data of blob `source` into those of `target`, of the same size."""
-        _check(
-            "cudaMemcpy",
-            self._library.cudaMemcpy(ctypes.c_void_p(target._gpu_data_ptr),
-                                     ctypes.c_void_p(source._gpu_data_ptr),
-                                     ctypes.c_size_t(FLOAT * source.count), DEVICE_TO_DEVICE))
+        self._memcpy(target._gpu_data_ptr, source._gpu_data_ptr, source.count, DEVICE_TO_DEVICE)
 
-    def scale_units(self, gradient, ratio, result):
-        """result.diff (N, C, h, w) = gradient.diff (N, C, h, w) * ratio.diff (N, 1, h, w); result
-        is another blob than gradient."""
-        images, channels, height, width = gradient.shape
-        units = height * width
-        addresses = [blob._gpu_diff_ptr for blob in (gradient, ratio, result)]
+    def multiply(self, shape, first, second, result):
+        """result = first * second, number by number, of arrays of `shape` at these GPU addresses;
+        result is another array than first."""
+        count = math.prod(shape)
+        _check("cublasSdgmm", self._library.cublasSdgmm(
+            self._handle, LEFT_SIDE, count, 1, _at(first), count, _at(second), 1, _at(result),
+            count))
+
+    def scale_units(self, shape, values, ratios, result):
+        """result (N, C, h, w) = values (N, C, h, w) * ratios (N, 1, h, w), at these GPU addresses;
+        result is another array than values. shape: (N, C, h, w)."""
+        images, channels, units = _matrices(shape)
         for image in range(images):
             # cuBLAS counts columns first: an image is a matrix of `units` rows, each scaled by its
             # own ratio
-            factors, scales, products = (address + FLOAT * image * size for address, size in zip(
-                addresses, (channels * units, units, channels * units)))
-            _check(
-                "cublasSdgmm",
-                self._library.cublasSdgmm(self._handle, LEFT_SIDE, units, channels,
-                                          ctypes.c_void_p(factors), units, ctypes.c_void_p(scales),
-                                          1, ctypes.c_void_p(products), units))
+            factors, scales, products = (
+                _at(address, image * size) for address, size in (
+                    (values, channels * units), (ratios, units), (result, channels * units)))
+            _check("cublasSdgmm", self._library.cublasSdgmm(
+                self._handle, LEFT_SIDE, units, channels, factors, units, scales, 1, products,
+                units))
+
+    def add_scaled_units(self, shape, values, ratios, result):
+        """result += values * ratios, as scale_units."""
+        count = math.prod(shape)
+        products = self._room("products", count)
+        self.scale_units(shape, values, ratios, products)
+        _check("cublasSaxpy", self._library.cublasSaxpy_v2(
+            self._handle, count, _one(), _at(products), 1, _at(result), 1))
+
+    def unit_means(self, shape, values):
+        """Means over the channels of values (N, C, h, w) at a GPU address: a (N, 1, h, w) float64
+        array on the host."""
+        images, channels, units = _matrices(shape)
+        # In two steps of about sqrt(C) numbers each: one long float32 sum would lose four digits.
+        part = max(size for size in range(1, math.isqrt(channels) + 1) if channels % size == 0)
+        ones = self._ones(channels // part)
+        partial, sums = self._room("partial", part * units), self._room("sums", images * units)
+        for image in range(images):
+            self._sum_columns(part * units, channels // part, _at(values, image * channels * units),
+                              ones, _at(partial))
+            self._sum_columns(units, part, _at(partial), ones, _at(sums, image * units))
+        found = np.empty((images, 1) + tuple(shape[2:]), np.float32)
+        self._memcpy(found.ctypes.data, sums, found.size, DEVICE_TO_HOST)
+        return found / np.float64(channels)
+
+    def ratios(self, values):
+        """The GPU address of a copy of the host array `values`, as float32, until the next call."""
+        return self._to_gpu("ratios", np.ascontiguousarray(values, np.float32))
+
+    def _sum_columns(self, rows, columns, matrix, ones, sums):
+        _check("cublasSgemv", self._library.cublasSgemv_v2(
+            self._handle, NOT_TRANSPOSED, rows, columns, _one(), matrix, rows, _at(ones), 1,
+            ctypes.byref(ctypes.c_float(0)), sums, 1))
+
+    def _ones(self, count):
+        if count > self._sizes.get("ones", 0):
+            self._to_gpu("ones", np.ones(count, np.float32))
+        return self._places["ones"]
+
+    def _to_gpu(self, name, values):
+        place = self._room(name, values.size)
+        self._memcpy(place, values.ctypes.data, values.size, HOST_TO_DEVICE)
+        return place
+
+    def _memcpy(self, target, source, count, kind):
+        _check("cudaMemcpy", self._library.cudaMemcpy(
+            _at(target), _at(source), ctypes.c_size_t(FLOAT * count), kind))
+
+    def _room(self, name, count):
+        """The GPU address of scratch memory for `count` floats, the same one for a name until it
+        has to grow."""
+        if count > self._sizes.get(name, 0):
+            if name in self._places:
+                _check("cudaFree", self._library.cudaFree(_at(self._places.pop(name))))
+            place = ctypes.c_void_p()
+            _check("cudaMalloc", self._library.cudaMalloc(ctypes.byref(place),
+                                                          ctypes.c_size_t(FLOAT * count)))
+            self._places[name], self._sizes[name] = place.value, count
+        return self._places[name]
+
+
+def _matrices(shape):
+    """(images, channels, units an image) of a shape (N, C, h, w)."""
+    images, channels, height, width = shape
+    return images, channels, height * width
+
+
+def _at(address, floats=0):
+    return ctypes.c_void_p(address + FLOAT * floats)
+
+
+def _one():
+    return ctypes.byref(ctypes.c_float(1))
 
 
 def _library():

@@ -28,8 +28,9 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
     """A train net as NetParameter.
 
     shape: models.shapes.Shape.  classes: number of scores.  data: keys of the data layer.
-    domain: None, or dict(objective, weight, lr_mult): adds the domain classifier (1x1
-    convolutions of `shape.hidden` channels, then 2) behind the gate, Eq. 2 to 7.
+    domain: None, or dict(objective, weight, lr_mult, normalised): adds the domain classifier (1x1
+    convolutions of `shape.hidden` channels, then 2) behind the gate, Eq. 2 to 7; normalised: it
+    sees each unit's features divided by their root mean square.
     categories: None, or dict(loss_weight, **param_str of ConstrainedMILLoss): adds Eq. 8.
     Either needs target_images > 0 (ValueError).
     """
@@ -56,10 +57,14 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
     return net.to_proto()
 
 
-def _domain_classifier(net, features, shape, source_images, objective, weight, lr_mult):
+def _domain_classifier(net, features, shape, source_images, objective, weight, lr_mult,
+                       normalised=False):
     net.domain_features, net.domain_link = L.Python(
         features, module="layers.domain_gate", layer="DomainGate", ntop=2)
     bottom = net.domain_features
+    if normalised:
+        net.domain_normalised = bottom = L.Python(
+            bottom, module="layers.rms_norm", layer="RMSNorm")
     for index, channels in enumerate(shape.hidden, start=1):
         net[f"domain_fc{index}"] = bottom = convolution(bottom, channels, lr_mult=lr_mult)
         net[f"domain_relu{index}"] = bottom = L.ReLU(bottom, in_place=True)

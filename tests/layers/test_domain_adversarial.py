@@ -12,7 +12,7 @@ import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 tools/setup_caffe.py")
 
-CHANNELS, LAMBDA = 6, 0.3
+CHANNELS, LAMBDA, EPSILON = 6, 0.3, 1e-3
 CONVOLUTION = """
 layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}"
   convolution_param {{ num_output: {outputs} kernel_size: {kernel} pad: {pad}
@@ -29,6 +29,10 @@ layer {{ name: "loss" type: "Python" bottom: "domain_score" bottom: "link"
   loss_weight: {loss_weight} loss_weight: 0 loss_weight: 0 loss_weight: 0
   python_param {{ module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" param_str: '{param_str}' }} }}
 """
+NORM = """
+layer {{ name: "norm" type: "Python" bottom: "{gated}" top: "normalised"
+  python_param {{ module: "layers.rms_norm" layer: "RMSNorm" }} }}
+"""
 
 
 def conv(name, bottom, outputs, kernel=1):
@@ -37,8 +41,9 @@ def conv(name, bottom, outputs, kernel=1):
 
 
 def net_text(data, objective="confusion", source_images=1, loss_weight=1, gated="gated",
-             dropout=False):
-    classifier = conv("domain_fc1", gated, 8)
+             dropout=False, channels=CHANNELS, normalised=False):
+    classifier = NORM.format(gated=gated) if normalised else ""
+    classifier += conv("domain_fc1", "normalised" if normalised else gated, 8)
     classifier += 'layer { name: "relu1" type: "ReLU" bottom: "domain_fc1" top: "domain_fc1" }\n'
     bottom = "domain_fc1"
     if dropout:
@@ -50,7 +55,7 @@ def net_text(data, objective="confusion", source_images=1, loss_weight=1, gated=
     param_str = json.dumps(
         {"objective": objective, "weight": LAMBDA, "source_images": source_images})
     return 'force_backward: true\n' + data + conv(
-        "trunk", "data", CHANNELS, kernel=3) + HEAD.format(
+        "trunk", "data", channels, kernel=3) + HEAD.format(
             gated=gated, classifier=classifier, loss_weight=loss_weight, param_str=param_str)
 
 
@@ -89,7 +94,7 @@ def aim_logits(net, size):
 class Reference:
     """The toy net in float64, written with shifts and einsum."""
 
-    def __init__(self, weights, images, source_images, objective, mask=1.0):
+    def __init__(self, weights, images, source_images, objective, mask=1.0, normalised=False):
         self.w, self.source, self.objective, self.mask = weights, source_images, objective, mask
         n, _, height, width = images.shape
         padded = np.zeros((n, images.shape[1], height + 2, width + 2))
@@ -99,7 +104,10 @@ class Reference:
         kernel, bias = weights["trunk"]
         self.trunk = np.einsum("ijnchw,ocij->nohw", self.patches, kernel) + bias[:, None, None]
         self.features = np.maximum(self.trunk, 0)
-        self.fc1 = self.one_by_one("domain_fc1", self.features)
+        mean_squares = (self.features ** 2).mean(axis=1, keepdims=True)
+        self.rms = np.sqrt(EPSILON + mean_squares) if normalised else None
+        self.seen = self.features / self.rms if normalised else self.features
+        self.fc1 = self.one_by_one("domain_fc1", self.seen)
         self.hidden1 = np.maximum(self.fc1, 0) * mask
         self.fc2 = self.one_by_one("domain_fc2", self.hidden1)
         self.hidden2 = np.maximum(self.fc2, 0)
@@ -143,21 +151,27 @@ class Reference:
         diff = np.stack([-slope, slope], axis=1)
         for name, below, before in (("domain_score", self.hidden2,
                                      self.fc2), ("domain_fc2", self.hidden1, self.fc1),
-                                    ("domain_fc1", self.features, self.trunk)):
+                                    ("domain_fc1", self.seen, None)):
             found[name] = [
                 np.einsum("nohw,nchw->oc", diff, below)[:, :, None, None],
                 diff.sum((0, 2, 3))
             ]
-            diff = np.einsum("nohw,oc->nchw", diff, self.w[name][0][:, :, 0, 0]) * (before > 0)
+            diff = np.einsum("nohw,oc->nchw", diff, self.w[name][0][:, :, 0, 0])
+            if before is not None:
+                diff = diff * (before > 0)
             if name == "domain_fc2":
                 diff = diff * self.mask
+        if self.rms is not None:    # quotient rule: d(R / rms) with d rms = mean(R dR) / rms
+            along = (diff * self.features).mean(axis=1, keepdims=True)
+            diff = diff / self.rms - self.features * along / self.rms ** 3
+        diff = diff * (self.trunk > 0)
         found["trunk"] = [np.einsum("nohw,ijnchw->ocij", diff, self.patches), diff.sum((0, 2, 3))]
         return found
 
 
-def reference_of(net, source_images, objective, mask=1.0):
+def reference_of(net, source_images, objective, mask=1.0, normalised=False):
     images = net.blobs["data"].data.astype(float)
-    return Reference(parameters(net), images, source_images, objective, mask)
+    return Reference(parameters(net), images, source_images, objective, mask, normalised)
 
 
 def assert_same(found, expected, factor=1.0, bound=1e-5):
@@ -199,6 +213,17 @@ def test_both_gradients_in_one_pass(tmp_path, objective, logits, source, target,
         for top in ("L_D", "L_Dinv", "accuracy_source", "accuracy_target")
     ]
     assert found == pytest.approx(reference.values(), rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["confusion", "reversal", "inverse"])
+@pytest.mark.parametrize("channels", [64, 256, 4096])
+def test_normalised_features_leave_both_gradients_exact(tmp_path, objective, channels):
+    net = toy(tmp_path, (3, 3, 5, 7), objective=objective, source_images=2, channels=channels,
+              normalised=True)
+    reference = reference_of(net, 2, objective, normalised=True)
+    assert_same(diffs(net), reference.gradients())
+    found = [float(net.blobs[top].data[0]) for top in ("L_D", "L_Dinv")]
+    assert found == pytest.approx(reference.values()[:2], rel=1e-5)
 
 
 def test_dropout_shares_its_mask_between_both_gradients(tmp_path):

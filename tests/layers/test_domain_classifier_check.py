@@ -82,6 +82,36 @@ def test_layers_that_mix_units_are_refused_with_the_reason(old, new, words):
     assert words in what and "each unit's domain logit depends on the features of that unit alone" in what
 
 
+NORM = """layer { name: "norm" type: "Python" bottom: "gated" top: "normed"
+  python_param { module: "layers.rms_norm" layer: "RMSNorm" } }
+"""
+LRN = """layer { name: "norm" type: "LRN" bottom: "gated" top: "normed" lrn_param { %s } }
+"""
+ON_NORM = FC1.replace('bottom: "gated"', 'bottom: "normed"') + SCORE + LOSS
+
+
+@pytest.mark.parametrize("norm", [NORM, LRN % "local_size: 17", LRN % "local_size: 99"])
+def test_normalisation_over_all_channels_of_a_unit_passes(norm):
+    relu = 'layer { name: "relu" type: "ReLU" bottom: "fc7" top: "fc7" }\n'
+    check(TRUNK + relu + GATE + norm + ON_NORM)
+
+
+@pytest.mark.parametrize("norm, words", [
+    (LRN % "", "LRN with local_size 5, less than the 17 that cover all 9 channels"),
+    (LRN % "local_size: 15", "LRN with local_size 15, less than the 17"),
+    (LRN % "local_size: 17 norm_region: WITHIN_CHANNEL", "LRN within a channel cannot stand"),
+    (NORM.replace("RMSNorm", "SomeNorm"), "Python SomeNorm cannot stand"),
+])
+def test_normalisation_over_anything_else_is_refused(norm, words):
+    assert f"'norm': {words}" in refused(TRUNK + GATE + norm + ON_NORM)
+
+
+def test_normalisation_over_an_unknown_number_of_channels_is_refused():
+    trunk = 'layer { name: "data" type: "Input" top: "fc7" }\n'
+    assert "'norm': LRN across channels whose number no Convolution" in refused(
+        trunk + GATE + LRN % "local_size: 17" + ON_NORM)
+
+
 def test_a_second_branch_of_the_classifier_is_followed_too():
     branch = ('layer { name: "wide" type: "Convolution" bottom: "fc1" top: "w" '
               'convolution_param { num_output: 2 kernel_size: 3 } }\n')

@@ -1,5 +1,7 @@
-"""The gate on blobs that lie on a GPU, with stand-ins for the blobs and for NVIDIA's functions, as
-their manuals describe them."""
+"""Gate and RMSNorm on blobs that lie on a GPU.
+
+Stand-ins take the place of the blobs and of NVIDIA's functions, as their manuals describe them.
+"""
 import ctypes
 from types import SimpleNamespace
 
@@ -8,8 +10,9 @@ import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
-from layers import gpu_arrays  # noqa: E402
+from layers import feature_rms, gpu_arrays  # noqa: E402
 from layers.domain_gate import DomainGate  # noqa: E402
+from layers.rms_norm import RMSNorm  # noqa: E402
 
 
 class Blob:
@@ -28,21 +31,48 @@ def floats(pointer, count):
 
 
 class Library:
-    """cudaMemcpy, and cublasSdgmm of column-major matrices: C = diag(x) A for side 0."""
+    """Memory of CUDA's, and of cuBLAS, whose matrices are column-major: Sdgmm, C = diag(x) A for
+    side 0; Sgemv, y = alpha A x + beta y for operation 0; Saxpy, y += alpha x."""
     status = 0
+
+    def __init__(self):
+        self.memory = {}
 
     def cublasCreate_v2(self, handle):
         return self.status
 
     def cudaMemcpy(self, target, source, size, kind):
-        assert kind == 3
+        assert kind in (1, 2, 3)
         ctypes.memmove(target, source, size.value)
+        return self.status
+
+    def cudaMalloc(self, place, size):
+        memory = ctypes.create_string_buffer(b"\xff" * size.value, size.value)     # nan
+        place._obj.value = ctypes.addressof(memory)
+        self.memory[place._obj.value] = memory
+        return self.status
+
+    def cudaFree(self, place):
+        del self.memory[place.value]
+        return self.status
+
+    def cublasSgemv_v2(self, handle, operation, rows, columns, alpha, a, lda, x, incx, beta, y,
+                       incy):
+        assert (operation, lda, incx, incy, beta._obj.value) == (0, rows, 1, 1, 0)
+        matrix = floats(a, rows * columns).reshape(columns, rows).T
+        floats(y, rows)[...] = alpha._obj.value * matrix @ floats(x, columns)
+        return self.status
+
+    def cublasSaxpy_v2(self, handle, count, alpha, x, incx, y, incy):
+        assert incx == incy == 1
+        floats(y, count)[...] += alpha._obj.value * floats(x, count)
         return self.status
 
     def cublasSdgmm(self, handle, side, rows, columns, a, lda, x, stride, c, ldc):
         assert side == 0 and stride == 1 and rows <= lda and rows <= ldc
+        assert a.value != c.value
         matrix = floats(a, lda * columns).reshape(columns, lda).T[:rows]
-        floats(c, ldc * columns).reshape(columns, ldc).T[:rows] = np.diag(floats(x, rows)) @ matrix
+        floats(c, ldc * columns).reshape(columns, ldc).T[:rows] = floats(x, rows)[:, None] * matrix
         return self.status
 
 
@@ -72,6 +102,21 @@ def test_features_that_want_no_gradient_get_none(blobs):
     features, gated, link = blobs
     DomainGate.backward(SimpleNamespace(in_place=False), [gated, link], [False], [features])
     assert not features.values[1].any()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 12, 64, 67])
+def test_features_are_normalised_where_they_lie(blobs, channels):
+    draw = np.random.RandomState(channels)
+    layer = SimpleNamespace(epsilon=1e-3)
+    for shape in ((2, channels, 2, 5), (3, channels, 4, 5)):        # the second one needs more room
+        features, gradient = draw.normal(size=(2, *shape))
+        bottom, top = Blob(features, np.zeros(shape)), Blob(np.zeros(shape), gradient)
+        RMSNorm.forward(layer, [bottom], [top])
+        RMSNorm.backward(layer, [top], [True], [bottom])
+        factors = feature_rms.inverse_rms(feature_rms.unit_means(features, features))
+        assert np.allclose(top.values[0], features * factors, rtol=1e-5)
+        assert np.allclose(bottom.values[1], feature_rms.features_gradient(
+            factors, features * factors, gradient), rtol=1e-4, atol=1e-5)
 
 
 def test_a_function_that_fails_is_named(blobs, monkeypatch):

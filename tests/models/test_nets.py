@@ -11,6 +11,7 @@ from models.adaptation import deploy_net, train_net
 from models.experiments import EXPERIMENTS
 from models.generated import stale
 from models.shapes import FULL, SLIM, Shape
+from tools.lib.checking.net import check_net
 
 NARROW = Shape(channels=(1, 1, 1, 1, 1), fc=1, hidden=(2, 2), dropout=0.5, margin=FULL.margin,
                frozen_blocks=0)
@@ -104,6 +105,19 @@ def test_classifier_is_pointwise_and_stands_between_gate_and_loss():
     loss = next(layer for layer in net.layer if layer.python_param.layer == "DomainAdversarialLoss")
     assert list(loss.bottom) == ["domain_score", "domain_link"]
     assert json.loads(loss.python_param.param_str)["weight"] == experiment.domain_loss.weight
+
+
+def test_a_normalised_classifier_sees_normalised_features_and_the_segmentation_does_not(tmp_path):
+    domain = dict(objective="confusion", weight=0.1, lr_mult=1, normalised=True)
+    net = train_net(SLIM, 8, models.build.data_keys(EXPERIMENTS["toy"]), target_images=2,
+                    domain=domain)
+    check_net(net, caffe.TRAIN, "net")
+    layers = layers_by_name(net)
+    norm = layers["domain_normalised"]
+    assert norm.python_param.layer == "RMSNorm"
+    assert list(norm.bottom) == ["domain_features"] and list(norm.top) == ["domain_normalised"]
+    assert list(layers["domain_fc1"].bottom) == ["domain_normalised"]
+    assert list(layers["drop7"].bottom) == ["fc7"]
 
 
 def test_source_net_names_no_target():
