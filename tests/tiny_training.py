@@ -11,7 +11,7 @@ import numpy as np
 
 from data.errors import InputError
 from tools.lib.checking.child import die_with_parent
-from tools.lib.training.command_line import main
+from tools.lib.training.run import main
 
 # Runs draw their plot in a forked child: imported here, pyplot need not be imported in each.
 matplotlib.use("Agg")

@@ -23,7 +23,7 @@ from tools.lib.experiment.plan import Task
 from tools.lib.experiment.unchanged import require_unchanged
 from tools.lib.runtime.environment import runtime_environment
 from tools.lib.training import run_folder
-from tools.lib.training.options import parse
+from tools.lib.training.run import parse
 from tools.lib.training.solver import resolve
 
 from data_files import write_seasons

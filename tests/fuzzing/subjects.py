@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from data.files import ROOT
 from tools.lib.scoring import score_command
-from tools.lib.training import command_line, manifest, record
+from tools.lib.training import record, run, snapshots
 
 from data_files import write_folder_set
 from fuzzing import mutations
@@ -90,12 +90,12 @@ class ListedSnapshots(Subject):
     def change(self, draw, files):
         files = super().change(draw, files)
         if draw.random() < 0.5:
-            listed = json.loads(files["out/" + manifest.NAME])
+            listed = json.loads(files["out/" + snapshots.MANIFEST])
             for entry in listed["snapshots"]:
                 for part in ("model", "state"):
                     content = files["out/" + entry[part]["name"]]
                     entry[part].update(bytes=len(content), sha256=_sha256(content))
-            files["out/" + manifest.NAME] = json.dumps(listed).encode()
+            files["out/" + snapshots.MANIFEST] = json.dumps(listed).encode()
         return files
 
 
@@ -137,9 +137,9 @@ def one_step(engine, *_):
 
 def train(place, *options):
     """tools/train.py up to and including one step."""
-    command_line.watched_training = one_step
+    run.watched_training = one_step
     record.git_state = lambda: None
-    command_line.main([
+    run.main([
         "--solver",
         os.path.join(place, "solver.prototxt"), "--output",
         os.path.join(place, "out"), *options
@@ -149,11 +149,11 @@ def train(place, *options):
 def make_snapshots(place):
     """A finished run of three iterations; its record is the same whenever it is made."""
     make_training(place)
-    command_line.plot_apart = lambda *_: None    # drawing takes longer than training here
+    run.plot_apart = lambda *_: None    # drawing takes longer than training here
     record.now, record.command, record.git_state = lambda: "2016-12-08T00:00:00+00:00", lambda: [
         "train.py"
     ], lambda: None
-    command_line.main([
+    run.main([
         "--solver",
         os.path.join(place, "solver.prototxt"), "--output",
         os.path.join(place, "out")

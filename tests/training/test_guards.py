@@ -7,14 +7,15 @@ import pytest
 caffe = pytest.importorskip("caffe")
 
 from data.errors import InputError  # noqa: E402
-from tools.lib.training import guards, manifest  # noqa: E402
-from tools.lib.training.watch import LONG, ClassifierWatch, FirstLossWatch  # noqa: E402
+from tools.lib.training import guards  # noqa: E402
+from tools.lib.training.guards import LONG, ClassifierWatch, FirstLossWatch  # noqa: E402
+from tools.lib.training.snapshots import read_manifest  # noqa: E402
 
 from tiny_training import entries, net_text, train, write_run  # noqa: E402
 
 
 def listed(out):
-    return [entry["iteration"] for entry in manifest.read_manifest(str(out))]
+    return [entry["iteration"] for entry in read_manifest(str(out))]
 
 
 def test_nan_in_a_batch_names_the_blob_and_layer_and_keeps_the_last_snapshot(tmp_path):

@@ -13,8 +13,8 @@ from google.protobuf import text_format  # noqa: E402
 
 from data.files import ROOT  # noqa: E402
 from tools.lib.checking import glog  # noqa: E402
-from tools.lib.training import schedule  # noqa: E402
-from tools.lib.training.seeding import step_seed  # noqa: E402
+from tools.lib.training.engine import step_seed  # noqa: E402
+from tools.lib.training.solver import learning_rate  # noqa: E402
 
 from tiny_training import DROPOUT, STILL, entries, finish, model, net_text, start, train, write_run  # noqa: E402
 
@@ -55,7 +55,7 @@ def test_logged_rate_is_the_one_caffe_applies_for_every_policy(tmp_path, policy)
     plain = plain_solver(solver)
     param = text_format.Parse(open(solver).read(), caffe_pb2.SolverParameter())
     for iteration in range(8):
-        assert schedule.learning_rate(param, iteration) == pytest.approx(plain.lr, rel=1e-6)
+        assert learning_rate(param, iteration) == pytest.approx(plain.lr, rel=1e-6)
         plain.step(1)
 
 

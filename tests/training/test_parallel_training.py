@@ -35,7 +35,7 @@ assert MPI.COMM_WORLD.allreduce(1) == 2
 DRIVER = """
 import tiny_training
 from tools.lib.command import run_command
-from tools.lib.training.command_line import main
+from tools.lib.training.run import main
 from tools.lib.training.parallel import together
 run_command(together(main))
 """

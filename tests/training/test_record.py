@@ -11,10 +11,9 @@ pytest.importorskip("caffe")
 from data import reading  # noqa: E402
 from data.errors import InputError  # noqa: E402
 from data.files import ROOT  # noqa: E402
-from tools.lib.training import command_line  # noqa: E402
-from tools.lib.training.log import Log, read_log  # noqa: E402
-from tools.lib.training.options import parse  # noqa: E402
-from tools.lib.training.plot import plot_log  # noqa: E402
+from tools.lib.training import run  # noqa: E402
+from tools.lib.training.log import Log, plot_log, read_log  # noqa: E402
+from tools.lib.training.run import parse  # noqa: E402
 from tools.lib.training.snapshots import Snapshots  # noqa: E402
 
 from data_files import random_image, write_folder_set, write_image  # noqa: E402
@@ -169,11 +168,11 @@ def test_each_file_is_looked_at_once_and_before_the_dry_run(tmp_path, read_from_
     net, opened = read_from_disk
     before = []
 
-    def dry_run_solver(*arguments, plain=command_line.dry_run_solver):
+    def dry_run_solver(*arguments, plain=run.dry_run_solver):
         before.extend(opened())
         return plain(*arguments)
 
-    monkeypatch.setattr(command_line, "dry_run_solver", dry_run_solver)
+    monkeypatch.setattr(run, "dry_run_solver", dry_run_solver)
     # the test net reads the same frames
     solver = write_run(tmp_path, net, "test_iter: 1 test_interval: 1", max_iter=1)
     train(solver, tmp_path / "out")
@@ -246,7 +245,7 @@ def test_plot_is_a_picture_and_progress_and_log_have_the_losses(tmp_path, capfd)
 def test_picture_that_cannot_be_drawn_does_not_stop_the_run(tmp_path, monkeypatch, caplog):
     def fail(*_):
         raise RuntimeError("no font")
-    monkeypatch.setattr("tools.lib.training.plot.plot_log", fail)
+    monkeypatch.setattr("tools.lib.training.log.plot_log", fail)
     assert train(write_run(tmp_path, max_iter=1), tmp_path / "out") == 0
     assert "no font" in caplog.text
 

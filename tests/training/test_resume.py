@@ -14,7 +14,7 @@ pytest.importorskip("caffe")
 
 from data.errors import InputError  # noqa: E402
 from tools.lib.training import run_folder  # noqa: E402
-from tools.lib.training.manifest import read_manifest  # noqa: E402
+from tools.lib.training.snapshots import read_manifest  # noqa: E402
 
 from data_files import write_folder_set  # noqa: E402
 from tiny_training import TOY, entries, finish, model, net_text, start, train, wait_for, write_run  # noqa: E402

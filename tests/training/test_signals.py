@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("caffe")
 
 from data.errors import InputError  # noqa: E402
-from tools.lib.training import manifest  # noqa: E402
-from tools.lib.training.lock import FolderLock  # noqa: E402
+from tools.lib.training.run_folder import FolderLock  # noqa: E402
+from tools.lib.training.snapshots import read_manifest  # noqa: E402
 
 from tiny_training import (  # noqa: E402
     STILL,
@@ -26,7 +26,7 @@ from tiny_training import (  # noqa: E402
 
 
 def snapshots(out):
-    return [entry["iteration"] for entry in manifest.read_manifest(str(out))]
+    return [entry["iteration"] for entry in read_manifest(str(out))]
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -70,7 +70,7 @@ def test_signal_is_noticed_within_a_layer_and_not_after_the_step(tmp_path):
     solver = write_run(tmp_path, STILL, iter_size=10 ** 8)       # one iteration lasts for hours
     pid = start(solver, tmp_path / "out")
     try:
-        # as only tools.lib.training.signals does
+        # as only tools.lib.training.loop.Signals does
         wait_for(lambda: catches(pid, signal.SIGTERM), pid)
         os.kill(pid, signal.SIGINT)
         wait_for(lambda: "finishing this iteration" in open(str(tmp_path / "out") + ".txt").read(),

@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("caffe")
 
 from data.errors import InputError  # noqa: E402
-from tools.lib.training import manifest  # noqa: E402
 from tools.lib.training import snapshots as module
 from tools.lib.training.engine import Engine  # noqa: E402
 
@@ -25,7 +24,7 @@ def stopped(tmp_path):
 
 
 def listed(out):
-    return [entry["iteration"] for entry in manifest.read_manifest(str(out))]
+    return [entry["iteration"] for entry in module.read_manifest(str(out))]
 
 
 def damage(path, how):
@@ -65,7 +64,7 @@ def test_every_snapshot_damaged_starts_again_and_says_so(stopped, capfd):
 
 def test_files_that_no_manifest_lists_are_not_resumed_from(stopped, capfd):
     solver, out = stopped
-    manifest.write_manifest(str(out), manifest.read_manifest(str(out))[:1])
+    module.write_manifest(str(out), module.read_manifest(str(out))[:1])
     train(solver, out, "--resume")
     assert "going on from iteration 2" in capfd.readouterr().err
 
@@ -78,10 +77,10 @@ def test_files_that_no_manifest_lists_are_not_resumed_from(stopped, capfd):
                                      '""}}]}'])
 def test_damaged_manifest_is_an_error_and_not_guessed_around(stopped, content):
     solver, out = stopped
-    (out / manifest.NAME).write_text(content)
+    (out / module.MANIFEST).write_text(content)
     with pytest.raises(InputError, match="snapshots.json is not a list of snapshots"):
         train(solver, out, "--resume")
-    assert (out / manifest.NAME).read_text() == content
+    assert (out / module.MANIFEST).read_text() == content
 
 
 def test_only_the_newest_snapshots_are_kept_when_asked(tmp_path):
@@ -157,9 +156,9 @@ def test_state_that_caffe_would_abort_on_is_an_error(stopped):
     solver, out = stopped
     state = out / "tiny_iter_4.solverstate"
     state.write_bytes(b"\x08\x04" + b"\x1a\x00")      # iteration 4, one empty history blob
-    entries_ = manifest.read_manifest(str(out))
-    entries_[-1]["state"] = manifest.describe(str(state))
-    manifest.write_manifest(str(out), entries_)
+    entries_ = module.read_manifest(str(out))
+    entries_[-1]["state"] = module.describe(str(state))
+    module.write_manifest(str(out), entries_)
     with pytest.raises(InputError, match="Caffe does not take the snapshot of iteration 4"):
         train(solver, out, "--resume")
 
@@ -176,7 +175,7 @@ def test_stock_caffe_resumes_from_our_snapshot(stopped):
 
 def test_manifest_has_sizes_and_hashes_and_the_log_names_each_snapshot(stopped):
     _, out = stopped
-    content = json.loads((out / manifest.NAME).read_text())["snapshots"]
+    content = json.loads((out / module.MANIFEST).read_text())["snapshots"]
     assert content[1]["model"]["bytes"] == len(model(out, 4)) and len(
         content[1]["state"]["sha256"]) == 64
     assert [entry["file"] for entry in entries(out, "snapshot")

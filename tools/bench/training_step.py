@@ -16,14 +16,13 @@ from models.experiments.gta import GTA
 from models.shapes import CONVS_A_BLOCK, STRIDE
 from tools.bench.layer_times import fill, with_random_data
 from tools.lib.checking.solver import load_solver
-from tools.lib.training import options as command_options
 from tools.lib.training import run_folder
-from tools.lib.training.command_line import watched_training
 from tools.lib.training.engine import Engine
-from tools.lib.training.guards import check_parameters
+from tools.lib.training.guards import ClassifierWatch, check_parameters
+from tools.lib.training.parallel import ALONE
+from tools.lib.training.run import parse, watched_training
 from tools.lib.training.snapshots import Snapshots
-from tools.lib.training.solver import engine_param, resolve
-from tools.lib.training.watch import ClassifierWatch
+from tools.lib.training.solver import engine_param, resolve, use_data_root
 
 #: Frames of the real data layer, and what they are enlarged by so that a window of 256 x 256 fits
 #: into them.
@@ -106,7 +105,7 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
     os.makedirs(resolved.output)
     run_folder.write_prototxts(resolved)
     snapshots = Snapshots(resolved.output)
-    engine = Engine(resolved, snapshots.partial)
+    engine = Engine(resolved, snapshots.partial, ALONE)
     try:
         bare = BareSteps(engine_param(resolved, folder), net, experiment, folder)
         others = {"bare": bare.step}
@@ -154,12 +153,12 @@ def _resolved(net, repeats, data_root, folder):
     solver.net = _write(folder, "net.prototxt", net)
     solver.iter_size, solver.max_iter = 1, repeats + 1
     solver.snapshot, solver.snapshot_after_train = 0, False
-    options = command_options.parse([
+    options = parse([
         "--solver",
         _write(folder, "speed.prototxt", solver), "--output",
         os.path.join(folder, "run")
     ] + (["--data-root", data_root] if data_root else []))
-    command_options.use_data_root(options)
+    use_data_root(options)
     return resolve(options)
 
 

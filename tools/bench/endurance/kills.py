@@ -11,9 +11,8 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.files import sha256
 from tools.bench.endurance.toy_run import start, write_solver
-from tools.lib.training.log import iteration_seconds
-from tools.lib.training.manifest import read_manifest
-from tools.lib.training.run_folder import LOG, PARTIAL
+from tools.lib.training.log import LOG, iteration_seconds
+from tools.lib.training.snapshots import PARTIAL, read_manifest
 
 #: Iterations a kill: it costs the run two or three, and the run may not be done before the last
 #: kill.

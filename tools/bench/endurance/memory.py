@@ -9,8 +9,7 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.files import write_aside
 from tools.bench.endurance.toy_run import start, write_solver
-from tools.lib.training.log import read_log
-from tools.lib.training.run_folder import LOG
+from tools.lib.training.log import LOG, read_log
 
 #: iteration: last one in the log; training, workers: resident MB of the training process and of the
 #: data

@@ -11,8 +11,7 @@ from tools.lib.experiment.plan import last_weights, prediction_of, result_file, 
 from tools.lib.outputs import require_file
 from tools.lib.results import read_results
 from tools.lib.tables import Table, render
-from tools.lib.training.log import iteration_seconds
-from tools.lib.training.run_folder import LOG
+from tools.lib.training.log import LOG, iteration_seconds
 
 TITLES = dict(source="source only", control="control", ga="GA", ca="CA", ga_ca="GA + CA")
 ABOUT = dict(

@@ -7,8 +7,9 @@ from data.files import ROOT
 from data.statistics import read_statistics
 from tools.lib.categories import statistics_command
 from tools.lib.experiment.plan import done
-from tools.lib.training import options, run_folder
-from tools.lib.training.record import NAME
+from tools.lib.training import run_folder
+from tools.lib.training.record import RECORD
+from tools.lib.training.run import parse
 from tools.lib.training.solver import resolve, shown
 
 
@@ -24,7 +25,7 @@ def require_unchanged(tasks):
         if os.path.basename(task.argv[1]) != "train.py":
             continue
         resolved = _resolved(task.argv[2:])
-        if not os.path.exists(os.path.join(resolved.output, NAME)):
+        if not os.path.exists(os.path.join(resolved.output, RECORD)):
             continue
         differences = run_folder.prototxt_differences(resolved)
         if differences:
@@ -56,6 +57,6 @@ def _resolved(arguments):
     # the commands run there, and so their paths begin there
     os.chdir(ROOT)
     try:
-        return resolve(options.parse(arguments))
+        return resolve(parse(arguments))
     finally:
         os.chdir(here)

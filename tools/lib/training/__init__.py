@@ -1,15 +1,18 @@
-"""Training: tools/train.py taken apart.
+"""Training: what tools/train.py does, from its command line to the last snapshot.
 
-The order of a run, and the module of each step:
+The modules in the order in which a run goes through them:
 
-    command_line   options -> the steps below
-    solver         solver and net prototxts resolved: seed, weights, output folder filled in
-    run_folder     the output folder: fresh, resumed or refused; its files and its lock
-    record         what was run: command, versions, commit, seed, data, weights
-    engine         Caffe itself: solver and nets built from the resolved prototxts
-    weights        initial weights: what loads, what does not, what stops the run
-    loop           one iteration after another: step, log, test, snapshot, guard
-    snapshots      state on disk, whole or not at all
+    run         command line; the steps of tools/train.py in order
+    solver      solver and net prototxts resolved: seed, weights, output folder; the schedule
+    engine      Caffe itself: solver and nets, seeds, one iteration, test phases
+    loop        one iteration after another: step, log, test, snapshot, guard; signals
+    snapshots   the state on disk, whole or not at all, and the list of complete snapshots
+    record      record.json: command, versions, commit, seed, data, weights
+    run_folder  the output folder: started, resumed or refused; its prototxts and its lock
+    guards      what stops a run (nan), and warnings about its curves
+    log         log.jsonl, its plot, and the progress line
+    parallel    several processes that train one net together
+    weights     initial weights: what loads, what does not, what stops the run
 
-State is the solverstate and functions of (seed, iteration), nothing else.
+The state of a run is Caffe's solverstate and functions of (seed, iteration), nothing else.
 """

@@ -9,9 +9,7 @@ from google.protobuf import text_format
 
 from tools.lib.checking.device import use_device
 from tools.lib.training.guards import check_loss
-from tools.lib.training.parallel import ALONE
-from tools.lib.training.seeding import step_seed
-from tools.lib.training.solver import engine_param
+from tools.lib.training.solver import engine_param, tests_before
 
 
 class Engine:
@@ -22,7 +20,7 @@ class Engine:
     group:     the processes that train together (tools.lib.training.parallel)
     """
 
-    def __init__(self, resolved, snapshots, group=ALONE):
+    def __init__(self, resolved, snapshots, group):
         self.param = resolved.param
         self.seed = resolved.seed
         self.group = group
@@ -101,7 +99,7 @@ class Engine:
         return stem + ".caffemodel", stem + ".solverstate"
 
 
-def choose_device(param, group=ALONE):
+def choose_device(param, group):
     """Puts Caffe on the solver's device; InputError when there is no such GPU or no GPU code."""
     on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
     gpu = param.device_id + group.gpu_offset if on_gpu else None
@@ -126,3 +124,37 @@ def set_position(net, batches):
     for layer in net.layers:
         if hasattr(layer, "set_position"):
             layer.set_position(batches)
+
+
+def run_tests(engine, signals):
+    """Runs every test net for its test_iter batches with the current weights.
+
+    Returns [{output blob: mean over the batches}] by test net, with "loss" where the solver
+    asks for test_compute_loss; [] when a signal to stop comes in between. Tests serve
+    consecutive batches, as a function of the iteration.
+    """
+    engine.seed_generators()
+    results = []
+    for net, batches in zip(engine.test_nets, engine.param.test_iter):
+        net.share_with(engine.net)
+        set_position(net, tests_before(engine.param, engine.iteration) * batches)
+        sums = {}
+        for _ in range(batches):
+            if signals.stop is not None:
+                return []
+            net.forward()
+            for name, value in read_outputs(net).items():
+                sums[name] = sums.get(name, 0.0) + value
+        if not engine.param.test_compute_loss:
+            sums.pop("loss", None)
+        results.append({name: value / batches for name, value in sums.items()})
+    return results
+
+
+def step_seed(seed, iteration):
+    """The 32-bit seed of Caffe's generator for one iteration.
+
+    Neighbouring seeds and iterations give unrelated streams, so that a run with seed
+    2 is not the run with seed 1 shifted by one.
+    """
+    return int(np.random.SeedSequence((seed, iteration)).generate_state(1)[0])

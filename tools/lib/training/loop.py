@@ -1,11 +1,14 @@
-"""The training loop: Caffe's own, with everything around the step in Python."""
+"""The training loop: Caffe's own, with everything around the step in Python; and its signals."""
 import collections
 import math
+import os
+import signal
 import time
 
 from data.errors import InputError
-from tools.lib.training import guards, schedule
-from tools.lib.training.testing import run_tests
+from tools.lib.training import guards
+from tools.lib.training.engine import run_tests
+from tools.lib.training.solver import displays_at, learning_rate, snapshots_at, tests_at
 
 
 def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
@@ -41,7 +44,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         nonlocal started, since
         elapsed = time.monotonic() - started
         write_line(
-            "train", iteration, values=finite(mean(window)), learning_rate=schedule.learning_rate(
+            "train", iteration, values=finite(mean(window)), learning_rate=learning_rate(
                 param, iteration),
             iterations_per_second=(iteration - since) / elapsed if iteration > since else None)
         started, since = time.monotonic(), iteration
@@ -54,7 +57,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
 
     while engine.iteration < param.max_iter and signals.stop is None:
         iteration = engine.iteration
-        if schedule.tests_at(param, iteration):
+        if tests_at(param, iteration):
             test()
             if signals.stop is not None:        # it may have come in the middle of a long test
                 break
@@ -68,7 +71,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
                 save()
             raise
         window.append(values)
-        if schedule.displays_at(param, iteration):
+        if displays_at(param, iteration):
             guards.check_parameters(engine.net, engine.iteration)
             display(iteration)
         progress.advance()
@@ -76,17 +79,17 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         for warning in filter(None, [watch.see(iteration, values) for watch in watches]):
             write_line("note", iteration, text=warning)
             progress.say("warning: " + warning)
-        if schedule.snapshots_at(param, engine.iteration) or signals.snapshot:
+        if snapshots_at(param, engine.iteration) or signals.snapshot:
             signals.snapshot = False
             save()
 
     if engine.iteration > saved and (signals.stop is not None or param.snapshot_after_train):
         save()
     if signals.stop is None:
-        if schedule.displays_at(param, engine.iteration):
+        if displays_at(param, engine.iteration):
             window.append(engine.forward())
             display(engine.iteration)
-        if schedule.tests_at(param, engine.iteration):
+        if tests_at(param, engine.iteration):
             test()
     return signals.stop
 
@@ -99,3 +102,42 @@ def mean(window):
 def finite(values):
     """The values as JSON can hold them: nan and infinities become None."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+class Signals:
+    """Notes what was asked for; the loop looks after each iteration.
+
+    SIGINT, SIGTERM  `stop` becomes the signal's number; a second one leaves at once
+                     with 128 + number, without a snapshot
+    SIGUSR1          `snapshot` becomes True, until the loop sets it back
+
+    Python runs its handlers between bytecodes only, and a step of a large net takes
+    minutes of C++.  Engine's per-layer callbacks make that one layer.
+    """
+
+    def __init__(self, tell):
+        """tell(text) is called when a signal comes, to say what will happen."""
+        self.stop = None
+        self.snapshot = False
+        self._tell = tell
+        self._before = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._on_stop)
+        self._before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._on_snapshot)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def _on_stop(self, number, _frame):
+        if self.stop is not None:
+            os._exit(128 + number)
+        self.stop = number
+        self._tell(f"{signal.Signals(number).name}: finishing this iteration, then a snapshot; "
+                   "once more leaves at once")
+
+    def _on_snapshot(self, _number, _frame):
+        self.snapshot = True

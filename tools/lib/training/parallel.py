@@ -6,6 +6,7 @@ leads: it alone checks, logs, tests, prints and snapshots.
 """
 import os
 import sys
+import tempfile
 import time
 import traceback
 
@@ -13,8 +14,13 @@ import numpy as np
 
 from data import sharing
 from data.errors import InputError
+from data.files import ROOT
 from tools.lib.command import exit_code
 from tools.lib.runtime import mpi
+from tools.lib.training.engine import Engine
+from tools.lib.training.loop import Signals, train
+from tools.lib.training.snapshots import Snapshots
+from tools.lib.training.solver import resolve, use_data_root
 
 #: Seconds for the launcher to pass on what a process has said: what it has not read when the process
 #: aborts is lost.
@@ -204,3 +210,49 @@ def _in_place():
 def _maximum():
     from mpi4py import MPI
     return MPI.MAX
+
+
+def follow(group):
+    """Trains with process 0, which has checked everything; returns the exit code as it does."""
+    options, entry = group.hear()
+    use_data_root(options)
+    resolved = resolve(options)
+    os.chdir(ROOT)
+    # process 0 tests for all
+    for field in ("test_net", "test_net_param", "test_iter", "test_state", "test_interval"):
+        resolved.param.ClearField(field)
+    with tempfile.TemporaryDirectory() as folder:
+        snapshots = _NoSnapshots(resolved.output, folder)
+        engine = Engine(resolved, folder, group)
+        if entry is not None:
+            snapshots.restore(engine, entry)
+        group.equalize(engine.net)
+        with Signals(_ignore) as signals:
+            stopped = train(engine, snapshots, _Silent(), _Silent(), group.agreed(signals), [],
+                            _ignore)
+    return 0 if stopped is None else 128 + stopped
+
+
+class _NoSnapshots(Snapshots):
+    """Restores from the run's folder and writes nothing.
+
+    folder: the run's, which this process must be able to read; aside: for a restored copy.
+    """
+
+    def __init__(self, folder, aside):
+        self.folder, self.partial = folder, aside
+
+    def save(self, engine):
+        """The leader's business."""
+        return {"iteration": engine.iteration, "model": {"name": None}}
+
+
+class _Silent:
+    """A log and a progress line that say nothing."""
+
+    def __getattr__(self, name):
+        return _ignore
+
+
+def _ignore(*_arguments, **_values):
+    return None

@@ -1,25 +1,30 @@
-"""The output folder: what may start in it, what may go on in it, and its prototxts."""
+"""The output folder: what may start in it, what may go on in it, its prototxts and its lock."""
 import difflib
+import fcntl
 import json
 import os
 import re
+import socket
 
 from google.protobuf import text_format
 
 from data.errors import InputError
-from tools.lib.training import manifest
-from tools.lib.training import record as records
-from tools.lib.training.files import replace_file
+from tools.lib.training.files import replace_file, writing
+from tools.lib.training.log import LOG, PLOT
+from tools.lib.training.record import RECORD, read_record
+from tools.lib.training.snapshots import MANIFEST, PARTIAL, read_manifest
 from tools.lib.training.solver import absolute, shown
 
-#: Names in the folder, beside those of the record, the nets and the manifest.
-SOLVER, LOG, PLOT, PARTIAL = "solver.prototxt", "log.jsonl", "plot.png", "partial"
+#: Name in the folder of the resolved solver.
+SOLVER = "solver.prototxt"
 #: Solver fields that do not change what is computed, only how long and what is written.
 FREE_FIELDS = ("max_iter", "display", "average_loss", "snapshot", "snapshot_after_train",
                "snapshot_prefix", "test_iter", "test_interval", "test_initialization",
                "test_compute_loss", "debug_info", "solver_mode", "device_id")
 #: Solver fields that name the run's own copies of its nets.
 NET_FIELDS = ("net", "train_net", "test_net")
+#: What a run writes into its lock.
+OWNER = re.compile("process [0-9]+ on .*")
 
 
 def recall_options(options, record):
@@ -48,9 +53,9 @@ def refuse_overwriting(resolved, resume):
     resume: whether --resume was given; it goes by the record, which is not there.
     """
     folder = resolved.output
-    snapshots = manifest.read_manifest(folder)
+    snapshots = read_manifest(folder)
     if snapshots and resume:
-        raise InputError(f"{shown(folder)} holds snapshots but no {records.NAME}, which --resume "
+        raise InputError(f"{shown(folder)} holds snapshots but no {RECORD}, which --resume "
                          "goes by",
                          "Restore that file, or start from the newest weights: --weights "
                          f"{shown(os.path.join(folder, snapshots[-1]['model']['name']))} --output "
@@ -59,15 +64,15 @@ def refuse_overwriting(resolved, resume):
         raise InputError(f"{shown(folder)} holds the snapshots of an earlier run",
                          "Go on with it: --resume. Keep it: --output ANOTHER_FOLDER. "
                          "Or delete the folder.")
-    if records.read_record(folder) is not None:
+    if read_record(folder) is not None:
         return
-    names = {LOG, PLOT, PARTIAL, manifest.NAME, *prototxts(resolved)}
+    names = {LOG, PLOT, PARTIAL, MANIFEST, *prototxts(resolved)}
     snapshot = re.compile(re.escape(resolved.prefix) + r"_iter_[0-9]+\.(caffemodel|solverstate)")
     foreign = [
         name for name in sorted(os.listdir(folder)) if name in names or snapshot.fullmatch(name)
     ]
     if foreign:
-        raise InputError(f"{shown(folder)} holds {', '.join(foreign)} and no {records.NAME}: no "
+        raise InputError(f"{shown(folder)} holds {', '.join(foreign)} and no {RECORD}: no "
                          "run of tools/train.py wrote that, and a run would write over it",
                          "Name another folder with --output, or move what is there away.")
 
@@ -122,7 +127,7 @@ def prototxt_differences(resolved):
     for name, text in prototxts(resolved).items():
         path = os.path.join(resolved.output, name)
         if not os.path.exists(path):          # killed before it was written, or a net that is new
-            if manifest.read_manifest(resolved.output):
+            if read_manifest(resolved.output):
                 differences.append(f"{name}: not there before")
             continue
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -160,3 +165,42 @@ def _diff(before, after, name):
         return []
     return list(difflib.unified_diff(before.splitlines(), after.splitlines(),
                                      name + " before", name + " now", lineterm="", n=2))
+
+
+class FolderLock:
+    """Holds <folder>/lock for this process, until it ends, however it ends.
+
+    A POSIX record lock: it belongs to the process and not to the open file, so a worker
+    process that outlives its killed parent does not keep the folder locked.
+    """
+
+    def __init__(self, folder):
+        self._path = os.path.join(folder, "lock")
+        self._file = None
+
+    def __enter__(self):
+        with writing(self._path):
+            self._file = open(self._path, "a+", encoding="utf-8", errors="replace")
+        self._file.seek(0)
+        owner = self._file.read().strip()
+        if owner and not OWNER.fullmatch(owner):
+            self._file.close()
+            raise InputError(
+                f"{self._path} was not written by a run, and a run would write over it",
+                "Name another folder with --output, or move the file away.")
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise InputError(
+                f"another run is writing into {os.path.dirname(self._path)}: "
+                f"{owner or 'an unknown process'}",
+                "Wait for it, stop it, or name another folder with --output.") from None
+        with writing(self._path):
+            self._file.truncate(0)
+            self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            self._file.flush()
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()

@@ -9,24 +9,33 @@ Caffe writes its two files in place and aborts the process when the disk is full
 4. They are renamed into place, and only then listed in the manifest.
 
 A kill at any moment leaves the snapshots that were listed before.
+
+The manifest, snapshots.json, lists the complete snapshots with sizes and hashes:
+
+    {"snapshots": [{"iteration": 400,
+                    "model": {"name": "toy_iter_400.caffemodel", "bytes": 1, "sha256": "..."},
+                    "state": {"name": "toy_iter_400.solverstate", "bytes": 1, "sha256": "..."}}]}
+
+A snapshot counts once it is listed; what is not listed was never finished.
 """
+import json
 import os
 import shutil
 
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
+from data.files import sha256
 from tools.lib.checking.caffemodel import read_caffemodel, read_solverstate
 from tools.lib.checking.child import run_in_child
 from tools.lib.checking.glog import fatal_message
 from tools.lib.checking.shapes import shapes_of
 from tools.lib.checking.weights import compare, require_match
-from tools.lib.training import manifest
-from tools.lib.training.files import sync_file, sync_folder, writing
-from tools.lib.training.run_folder import PARTIAL
+from tools.lib.training.files import replace_file, sync_file, sync_folder, writing
 from tools.lib.training.solver import shown
-from tools.lib.training.wire import append_string
 
+#: Names in the output folder.
+MANIFEST, PARTIAL = "snapshots.json", "partial"
 #: Seconds that writing may take on a slow network disk before it counts as hanging.
 SLOWEST_WRITE = 3600
 #: Copies of the parameters in a solver's history, where it is not one.
@@ -34,6 +43,8 @@ HISTORY = {"AdaDelta": 2, "Adam": 2}
 #: Room for names and shapes beside the parameters, in bytes.
 OVERHEAD = 1 << 20
 LEARNED_NET = caffe_pb2.SolverState.LEARNED_NET_FIELD_NUMBER
+#: Wire type of strings and messages.
+BYTES = 2
 
 
 class Snapshots:
@@ -63,7 +74,7 @@ class Snapshots:
             files = self._write(engine)
             for path in files:
                 sync_file(path)
-            model, state = map(manifest.describe, files)
+            model, state = map(describe, files)
             for path in files:
                 os.replace(path, os.path.join(self.folder, os.path.basename(path)))
             sync_folder(self.folder)
@@ -118,11 +129,11 @@ class Snapshots:
 
     def _list(self, entry):
         """Adds the entry to the manifest, and deletes what is not to be kept any longer."""
-        entries = [old for old in manifest.read_manifest(self.folder)
+        entries = [old for old in read_manifest(self.folder)
                    if old["iteration"] != entry["iteration"]]
         entries = sorted(entries + [entry], key=lambda listed: listed["iteration"])
         kept = entries[-self._keep:] if self._keep else entries
-        manifest.write_manifest(self.folder, kept)
+        write_manifest(self.folder, kept)
         for old in entries[:len(entries) - len(kept)]:
             for part in ("model", "state"):
                 _unlink(os.path.join(self.folder, old[part]["name"]))
@@ -163,3 +174,93 @@ def _unlink(path):
         os.unlink(path)
     except FileNotFoundError:
         pass
+
+
+def read_manifest(folder):
+    """The listed snapshots, oldest first; [] when there is no list yet.
+
+    InputError when the file is not such a list: it is not guessed around.
+    """
+    path = os.path.join(folder, MANIFEST)
+    if not os.path.exists(path):
+        return []
+    try:
+        with open(path, encoding="utf-8") as file:
+            entries = json.load(file)["snapshots"]
+        for entry in entries:
+            _check_entry(entry)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as problem:
+        raise InputError(f"{path} is not a list of snapshots: {problem}",
+                         "Move it away to start the run again; the snapshots themselves stay "
+                         "usable with --weights.") from None
+    return sorted(entries, key=lambda entry: entry["iteration"])
+
+
+def write_manifest(folder, entries):
+    """Puts the list in place of the old one, whole or not at all."""
+    text = json.dumps({"snapshots": entries}, indent=1) + "\n"
+    replace_file(os.path.join(folder, MANIFEST), text.encode())
+
+
+def describe(path):
+    """{"name", "bytes", "sha256"} of a file."""
+    return {"name": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": sha256(path)}
+
+
+def fault(folder, entry):
+    """What is wrong with a listed snapshot's files, in words, or None."""
+    for part in ("model", "state"):
+        listed = entry[part]
+        path = os.path.join(folder, listed["name"])
+        if not os.path.isfile(path):
+            return f"{listed['name']} is missing"
+        size = os.path.getsize(path)
+        if size != listed["bytes"]:
+            return f"{listed['name']} has {size} bytes instead of {listed['bytes']}"
+        if sha256(path) != listed["sha256"]:
+            return f"{listed['name']} has been altered: its SHA-256 is not the listed one"
+    return None
+
+
+def newest_complete(folder, tell):
+    """The newest listed snapshot whose files are as listed, or None.
+
+    tell(text) is told about every one that is passed over.
+    """
+    for entry in reversed(read_manifest(folder)):
+        problem = fault(folder, entry)
+        if problem is None:
+            return entry
+        tell(f"passing over the snapshot of iteration {entry['iteration']}: {problem}")
+    return None
+
+
+def _check_entry(entry):
+    if type(entry["iteration"]) is not int or entry["iteration"] < 0:
+        raise ValueError(f"iteration is {entry['iteration']!r}")
+    for part in ("model", "state"):
+        name = entry[part]["name"]
+        if not isinstance(name, str) or name != os.path.basename(name) or name in ("", ".", ".."):
+            raise ValueError(f"{name!r} is not the name of a file in this folder")
+        if type(entry[part]["bytes"]) is not int or not isinstance(entry[part]["sha256"], str):
+            raise ValueError(f"bytes or sha256 of {name} are missing")
+
+
+def append_string(path, number, text):
+    """Gives string field `number` of a message file a new value.
+
+    A later value of a field replaces an earlier one, so that appending is enough: a
+    solverstate of half a gigabyte need not be read and written again.
+    """
+    value = text.encode()
+    with open(path, "ab") as file:
+        file.write(_varint(number << 3 | BYTES) + _varint(len(value)) + value)
+
+
+def _varint(value):
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

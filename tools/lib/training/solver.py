@@ -1,12 +1,19 @@
-"""A solver prototxt resolved: what a run does, with nothing left open.
+"""A solver prototxt resolved: what a run does, with nothing left open; and its schedule.
 
 Caffe is handed files that this module made from the user's: the seed written into the
 data layers and `random_seed`, initial weights, device and output folder filled in. The
 files in the output folder are complete: stock `caffe train` runs them too.
+
+The schedule says when a solver displays, tests and snapshots, and at which learning rate: pure
+functions of a caffe_pb2.SolverParameter and an iteration. Iterations count from 0 and name the
+weights BEFORE the update, as in Caffe's own log.
 """
+import bisect
 import copy
 import json
+import math
 import os
+import re
 from collections import namedtuple
 
 from caffe.proto import caffe_pb2
@@ -23,6 +30,8 @@ Resolved = namedtuple("Resolved", "name param nets seed output prefix")
 
 TESTS_NEVER = 2 ** 31 - 1
 DATA_LAYER = "layers.source_target_data"
+#: What --device may say.
+DEVICE = re.compile(r"cpu|gpu(:[0-9]{1,4})?")
 
 
 def resolve(options):
@@ -92,6 +101,12 @@ def absolute(path):
     return os.path.join(ROOT, path)
 
 
+def use_data_root(options):
+    """Hands --data-root to the data sets, in this process and those it starts."""
+    if options.data_root is not None:
+        os.environ["DATA_ROOT"] = options.data_root
+
+
 def _set_device(param, device):
     if device is None:
         if not param.HasField("solver_mode"):
@@ -144,3 +159,47 @@ def python_keys(layer):
     except (ValueError, RecursionError):
         return None
     return keys if isinstance(keys, dict) else None
+
+
+def displays_at(param, iteration):
+    """True when Caffe would print the losses of this iteration."""
+    return param.display > 0 and iteration % param.display == 0
+
+
+def tests_at(param, iteration):
+    """True when the test nets run before this iteration's update."""
+    return (len(param.test_iter) > 0 and param.test_interval > 0
+            and iteration % param.test_interval == 0
+            and (iteration > 0 or param.test_initialization))
+
+
+def tests_before(param, iteration):
+    """How often the test nets have run before the test of this iteration."""
+    count = iteration // param.test_interval
+    return count if param.test_initialization else count - 1
+
+
+def snapshots_at(param, iteration):
+    """True when `iteration` updates are a multiple of the snapshot interval."""
+    return param.snapshot > 0 and iteration > 0 and iteration % param.snapshot == 0
+
+
+def learning_rate(param, iteration):
+    """The rate of this iteration's update (caffe.proto's lr_policy formulas); None when unknown."""
+    base, gamma, power = param.base_lr, param.gamma, param.power
+    policy = param.lr_policy
+    if policy == "fixed":
+        return base
+    if policy == "step":
+        return base * gamma ** (iteration // param.stepsize)
+    if policy == "exp":
+        return base * gamma ** iteration
+    if policy == "inv":
+        return base * (1 + gamma * iteration) ** -power
+    if policy == "multistep":
+        return base * gamma ** bisect.bisect_right(list(param.stepvalue), iteration)
+    if policy == "poly":
+        return base * max(0.0, 1 - iteration / param.max_iter) ** power
+    if policy == "sigmoid":
+        return base / (1 + math.exp(-gamma * (iteration - param.stepsize)))
+    return None

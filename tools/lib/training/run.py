@@ -1,9 +1,11 @@
-"""The steps of tools/train.py in order."""
+"""The command line of tools/train.py and its steps in order."""
+import argparse
 import os
 import signal
 import sys
 import time
 
+from data.errors import InputError
 from data.files import ROOT
 from tools.lib.checking import glog
 from tools.lib.checking.device import device_memory
@@ -11,37 +13,89 @@ from tools.lib.checking.dry_run import dry_run_solver
 from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver import load_nets, load_solver
+from tools.lib.command import count, seed
 from tools.lib.outputs import make_folder
-from tools.lib.training import manifest, parallel, run_folder, weights
-from tools.lib.training import options as command_options
-from tools.lib.training import record as records
-from tools.lib.training.data_lists import check_files, data_lists
+from tools.lib.training import parallel, run_folder, weights
 from tools.lib.training.engine import Engine, choose_device
-from tools.lib.training.follower import follow
-from tools.lib.training.lock import FolderLock
-from tools.lib.training.log import Log
-from tools.lib.training.loop import train
-from tools.lib.training.plot import plot_apart
-from tools.lib.training.progress import Progress
-from tools.lib.training.signals import Signals
-from tools.lib.training.snapshots import Snapshots
-from tools.lib.training.solver import output_folder, resolve, shown
-from tools.lib.training.watch import ClassifierWatch, FirstLossWatch
+from tools.lib.training.guards import ClassifierWatch, FirstLossWatch
+from tools.lib.training.log import LOG, PLOT, Log, Progress, plot_apart
+from tools.lib.training.loop import Signals, train
+from tools.lib.training.record import (
+    add_resume,
+    check_files,
+    data_lists,
+    describe_weights,
+    new_record,
+    read_record,
+    write_record,
+)
+from tools.lib.training.run_folder import FolderLock
+from tools.lib.training.snapshots import Snapshots, newest_complete
+from tools.lib.training.solver import DEVICE, output_folder, resolve, shown, use_data_root
 
 #: Seconds between two drawings of the plot while a run goes on.
 PLOT_EVERY = 60
+DESCRIPTION = """Trains a net as a Caffe solver prototxt says, on the CPU or one GPU.
+
+Everything goes to runs/<solver name>/ (or --output): the solver and the nets as Caffe
+was given them, record.json, log.jsonl, plot.png and the snapshots. Ctrl-C finishes the
+iteration and snapshots; --resume goes on from there, bit for bit as if never stopped."""
+
+
+def parse(arguments=None):
+    """The options as a namespace; paths absolute, weights a list or None."""
+    parser = argparse.ArgumentParser(prog="python3 tools/train.py", description=DESCRIPTION,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--solver", required=True, metavar="FILE", help="solver prototxt")
+    parser.add_argument("--weights", action="append", metavar="FILE[,FILE]",
+                        help="initial weights (.caffemodel) instead of the solver's; a later "
+                             "file wins where two have the same layer")
+    parser.add_argument("--seed", type=seed, metavar="N",
+                        help="seed of everything random; default: the solver's random_seed, or 1")
+    parser.add_argument("--max-iter", type=count, metavar="N",
+                        help="iterations in all, instead of the solver's max_iter")
+    parser.add_argument("--data-root", metavar="FOLDER",
+                        help="folder that holds the data sets' folders (default: the "
+                             "environment's DATA_ROOT, else data/sets)")
+    parser.add_argument("--device", type=_device, metavar="cpu|gpu:N",
+                        help="default: what the solver's solver_mode says, cpu if nothing")
+    parser.add_argument("--output", metavar="FOLDER",
+                        help="output folder (default: runs/<solver name>)")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the newest complete snapshot; starts at the beginning "
+                             "when there is none yet")
+    parser.add_argument("--keep-snapshots", type=count, metavar="N",
+                        help="keep the newest N snapshots only (default: all)")
+    options = parser.parse_args(arguments)
+    options.solver = os.path.abspath(options.solver)
+    if options.weights is not None:
+        options.weights = [os.path.abspath(name) for entry in options.weights
+                           for name in entry.split(",") if name]
+    if options.data_root is not None:
+        options.data_root = os.path.abspath(options.data_root)
+        if not os.path.isdir(options.data_root):
+            raise InputError(f"--data-root {options.data_root} is not a folder")
+    if options.output is not None:
+        options.output = os.path.abspath(options.output)
+    return options
+
+
+def _device(text):
+    if DEVICE.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text} is neither cpu nor gpu nor gpu:N")
 
 
 def main(arguments=None):
     """Trains; returns the exit code: 0 at max_iter, 128 + number after a signal."""
-    options = command_options.parse(arguments)
+    options = parse(arguments)
     group = parallel.join()
     if not group.leads:
-        return follow(group)
+        return parallel.follow(group)
     folder = output_folder(options)
-    record = records.read_record(folder) if options.resume else None
+    record = read_record(folder) if options.resume else None
     run_folder.recall_options(options, record)
-    command_options.use_data_root(options)
+    use_data_root(options)
 
     # Everything that can be known to be wrong is found before anything is written.
     resolved = resolve(options)
@@ -52,7 +106,7 @@ def main(arguments=None):
     check_files([train_net] + test_nets, shown(options.solver))
     shapes = dry_run_solver(solver, train_net, test_nets, shown(options.solver))
     data = data_lists([train_net] + test_nets)
-    entry = manifest.newest_complete(folder, say) if options.resume else None
+    entry = newest_complete(folder, say) if options.resume else None
     reports = []
     if entry is None:
         commands = weights.making_commands(options.solver)
@@ -66,12 +120,12 @@ def main(arguments=None):
     with FolderLock(folder):
         if record is None:
             run_folder.refuse_overwriting(resolved, options.resume)
-            record = records.new_record(options, resolved, data,
-                                        records.describe_weights(reports, commands), group.size)
+            record = new_record(options, resolved, data,
+                                        describe_weights(reports, commands), group.size)
         else:
             run_folder.refuse_difference(resolved, data, record, group.size)
         # The record first: it marks the folder as a run's, and a kill may come between the files.
-        records.write_record(folder, record)
+        write_record(folder, record)
         run_folder.write_prototxts(resolved)
         group.announce((options, entry))
         return run(options, resolved, shapes, record, entry, reports, group)
@@ -98,8 +152,8 @@ def run(options, resolved, shapes, record, entry, reports, group):
                 "start with "
                 "GLOG_minloglevel=0 in the environment")
         if options.resume:
-            records.add_resume(record, engine.iteration)
-            records.write_record(resolved.output, record)
+            add_resume(record, engine.iteration)
+            write_record(resolved.output, record)
         stopped = watched_training(engine, resolved, snapshots, watches_for(shapes, reports))
     finally:
         snapshots.close()
@@ -117,7 +171,7 @@ def run(options, resolved, shapes, record, entry, reports, group):
 
 def watched_training(engine, resolved, snapshots, watches):
     """The loop with its log, progress, plot and signals; what train() returns."""
-    log_path = os.path.join(resolved.output, run_folder.LOG)
+    log_path = os.path.join(resolved.output, LOG)
     log = Log(log_path, engine.iteration)
     progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
     drawn = time.monotonic()
@@ -125,7 +179,7 @@ def watched_training(engine, resolved, snapshots, watches):
     def plot(at_once=False):
         nonlocal drawn
         if at_once or time.monotonic() - drawn > PLOT_EVERY:
-            plot_apart(log_path, os.path.join(resolved.output, run_folder.PLOT), resolved.name)
+            plot_apart(log_path, os.path.join(resolved.output, PLOT), resolved.name)
             drawn = time.monotonic()
 
     try:
