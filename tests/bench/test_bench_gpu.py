@@ -1,5 +1,4 @@
-"""The GPU benchmark, on the CPU at a tiny size: every engine steps, PyTorch's losses are Caffe's,
-the tables say what was found."""
+"""The GPU benchmark on the CPU at a tiny size: its engines' steps, losses, gradients and tables."""
 import json
 import os
 import subprocess
@@ -10,54 +9,51 @@ import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
-from data.errors import InputError  # noqa: E402
-from models.build import nets  # noqa: E402
-from models.experiments.gta import GTA  # noqa: E402
-from models.shapes import SLIM  # noqa: E402
-from tools.bench import gpu_command, gpu_step, layer_times, torch_env  # noqa: E402
-from tools.bench.gpu_step import Result, largest  # noqa: E402
-from tools.bench.layer_traffic import LayerTraffic  # noqa: E402
+from data.errors import InputError
+from models.build import nets
+from models.experiments.gta import GTA
+from models.shapes import SLIM
+from tools.bench import bench_gpu, gpu_engines, random_nets, step_process, torch_env
+from tools.bench.gpu_engines import Result, largest
+from tools.bench.layer_costs import LayerTraffic
 
 SIZE = (16, 24)
 
 
 def test_caffe_steps_in_a_process_of_its_own_and_the_layers_are_reported(
         tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(gpu_command, "GTA", replace(GTA, shape=SLIM))
+    monkeypatch.setattr(bench_gpu, "GTA", replace(GTA, shape=SLIM))
     output = tmp_path / "speed.md"
-    gpu_command.main([
-        "--device", "cpu", "--size", "16", "24", "--padded", "--width", "8", "--repeats", "2",
-        "--without-torch", "--output",
-        str(output)
-    ])
-    said = output.read_text()
-    row = next(line for line in said.split("\n")
+    bench_gpu.main(["--device", "cpu", "--size", "16", "24", "--padded", "--width", "8",
+                    "--repeats", "2", "--without-torch", "--output", str(output)])
+    text = output.read_text()
+    row = next(line for line in text.split("\n")
                if line.startswith("| Caffe | 1 + 1 | ") and " ms | " in line)
     assert "MiB" in row and row.rstrip(" |").endswith("%")
     for layer in ("domain_features", "domain_loss", "mil_loss"):
-        assert f"| Caffe | 1 + 1 | {layer} | " in said
-    assert "no GPU was seen" in said and "No PyTorch: --without-torch was given." in said
+        assert f"| Caffe | 1 + 1 | {layer} | " in text
+    assert "no GPU was seen" in text and "No PyTorch: --without-torch was given." in text
     assert "mil_loss" in capsys.readouterr().out
 
 
-def test_without_a_gpu_it_says_so_in_a_sentence(monkeypatch):
-    monkeypatch.setattr(gpu_command.gpu, "cards", lambda: [])
+def test_without_a_gpu_nothing_is_measured_and_the_error_says_so(monkeypatch):
+    monkeypatch.setattr(bench_gpu.gpu, "cards", lambda: [])
     with pytest.raises(InputError, match="no NVIDIA GPU.*nothing was measured(.|\n)*--device cpu"):
-        gpu_command.main(["--without-torch"])
+        bench_gpu.main(["--without-torch"])
 
 
 def test_on_a_gpu_every_finished_build_for_cuda_takes_part_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_command.source_builds, "HOME", str(tmp_path))
+    monkeypatch.setattr(bench_gpu.source_builds, "HOME", str(tmp_path))
     with pytest.raises(InputError, match="no finished build for CUDA(.|\n)*--variant cudnn"):
-        gpu_command.found_builds(0)
+        bench_gpu.found_builds(0)
     for name in ("cpu", "cuda", "cudnn"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "build.json").write_text(
             json.dumps({"variant": name, "arch": [90], "python": "3.11"}))
     (tmp_path / "unfinished").mkdir()
     os.symlink("cuda", str(tmp_path / "active"))
-    assert [os.path.basename(folder) for folder in gpu_command.found_builds(0)] == ["cuda", "cudnn"]
-    assert gpu_command.found_builds(None) == [None]
+    assert [os.path.basename(folder) for folder in bench_gpu.found_builds(0)] == ["cuda", "cudnn"]
+    assert bench_gpu.found_builds(None) == [None]
 
 
 @pytest.fixture
@@ -66,22 +62,22 @@ def slim():
     shape = SLIM._replace(dropout=0.0)
     caffe.set_mode_cpu()
     caffe.set_random_seed(1)
-    net, python = layer_times.build("ga_ca", SIZE, 1, shape)
-    return shape, net, {
-        name: layer
-        for name, layer in zip(net._layer_names, net.layers) if name in python
-    }
+    net, python = random_nets.build("ga_ca", SIZE, 1, shape)
+    layers = zip(net._layer_names, net.layers)
+    return shape, net, {name: layer for name, layer in layers if name in python}
 
 
-def test_what_a_python_layer_takes_is_counted_once_and_the_layer_is_left_as_it_was(slim):
+def test_the_bytes_a_python_layer_touches_are_counted_once_and_its_methods_come_back(slim):
     _, net, python = slim
     with LayerTraffic(python) as traffic:
         net.forward()
         net.backward()
     units = 2 * 3 * 2
-    # features in and out and the link; the classifier's gradient, the link's and the features'
+    # forwards: features in and out, and the gradient ratio of the second top
+    # backwards: gradient of the classifier, of the second top and of the features
     assert traffic.bytes["domain_features"] == (4 * (2 * 64 + 1) * units, 4 * (2 * 64 + 1) * units)
-    # scores and four numbers; backwards the losses' four gradients, and those of scores and link
+    # forwards: scores and four numbers
+    # backwards: gradients of the four tops, of the scores and of the second bottom
     assert traffic.bytes["domain_loss"] == (4 * (2 * units + 4), 4 * (3 * units + 4))
     assert all("forward" not in vars(layer) for layer in python.values())
 
@@ -97,37 +93,33 @@ def test_pytorchs_net_has_caffes_losses_and_gradients(slim, tmp_path):
     net.clear_param_diffs()
     net.forward()
     net.backward()
-    spec = dict(gpu_step.torch_spec(shape, SIZE, 19, 1, "ga_ca"), images=2, labels=1,
-                adaptation=gpu_step.adaptation(shape, SIZE))
+    spec = dict(gpu_engines.torch_spec(shape, SIZE, 19, 1, "ga_ca"), images=2, labels=1,
+                adaptation=gpu_engines.adaptation(shape, SIZE))
     arrays = {"images": net.blobs["data"].data, "labels": net.blobs["label"].data}
     parameters = [blob for blobs in net.params.values() for blob in blobs]
-    np.savez(str(tmp_path / "caffe.npz"), **arrays,
-             **{f"p{number}": blob.data
-                for number, blob in enumerate(parameters)})
-    answer = in_torch(COMPARED, json.dumps(spec), str(tmp_path / "caffe.npz"),
-                      str(tmp_path / "torch.npz"))
+    arrays.update({f"p{number}": blob.data for number, blob in enumerate(parameters)})
+    np.savez(str(tmp_path / "caffe.npz"), **arrays)
+    answer = in_torch(COMPARED, os.path.dirname(step_process.TORCH_STEP), json.dumps(spec),
+                      str(tmp_path / "caffe.npz"), str(tmp_path / "torch.npz"))
     weight = spec["adaptation"]["mil_weight"]
-    expected = [
-        float(net.blobs[name].data.sum()) for name in ("seg_loss", "domain_loss", "mil_loss")
-    ]
+    expected = [float(net.blobs[name].data.sum())
+                for name in ("seg_loss", "domain_loss", "mil_loss")]
     expected[2] *= weight
     assert min(expected) > 0
     assert json.loads(answer) == pytest.approx(expected, rel=1e-4)
     with np.load(str(tmp_path / "torch.npz")) as found:
-        # the upsampling is fixed
-        assert len(found.files) == len(parameters) - 1
+        assert len(found.files) == len(parameters) - 1      # the upsampling is fixed
         for number, blob in enumerate(parameters):
             if f"p{number}" in found.files:
-                gradient = found[f"p{number}"].reshape(blob.diff.shape)
-                assert np.linalg.norm(gradient -
-                                      blob.diff) <= 1e-3 * np.linalg.norm(blob.diff), number
+                gap = found[f"p{number}"].reshape(blob.diff.shape) - blob.diff
+                assert np.linalg.norm(gap) <= 1e-3 * np.linalg.norm(blob.diff), number
 
 
-#: Puts Caffe's images, labels and parameters into PyTorch's net; prints its losses, and leaves its
-#: gradients in a file.
+#: Puts Caffe's images, labels and parameters into PyTorch's net; prints its losses and writes its
+#: gradients to a file.  Arguments: folder of torch_step.py, spec, file to read, file to write.
 COMPARED = """
 import json, sys
-sys.path.insert(0, %r)
+sys.path.insert(0, sys.argv.pop(1))
 import numpy as np, torch
 import torch_step
 spec = json.loads(sys.argv[1])
@@ -137,12 +129,13 @@ parameters = list(net.parameters())
 assert sum(name[0] == "p" for name in values.files) == len(parameters)
 with torch.no_grad():
     for number, parameter in enumerate(parameters):
-        parameter.copy_(torch.from_numpy(values["p%%d" %% number]).reshape(parameter.shape))
+        parameter.copy_(torch.from_numpy(values[f"p{number}"]).reshape(parameter.shape))
 losses = net(torch.from_numpy(values["images"]), torch.from_numpy(values["labels"]).long()[:, 0])
 sum(losses).backward()
-np.savez(sys.argv[3], **{"p%%d" %% number: p.grad.numpy() for number, p in enumerate(parameters) if p.requires_grad})
+np.savez(sys.argv[3], **{f"p{number}": parameter.grad.numpy()
+                         for number, parameter in enumerate(parameters) if parameter.requires_grad})
 print(json.dumps([float(loss.detach()) for loss in losses]))
-""" % os.path.dirname(torch_env.STEP)
+"""
 
 
 def in_torch(program, *arguments):
@@ -164,13 +157,13 @@ def test_no_batch_fits():
     assert largest(lambda n: None, 3) is None
 
 
-def test_the_reader_is_told_what_stopped_a_larger_batch(monkeypatch):
-    def turns(contenders, images, repeats):
+def test_the_error_that_stopped_a_larger_batch_is_returned(monkeypatch):
+    def turns(engines, images, repeats):
         if images > 3:
             raise InputError("Caffe ended: out of memory")
         return [Result("Caffe", False, images, [1.0], 100 * images, None, None)]
-    monkeypatch.setattr(gpu_step, "take_turns", turns)
-    result, refusal = gpu_step.largest_batch(None, 1, 1000)
+    monkeypatch.setattr(gpu_engines, "take_turns", turns)
+    result, refusal = gpu_engines.largest_batch(None, 1, 1000)
     assert result.images == 3 and refusal == "4 + 4 images: Caffe ended: out of memory"
 
 
@@ -182,20 +175,20 @@ def test_ratios_are_those_of_the_same_batch_and_precision():
         Result("PyTorch, TF32", True, 1, [0.5, 0.5], 2**21, None, None),
         Result("Caffe", False, 4, [8.0], 2**22, 9, layers)
     ]
-    rows = gpu_command.step_rows(results)
+    rows = bench_gpu.step_rows(results)
     assert rows[0][2:] == [
         "2000.0 ms", "1.00", "1.000 (0.500 to 1.500)", "1.000", "1 MiB", "25.00 %"
     ]
     assert rows[1][4:6] == ["", ""] and rows[3][1:6] == ["4 + 4", "8000.0 ms", "1.00", "", ""]
-    largest_of_each = gpu_command.step_rows(results +
+    largest_of_each = bench_gpu.step_rows(results +
                                             [Result("PyTorch", False, 8, [4.0], 0, None, None)])
     assert largest_of_each[3][4:6] == ["", "0.250"]     # 8 images in 8 s against 16 in 4 s
-    assert gpu_command.layer_rows(results)[0] == [
+    assert bench_gpu.layer_rows(results)[0] == [
         "Caffe", "1 + 1", "gate", "250.0 ms", "12.500 %", "0.00 MiB", "1.00 MiB"
     ]
 
 
-def test_a_contender_with_another_net_is_noticed():
+def test_an_engine_with_another_net_is_noticed():
     class Running:
         def __init__(self, parameters):
             self.first = {"parameters": parameters}
@@ -209,17 +202,17 @@ def test_a_contender_with_another_net_is_noticed():
         def step(self):
             return {"memory": 0, "seconds": 1.0}
 
-    contenders = [gpu_step.Contender(str(n), lambda images, n=n: Running(n), False) for n in (5, 6)]
+    engines = [gpu_engines.Engine(str(n), lambda images, n=n: Running(n), False) for n in (5, 6)]
     with pytest.raises(AssertionError, match="the nets differ"):
-        gpu_step.take_turns(contenders, 1, 1)
+        gpu_engines.take_turns(engines, 1, 1)
 
 
-def test_the_adapted_net_in_pytorch_is_told_what_the_net_of_caffe_says():
-    found = json.loads(json.dumps(gpu_step.adaptation(SLIM, SIZE)))
+def test_the_adapted_net_in_pytorch_gets_the_settings_of_caffes_net():
+    found = json.loads(json.dumps(gpu_engines.adaptation(SLIM, SIZE)))
     assert found["objective"] == "confusion" and found["weight"] == GTA.domain_loss.weight
     assert found["mil_weight"] == pytest.approx(GTA.category_loss.mil_weight)
     assert found["rule"] == {
         "slack": 2.0, "presence_factor": 0.1, "down_weight_threshold": 0.1,
         "down_weight_factor": 0.1, "bounds": "both"
     }
-    assert os.path.isfile(found["statistics"]) and nets(layer_times.experiment(SLIM, SIZE, 1))
+    assert os.path.isfile(found["statistics"]) and nets(random_nets.experiment(SLIM, SIZE, 1))

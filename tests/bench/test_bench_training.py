@@ -1,5 +1,4 @@
-"""The training benchmark: it runs, its table has the rows, and its ratios are those of the times it
-took."""
+"""The training benchmark: its command, its table, its ratios, and PyTorch's environment."""
 import json
 import os
 import stat
@@ -9,18 +8,19 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("caffe")
-from data.errors import InputError  # noqa: E402
-from models.shapes import SLIM  # noqa: E402
-from tools.bench import torch_env, torch_lock, training_command, training_step  # noqa: E402
-from tools.bench.ratios import paired_ratio, shown  # noqa: E402
-from tools.lib.runtime import wheels  # noqa: E402
+from data.errors import InputError
+from models.shapes import SLIM
+from tools.bench import bench_training, step_process, torch_env, torch_lock, training_step
+from tools.bench.timing import paired_ratio, ratio_text
+from tools.lib.runtime import wheels
 
 #: Stands for a Python with PyTorch: checks what it is given, then takes steps of known length.
 STAND_IN = """#!%s
 import json, sys
 spec = json.loads(sys.argv[2])
 assert spec["fc"] == 8 and spec["size"] == [16, 24] and spec["threads"] >= 1, spec
-print(json.dumps({"version": "9.9", "parameters": int(open(sys.argv[0] + ".count").read())}), flush=True)
+parameters = int(open(sys.argv[0] + ".count").read())
+print(json.dumps({"version": "9.9", "parameters": parameters}), flush=True)
 for line in sys.stdin:
     print(json.dumps({"seconds": 0.5, "gradients": 0.25}), flush=True)
 """
@@ -29,13 +29,12 @@ for line in sys.stdin:
 @pytest.fixture
 def slim(monkeypatch):
     """Few channels in the place of VGG's."""
-    monkeypatch.setattr(training_command, "GTA", replace(training_command.GTA, shape=SLIM))
+    monkeypatch.setattr(bench_training, "GTA", replace(bench_training.GTA, shape=SLIM))
 
 
 @pytest.fixture
 def stand_in(tmp_path, outside_python):
-    """Path of a Python that answers as torch_step.py would, for a net of as many parameters as its
-    argument says."""
+    """Function of a number of parameters: path of a Python that answers as torch_step.py does."""
     def make(parameters):
         path = tmp_path / "python"
         path.write_text(STAND_IN % outside_python)
@@ -46,14 +45,14 @@ def stand_in(tmp_path, outside_python):
 
 
 def parameters(channels, fc, classes):
-    """Numbers in the front-end, by hand: 3x3 convolutions, 7x7, 1x1, 1x1, biases, and the
-    upsampling's kernels."""
+    """Parameters of the front-end by hand: 3x3, 7x7, 1x1 and 1x1 convolutions, biases, and the
+    kernels of the upsampling."""
     count, inputs = 0, 3
     for outputs, convs in zip(channels, (2, 2, 3, 3, 3)):
         for _ in range(convs):
             count, inputs = count + 9 * inputs * outputs + outputs, outputs
-    for inputs, outputs, taps in ((inputs, fc, 49), (fc, fc, 1), (fc, classes, 1)):
-        count += taps * inputs * outputs + outputs
+    for ins, outs, taps in ((inputs, fc, 49), (fc, fc, 1), (fc, classes, 1)):
+        count += taps * ins * outs + outs
     return count + classes * 16 * 16
 
 
@@ -66,20 +65,17 @@ def table(path):
 def test_all_three_comparisons_are_in_the_table(slim, stand_in, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DATA_ROOT", raising=False)
     output = tmp_path / "speed.md"
-    training_command.main([
-        "--size", "16", "24", "--width", "8", "--repeats", "2", "--output",
-        str(output), "--torch-python",
-        stand_in(parameters(SLIM.channels, 8, 19))
-    ])
+    python = stand_in(parameters(SLIM.channels, 8, 19))
+    bench_training.main(["--size", "16", "24", "--width", "8", "--repeats", "2",
+                         "--output", str(output), "--torch-python", python])
     rows = table(output)
     assert rows["tools/train.py / bare solver.step"][1] == "1.05"
     assert rows["tools/train.py / PyTorch"][1] == "1.1"
     assert rows["PyTorch 9.9, one step"][0] == "500.0 ms"
     assert rows["GA / source-only"][1] == "1.08"
     assert rows["share of the Python layers together"][1].startswith("1 %")
-    assert {
-        "share of domain_features", "share of domain_loss", "load average at the start", "processor"
-    } <= set(rows)
+    assert {"share of domain_features", "share of domain_loss", "load average at the start",
+            "processor"} <= set(rows)
     assert "No comparison with PyTorch" not in output.read_text()
     assert "tools/train.py / PyTorch" in capsys.readouterr().out
 
@@ -88,8 +84,8 @@ def test_another_net_in_pytorch_is_noticed(slim, stand_in, tmp_path):
     shape = SLIM._replace(fc=8)
     python = stand_in(parameters(SLIM.channels, 8, 19) + 1)
     spec = training_step.torch_spec(shape, (16, 24), 19, 1)
-    with torch_env.TorchSteps(python, spec) as torch, pytest.raises(AssertionError,
-                                                                    match="the nets differ"):
+    with step_process.TorchSteps(python, spec) as torch, \
+            pytest.raises(AssertionError, match="the nets differ"):
         training_step.measure(shape, (16, 24), 1, None, str(tmp_path), torch)
 
 
@@ -103,7 +99,7 @@ def test_spec_holds_the_numbers_of_the_committed_solver():
 def test_ratio_is_the_median_of_the_pairs_not_the_ratio_of_the_medians():
     ratio = paired_ratio([1.0, 10.0, 6.0], [1.0, 5.0, 2.0])
     assert ratio == (2.0, 1.0, 3.0)             # medians alone would give 6 / 2 = 3
-    assert shown(ratio) == "2.000 (1.000 to 3.000)"
+    assert ratio_text(ratio) == "2.000 (1.000 to 3.000)"
 
 
 def test_unpaired_times_have_no_ratio():
@@ -116,7 +112,7 @@ def test_unpaired_times_have_no_ratio():
 def test_the_guard_is_shared_among_the_iterations_of_a_display():
     turns = training_step.Turns({"bare": None})
     turns.times, turns.gradients = {"loop": [1.0, 3.0], "bare": [1.0, 2.0]}, {"bare": [0.5, 1.0]}
-    rows = {row[0]: row[1] for row in training_command.step_rows(turns, 4.0, 20, None)}
+    rows = {row[0]: row[1] for row in bench_training.step_rows(turns, 4.0, 20, None)}
     assert rows["of it, a 20th of the display's guard"] == "200.0 ms"
     assert rows["tools/train.py / bare solver.step"] == "1.400 (1.200 to 1.600)"
     assert rows["of it, forward and backward"] == "750.0 ms"
@@ -125,7 +121,7 @@ def test_the_guard_is_shared_among_the_iterations_of_a_display():
 def test_layer_rows_are_those_of_the_given_times():
     times = {"source": [{"conv": 1.0}, {"conv": 2.0}],
              "ga": [{"conv": 1.0, "gate": 0.25}, {"conv": 2.0, "gate": 0.75}]}
-    rows = {row[0]: row[1] for row in training_command.layer_rows(times, ["gate"])}
+    rows = {row[0]: row[1] for row in bench_training.layer_rows(times, ["gate"])}
     assert rows["GA / source-only"] == "1.312 (1.250 to 1.375)"
     assert rows["share of gate"] == "25.000 %" == rows["share of the Python layers together"]
 
@@ -135,11 +131,11 @@ def test_the_first_turn_is_not_counted():
     turns = training_step.Turns({"bare": lambda: next(steps)})
     turns.see(0, {})
     turns.see(1, {})
-    assert turns.times["bare"] == [2.0] and turns.gradients["bare"] == [1.0] and len(
-        turns.times["loop"]) == 1
+    assert turns.times["bare"] == [2.0] and turns.gradients["bare"] == [1.0]
+    assert len(turns.times["loop"]) == 1
 
 
-def test_without_a_python_to_make_it_with_the_reason_is_said(tmp_path, monkeypatch):
+def test_without_a_python_to_make_it_with_the_reason_is_given(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_env.shutil, "which", lambda name: None)
     with pytest.raises(torch_env.NoTorch, match="no python3 on the PATH"):
         torch_env.torch_python(folder=str(tmp_path / "env"))
@@ -184,48 +180,44 @@ def test_a_python_without_pytorch_is_an_error_that_says_what_it_needs(tmp_path):
                       "1\n")
     python.chmod(0o755)
     with pytest.raises(InputError, match="No module named 'torch'(.|\n)*torch.in"):
-        with torch_env.TorchSteps(str(python), {}):
+        with step_process.TorchSteps(str(python), {}):
             pass
 
 
-@pytest.mark.parametrize("arguments, smaller", [([], False), (["--width", "64"], True), (["--size", "64", "64"], True)])
+@pytest.mark.parametrize("arguments, smaller", [
+    ([], False), (["--width", "64"], True), (["--size", "64", "64"], True)])
 def test_a_smaller_check_says_that_it_is_one(arguments, smaller):
-    said = training_command.notes(training_command.parse(arguments), None)
-    assert any("smaller check" in line for line in said) == smaller
+    sentences = bench_training.notes(bench_training.parse(arguments), None)
+    assert any("smaller check" in sentence for sentence in sentences) == smaller
 
 
 def test_sizes_that_the_net_cannot_take_are_refused():
     with pytest.raises(InputError, match="multiples of 8"):
-        training_command.parse(["--size", "20", "16"])
+        bench_training.parse(["--size", "20", "16"])
 
 
 def test_a_data_root_without_the_frames_is_named_before_anything_is_measured(tmp_path):
     for root in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match=f"--data-root {root}: .*{root}"):
-            training_command.main(["--data-root", str(root)])
+            bench_training.main(["--data-root", str(root)])
 
 
 def test_a_lock_is_made_of_what_pip_would_install(tmp_path, monkeypatch):
     def pip(argv, env):
         report = argv[argv.index("--report") + 1]
         with open(report, "w") as file:
-            json.dump(
-                {
-                    "install": [{
-                        "metadata": {"name": "Typing_Extensions", "version": "4.1"},
-                        "download_info": {"archive_info": {"hashes": {"sha256": "b" * 64}}}
-                    }, {
-                        "metadata": {"name": "torch", "version": "2.13.0+cpu"},
-                        "download_info": {"archive_info": {"hashes": {"sha256": "a" * 64}}}
-                    }]
-                }, file)
+            json.dump({"install": [
+                {"metadata": {"name": name, "version": version},
+                 "download_info": {"archive_info": {"hashes": {"sha256": digit * 64}}}}
+                for name, version, digit in (("Typing_Extensions", "4.1", "b"),
+                                             ("torch", "2.13.0+cpu", "a"))]}, file)
         return SimpleNamespace(returncode=int("refused" in argv))
 
     monkeypatch.setattr(torch_lock.subprocess, "run", pip)
     monkeypatch.setattr(torch_lock.wheels, "pip_command", lambda verb: ["pip", verb])
     path = tmp_path / "torch.lock"
     path.write_text(torch_lock._resolved(["torch"]))
-    assert wheels.locked(
-        str(path)) == {"torch": ("2.13.0+cpu", "a" * 64), "typing-extensions": ("4.1", "b" * 64)}
+    assert wheels.locked(str(path)) == {"torch": ("2.13.0+cpu", "a" * 64),
+                                        "typing-extensions": ("4.1", "b" * 64)}
     with pytest.raises(InputError, match="does not resolve refused"):
         torch_lock._resolved(["refused"])

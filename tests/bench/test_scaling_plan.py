@@ -3,7 +3,7 @@ import pytest
 
 from models.cost import multiply_adds, parameters
 from models.shapes import FULL, SLIM
-from tools.bench.scaling import plan
+from tools.bench import scaling_plan as plan
 
 MACHINE = plan.Machine(flops=1e12, bus=1e9, memory=2e9, network=1e9, latency=0.0)
 

@@ -44,7 +44,7 @@ COMMANDS = [
      MODEL + DATA + ["--statistics", "none.json", "--output", "{}"], "--output"),
     ("tools.lib.datasets.check_command", ["--dataset", "camvid", "--json", "{}.json"], "--json"),
     ("tools.lib.datasets.lmdb_command", DATA + ["--output", "{}"], "--output"),
-    ("tools.bench.reading_command", DATA + ["--lmdb", "none", "--output", "{}.md"], "--output"),
+    ("tools.bench.bench_reading", DATA + ["--lmdb", "none", "--output", "{}.md"], "--output"),
     ("tools.make_vgg_weights", ["--sdist", "none.tar.gz", "--output", "{}"], "--output"),
     ("tools.run_experiment", ["gta", "--report", "{}"], "--report"),
     ("tools.tune_adaptation", ["toy", "--stage", "ga", "--seeds", "1", "--output",

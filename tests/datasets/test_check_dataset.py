@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import InputError
 from data.registry import open_dataset
-from tools.bench import reading_command as bench_command
+from tools.bench import bench_reading as bench_command
 from tools.lib.categories import statistics_command
 from tools.lib.datasets import check_command, lmdb_command
 

@@ -18,7 +18,7 @@ from data import packed, packing  # noqa: E402
 from data.errors import InputError  # noqa: E402
 from data.parallel import each_result  # noqa: E402
 from data.registry import open_dataset  # noqa: E402
-from tools.bench import reading_command as bench_command  # noqa: E402
+from tools.bench import bench_reading as bench_command  # noqa: E402
 from tools.lib.categories import statistics_command  # noqa: E402
 from tools.lib.datasets import lmdb_command  # noqa: E402
 

@@ -13,7 +13,7 @@ from data.errors import InputError  # noqa: E402
 from models.build import nets  # noqa: E402
 from models.experiments.toy import TOY  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
-from tools.bench.layer_times import experiment, with_random_data  # noqa: E402
+from tools.bench.random_nets import experiment, with_random_data  # noqa: E402
 from tools.lib.checking.device import use_device  # noqa: E402
 from tools.lib.runtime.gpu import cards  # noqa: E402
 

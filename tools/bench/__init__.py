@@ -1,17 +1,30 @@
-"""The benchmarks behind tools/bench/bench_training.py, tools/bench/bench_layers.py and
-tools/bench/bench_gpu.py.
+"""Everything that measures: eight commands, and below them the modules that they share.
 
-    training_command  command line and table of bench_training
-    training_step     the loop of tools/train.py, bare solver.step and PyTorch, in turns
-    layer_times       a net with random images, its layers timed one by one
-    gpu_command       command line and tables of bench_gpu
-    gpu_step          the engines of bench_gpu, their turns, the largest batch that fits
-    caffe_step        a process that takes GA + CA steps in Caffe
-    layer_traffic     what a Python layer takes to the host
-    step_process      such a process, seen from outside
-    torch_env         the Python that has PyTorch, and the process that steps there
-    torch_lock        writes its lists of packages
-    torch_step        the source-only net in PyTorch; imports nothing of this project
-    torch_adapted     the GA + CA net in PyTorch
-    ratios            ratios of paired times
+    bench_training       a step of tools/train.py against bare Caffe, PyTorch, and GA against source
+    bench_gpu            a GA + CA step on a GPU, in each build of Caffe and in PyTorch
+    bench_layers         the share of the Python layers in a full-width step
+    bench_constraints    the solver of the size constraints against scipy's L-BFGS-B
+    bench_reading        a data set as a folder against its LMDB, in frames a second
+    bench_scoring        the scoring of saved predictions against Cityscapes' own evaluation
+    bench_scaling        a step of several processes, and a plan for several GPUs
+    bench_long_runs      kills that a run survives, and its memory over many iterations
+
+    timing               ratios of paired times, and the machine that they were taken on
+    random_nets          train nets with random images in the place of their data layer
+    layer_costs          seconds of each layer, bytes that a Python layer touches
+    training_step        a step by tools/train.py, by bare solver.step and by PyTorch, in turns
+    step_process         a process that takes a step for each line it reads
+    caffe_step           such a process, with the GA + CA net in Caffe
+    torch_step           such a process, with the source-only net in PyTorch
+    torch_adapted        the GA + CA net in PyTorch
+    torch_env            the Python that has PyTorch; its packages are in locks/
+    torch_lock           writes these lists of packages
+    gpu_engines          the engines of bench_gpu, their turns, the largest batch that fits
+    constraint_problems  made problems for the solver of the size constraints
+    sample_labels        drawn label maps and flawed predictions, to score
+    official             Cityscapes' evaluation; official_run runs it in a process of its own
+    scaling_plan         the calculation for several GPUs
+    toy_run              starts tools/train.py on the toy
+    long_run_kills       kills a toy run at random moments
+    long_run_memory      watches the memory of a toy run
 """

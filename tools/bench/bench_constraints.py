@@ -2,12 +2,12 @@
 
     python3 tools/bench/bench_constraints.py [--height 64 --width 128 --repeats 7 --problems FOLDER]
 
-The opponent is the plain implementation: each variable split in its positive and negative part,
-which makes the dual smooth with box bounds, and the exponentials taken at every evaluation. The two
-take turns, so that whatever else the machine does hits both. Both are asked for a KKT residual of
-1e-8; what each reached is printed. --problems takes the problems from the .npz files of a folder
-(scores, present, lower, upper, slack) instead of making them.
-At the end: the problems of a batch of 2 and of 4 images, one after the other and in threads.
+L-BFGS-B solves the dual in its plain form: each variable is split into its positive and negative
+part, which makes the dual smooth with box bounds, and every evaluation takes all exponentials. The
+two solvers take turns, so that other work on the machine lengthens both. Both are asked for a KKT
+residual of 1e-8; the table shows the residual that each reached. --problems takes the problems from
+the .npz files of a folder (scores, present, lower, upper, slack) instead of making them.
+Two last lines time the problems of 2 and of 4 images, one after the other and in threads.
 """
 import _init_paths  # noqa: F401
 
@@ -34,7 +34,10 @@ from tools.lib.tables import Table, format_of, render
 
 
 def solve_by_lbfgs(scores, present, lower, upper, slack):
-    """The same problem by L-BFGS-B: ``(probabilities, kkt)``."""
+    """solve() by L-BFGS-B; the arguments are those of solve().
+
+    Returns (probabilities (C, H, W), largest KKT residual).
+    """
     lower, upper, _ = attainable_bounds(lower[present], upper[present])
     table = scores[present].reshape(len(lower), -1).astype(float)
 
@@ -66,6 +69,7 @@ def solve_by_lbfgs(scores, present, lower, upper, slack):
 
 
 def timed(function, *arguments):
+    """(function(*arguments), milliseconds it took)."""
     start = time.perf_counter()
     result = function(*arguments)
     return result, 1e3 * (time.perf_counter() - start)
@@ -73,15 +77,15 @@ def timed(function, *arguments):
 
 def made_problems(height, width):
     """{kind: problem} of the street problems."""
-    return {
-        kind: street_problem(kind, height, width, seed)
-        for seed, kind in enumerate(STREET_KINDS)
-    }
+    return {kind: street_problem(kind, height, width, seed)
+            for seed, kind in enumerate(STREET_KINDS)}
 
 
 def read_problems(folder):
-    """{file name: problem} of the .npz files of a folder. Raises InputError when there is none or
-    one lacks an array."""
+    """{file name: problem} of the .npz files of a folder.
+
+    InputError when the folder has none or an array is missing in one.
+    """
     problems = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.npz"))):
         try:
@@ -97,7 +101,10 @@ def read_problems(folder):
 
 
 def compare_solvers(problems, repeats):
-    """Rows of the table, one a problem and one for all."""
+    """Rows of the table: one for each problem and two for all.
+
+    problems: {name: arguments of solve()}; repeats: turns a problem.
+    """
     rows, ratios, residuals = [], [], []
     for name, problem in problems.items():
         ours, theirs = [], []
@@ -108,58 +115,61 @@ def compare_solvers(problems, repeats):
             theirs.append(spent)
         ratios.append(np.median(np.array(theirs) / np.array(ours)))
         residuals.append((solution.kkt, their_kkt))
-        rows.append([
-            name,
-            "%d x %d x %d" % problem[0].shape, f"{np.median(ours):.2f}", f"{np.median(theirs):.2f}",
-            f"{ratios[-1]:.2f}"
-        ] + [f"{residual:.1e}" for residual in residuals[-1]])
-    rows.append(["median", "", "", "", f"{np.median(ratios):.2f}", "", ""])
-    rows.append(["smallest ratio, largest residuals", "", "", "", f"{min(ratios):.2f}"]
-                + [f"{residual:.1e}" for residual in np.max(residuals, axis=0)])
-    return rows
+        size = " x ".join(str(side) for side in problem[0].shape)
+        rows.append([name, size, f"{np.median(ours):.2f}", f"{np.median(theirs):.2f}",
+                     f"{ratios[-1]:.2f}", f"{solution.kkt:.1e}", f"{their_kkt:.1e}"])
+    ours, theirs = np.max(residuals, axis=0)
+    return rows + [
+        ["median", "", "", "", f"{np.median(ratios):.2f}", "", ""],
+        ["smallest ratio, largest residuals", "", "", "", f"{min(ratios):.2f}", f"{ours:.1e}",
+         f"{theirs:.1e}"],
+    ]
 
 
 def compare_threads(height, width, repeats):
-    """Lines on what threads would bring to a batch of images: why the layer has none."""
+    """Sentences on the time of a batch in turn and in threads: why the layer has no threads."""
     lines = []
-    for count in (2, 4):
-        batch = [
-            street_problem(STREET_KINDS[index], height, width, index) for index in range(count)
-        ]
+    for images in (2, 4):
+        batch = [street_problem(STREET_KINDS[index], height, width, index)
+                 for index in range(images)]
         one, many = [], []
         for _ in range(repeats):
-            one.append(timed(lambda: [solve(*problem) for problem in batch])[1])
-            with ThreadPoolExecutor(min(count, len(os.sched_getaffinity(0)))) as pool:
-                many.append(
-                    timed(lambda: list(pool.map(lambda problem: solve(*problem), batch)))[1])
-        lines.append(f"{count} images: {np.median(one):.2f} ms in turn, {np.median(many):.2f} ms "
+            one.append(timed(lambda problems: [solve(*problem) for problem in problems], batch)[1])
+            with ThreadPoolExecutor(min(images, len(os.sched_getaffinity(0)))) as pool:
+                many.append(timed(_solve_in, pool, batch)[1])
+        lines.append(f"{images} images: {np.median(one):.2f} ms in turn, {np.median(many):.2f} ms "
                      f"in threads, ratio {np.median(np.array(one) / np.array(many)):.2f}.")
     return lines
 
 
+def _solve_in(pool, batch):
+    return list(pool.map(lambda problem: solve(*problem), batch))
+
+
 def main():
+    """Measures, prints the table and writes it to --output."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--height", type=count, default=64)
     parser.add_argument("--width", type=count, default=128)
-    parser.add_argument("--problems", metavar="FOLDER", help="take the problems from the .npz "
-                                                             "files of a folder")
-    parser.add_argument("--repeats", type=count, default=7, help="turns a problem; medians are "
-                                                                 "printed")
-    parser.add_argument("--output", help="write the table to this file as well (.txt, .md, .csv or "
-                                         ".tex)")
+    parser.add_argument("--problems", metavar="FOLDER",
+                        help="take the problems from the .npz files of a folder")
+    parser.add_argument("--repeats", type=count, default=7,
+                        help="turns a problem; medians are printed")
+    parser.add_argument("--output",
+                        help="write the table to this file as well (.txt, .md, .csv or .tex)")
     options = parser.parse_args()
     form = options.output and format_of(options.output)
-    made = "--problems FOLDER" if options.problems else f"--height {options.height} --width {options.width}"
-    problems = read_problems(options.problems) if options.problems else made_problems(
-        options.height, options.width)
+    if options.problems:
+        source, problems = "--problems FOLDER", read_problems(options.problems)
+    else:
+        source = f"--height {options.height} --width {options.width}"
+        problems = made_problems(options.height, options.width)
+    notes = [f"Medians of {options.repeats} turns; the ratio is the median of the turns' ratios."]
     table = Table(
         ["problem", "size", "solve ms", "L-BFGS-B ms", "ratio", "solve KKT", "L-BFGS-B KKT"],
         compare_solvers(problems, options.repeats),
-        f"Written by python3 tools/bench/bench_constraints.py {made} --repeats "
-        f"{options.repeats}", [len(problems)],
-        [f"Medians of {options.repeats} turns; the ratio is the "
-         "median of the turns' ratios."] +
-        compare_threads(options.height, options.width, options.repeats))
+        f"Written by python3 tools/bench/bench_constraints.py {source} --repeats {options.repeats}",
+        [len(problems)], notes + compare_threads(options.height, options.width, options.repeats))
     print(render(table, "text"), end="")
     if form:
         write_whole(options.output, render(table, form))

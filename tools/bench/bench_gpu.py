@@ -1,11 +1,12 @@
-"""Speed of a full-width GA + CA step on a GPU: Caffe (CUDA, cuDNN, TF32) beside PyTorch, with the
-same net and losses.
+"""Speed of a full-width GA + CA step on a GPU: Caffe (CUDA, cuDNN, TF32) beside PyTorch.
 
     python3 tools/bench/bench_gpu.py --output docs/results/gpu_speed.md
-    python3 tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --width 64 --repeats 2      # checks the program
+    python3 tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --width 64 --repeats 2
 
-One image of each domain, then the largest batch that fits. Prints images a second, ratios, memory,
-the Python layers' share of the time, and the bytes that each of them takes to the host.
+The second command needs no GPU and checks the program itself. All engines have the same net and
+losses. They take steps with one image of each domain, then with the largest batch that fits. Prints
+images a second, ratios, memory, the Python layers' share of the time, and the bytes that each
+Python layer brings to the host.
 """
 import _init_paths  # noqa: F401
 
@@ -13,8 +14,221 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.bench.gpu_command import main  # noqa: E402
-from tools.lib.command import run_command  # noqa: E402
+import argparse
+import glob
+import os
+import statistics
+
+from data.errors import InputError
+from data.files import write_whole
+from models.experiments.gta import GTA
+from tools.bench import gpu_engines, torch_env
+from tools.bench.random_nets import add_size, check_size
+from tools.bench.timing import milliseconds, paired_ratio, processor, ratio_text, running_engine
+from tools.lib.command import count, run_command
+from tools.lib.runtime import gpu, source_builds
+from tools.lib.scoring.score_command import device
+from tools.lib.tables import Table, format_of, render
+
+MIB = 2.0 ** 20
+CHECK = "python3 tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --width 64 --repeats 2"
+
+
+def parse(arguments=None):
+    """The options of the command line, checked."""
+    parser = argparse.ArgumentParser(prog="python3 tools/bench/bench_gpu.py",
+                                     description="Speed of a GA + CA step in every engine.")
+    parser.add_argument("--device", type=device, default=0, metavar="cpu|gpu:N",
+                        help="default: gpu:0")
+    parser.add_argument("--builds", nargs="+", metavar="FOLDER",
+                        help="source builds to compare (default: on a GPU all CUDA builds of "
+                             ".caffe-build, on the CPU the runtime in use)")
+    add_size(parser)
+    parser.add_argument("--padded", action="store_true",
+                        help="convolutions padded, the input is --size itself (default: 186 pixels "
+                             "more on each side)")
+    parser.add_argument("--width", type=count, default=GTA.shape.fc,
+                        help="channels of fc6 and fc7 (default: %(default)s)")
+    parser.add_argument("--repeats", type=count, default=10,
+                        help="timed steps (default: %(default)s)")
+    torch_env.add_torch(parser)
+    parser.add_argument("--output", help="write the tables to this file as well (.txt or .md)")
+    options = parser.parse_args(arguments)
+    check_size(options.size)
+    return options
+
+
+def main(arguments=None):
+    """Measures everything in one run, prints the tables and writes them to --output."""
+    options = parse(arguments)
+    form = options.output and format_of(options.output)
+    number = None if options.device == "cpu" else options.device
+    if number is not None and not gpu.cards():
+        raise InputError("no NVIDIA GPU with a driver on this machine, so nothing was measured",
+                         f"{CHECK} checks the program itself")
+    engines, reason = find_engines(options, number)
+    results = gpu_engines.take_turns(engines, 1, options.repeats)
+    refusals = []
+    if number is not None:
+        free = next(result.free for result in results if result.free)
+        for engine in engines:
+            result, refusal = gpu_engines.largest_batch(engine, options.repeats, free)
+            results += [result] if result else []
+            refusals += [refusal] if refusal else []
+    tables = [
+        Table(STEPS, step_rows(results), title(options),
+              notes=notes(options, number, reason) + refusals),
+        Table(LAYERS, layer_rows(results),
+              "Python layers, each timed on its own after all other work was done",
+              notes=LAYER_NOTES)
+    ]
+    print("\n".join(render(table, "text") for table in tables), end="")
+    if form:
+        write_whole(options.output, "\n".join(render(table, form) for table in tables))
+
+
+def find_engines(options, number):
+    """(Engines, reason why PyTorch is not among them or None). number: of the GPU, None for the
+    CPU."""
+    shape = GTA.shape._replace(fc=options.width, margin=0 if options.padded else GTA.shape.margin)
+    size = tuple(options.size)
+    precisions = (False,) if number is None else (False, True)
+    if options.builds:
+        builds = [os.path.abspath(folder) for folder in options.builds]
+    else:
+        builds = found_builds(number)
+    engines = [gpu_engines.caffe_engine(shape, size, number, build, tf32)
+               for build in builds for tf32 in precisions]
+    python, reason = torch_env.find_torch(
+        options, torch_env.CPU if number is None else torch_env.CUDA)
+    if python is not None:
+        threads = running_engine()[1]
+        engines += [gpu_engines.torch_engine(shape, size, number, python, threads, tf32)
+                    for tf32 in precisions]
+    return engines, reason
+
+
+def found_builds(number):
+    """Folders of the finished CUDA builds; on the CPU (None) [None], the runtime in use."""
+    if number is None:
+        return [None]
+    records = glob.glob(os.path.join(source_builds.HOME, "*", source_builds.RECORD))
+    folders = [os.path.dirname(path) for path in sorted(records)]
+    # a link names the chosen build a second time
+    builds = [folder for folder in folders if not os.path.islink(folder)
+              and source_builds.read_record(folder)["variant"] != "cpu"]
+    if not builds:
+        raise InputError(f"no finished build for CUDA in {source_builds.HOME}",
+                         "python3 tools/build/build_caffe.py --variant cudnn")
+    return builds
+
+
+STEPS = [
+    "engine", "images", "a step", "images a second", "step / PyTorch's",
+    "images a second / PyTorch's", "memory", "in Python layers"
+]
+LAYERS = [
+    "engine", "images", "layer", "forward and backward", "share of the step", "touched forward",
+    "touched backward"
+]
+LAYER_NOTES = ["Touched: the blobs that the layer's Python code reads or fills. On a GPU they come "
+               "to the host and may go back, so at most twice these bytes are moved; all other "
+               "blobs stay on the GPU."]
+
+
+def step_rows(results):
+    """Rows of the first table.
+
+    A step is compared with PyTorch's step of the same batch and precision. Images a second are
+    compared with PyTorch's at one image of each domain, or at the largest batch of each engine.
+    """
+    torch = [result for result in results if result.layers is None]
+    torch_times = {(result.images, result.tf32): result.times for result in torch}
+    torch_rates = {(result.images > 1, result.tf32): images_a_second(result) for result in torch}
+    rows = []
+    for result in results:
+        rate = images_a_second(result)
+        step_ratio = rate_ratio = ""
+        if result.layers is not None:
+            times = torch_times.get((result.images, result.tf32))
+            if times is not None:
+                step_ratio = ratio_text(paired_ratio(result.times, times))
+            torch_rate = torch_rates.get((result.images > 1, result.tf32))
+            if torch_rate is not None:
+                rate_ratio = f"{rate / torch_rate:.3f}"
+        rows.append([
+            result.label, images_text(result), milliseconds(result.times), f"{rate:.2f}",
+            step_ratio, rate_ratio, f"{result.memory / MIB:.0f} MiB", python_share(result.layers)
+        ])
+    return rows
+
+
+def images_a_second(result):
+    """Images of both domains a second, at the median of the steps."""
+    return 2 * result.images / statistics.median(result.times)
+
+
+def images_text(result):
+    """The batch as a table shows it: source + target."""
+    return f"{result.images} + {result.images}"
+
+
+def python_share(layers):
+    """Share of the layers' time that the Python layers take, as a table shows it."""
+    if layers is None:
+        return ""
+    seconds = sum(found[0] for name, found in layers.items() if name != "all")
+    return f"{100 * seconds / layers['all']:.2f} %"
+
+
+def layer_rows(results):
+    """Rows of the second table."""
+    rows = []
+    for result in results:
+        layers = dict(result.layers or {})
+        step = layers.pop("all", None)
+        for name, (seconds, *touched) in sorted(layers.items()):
+            rows.append([result.label, images_text(result), name, milliseconds([seconds]),
+                         f"{100 * seconds / step:.3f} %"]
+                        + [f"{size / MIB:.2f} MiB" for size in touched])
+    return rows
+
+
+def title(options):
+    """The command that wrote the tables, without the names of this machine's folders."""
+    height, width = options.size
+    place = "cpu" if options.device == "cpu" else f"gpu:{options.device}"
+    command = f"python3 tools/bench/bench_gpu.py --device {place} --size {height} {width}"
+    command += " --padded" * options.padded
+    command += f" --width {options.width} --repeats {options.repeats}"
+    command += " --without-torch" * options.without_torch
+    return f"Written by {command}"
+
+
+def notes(options, number, reason):
+    """Sentences under the first table. number, reason: as in find_engines()."""
+    margin = 0 if options.padded else GTA.shape.margin
+    height, width = options.size
+    if number is None:
+        machine = (f"Computed on the CPU ({processor()}, load average {os.getloadavg()[0]:.1f} at "
+                   "the end): a check of the program, no GPU was seen. Memory is the process's "
+                   "peak.")
+    else:
+        machine = (f"GPU: {gpu.cards()[number]}. Memory is the GPU's free memory at the start, "
+                   "after the context was made, minus that after a step.")
+    sentences = [
+        machine,
+        f"GA + CA for 19 classes, fc6 and fc7 of {options.width} channels, inputs of "
+        f"{height + 2 * margin} x {width + 2 * margin}, labels of {height} x {width}, float32, "
+        "random images and weights, the solver of solvers/gta_ga_ca.prototxt with iter_size 1.",
+        "PyTorch: eager mode, the same net and losses; the class sizes are found by the same numpy "
+        "code on the host.",
+        "With 1 + 1 images the engines take turns, and the ratio is the median of the pairs with "
+        "the smallest and the largest. Times are medians; the first step is not counted. With more "
+        "images each engine runs alone."
+    ]
+    return sentences + ([f"No PyTorch: {reason}"] if reason else [])
+
 
 if __name__ == "__main__":
     run_command(main)

@@ -1,12 +1,12 @@
-"""Training steps of an adapted net in Caffe, one for each line read: what torch_step.py does in
-PyTorch.
+"""Training steps of the GA + CA net in Caffe, one for each line read.
 
     tools/caffe_python -m tools.bench.caffe_step SPEC
 
-SPEC is JSON, made in gpu_step.caffe_contender. Prints {"version", "parameters", "free": bytes on
-the GPU}, then for each line on standard input the step's {"seconds", "gradients", "memory"}, or for
-the line "layers" {name: [seconds, bytes taken forwards, bytes taken backwards]} of the Python
-layers and the seconds of all layers under "all".
+torch_step.py does the same in PyTorch. SPEC is JSON, made by gpu_engines.caffe_engine().
+Prints {"version", "parameters": numbers in the net, "free": bytes on the GPU}, then for each line
+on standard input {"seconds": of the step, "gradients": of its forward and backward pass, "memory":
+bytes allocated so far}. The line "layers" is answered with {name: [seconds, bytes touched forwards,
+bytes touched backwards]} of the Python layers, and the seconds of all layers under "all".
 """
 import json
 import resource
@@ -20,8 +20,8 @@ from caffe.proto import caffe_pb2
 from layers import gpu_arrays
 from models.build import nets
 from models.shapes import Shape
-from tools.bench.layer_times import experiment, step_times
-from tools.bench.layer_traffic import LayerTraffic
+from tools.bench.layer_costs import LayerTraffic, step_times
+from tools.bench.random_nets import experiment
 from tools.bench.training_step import BareSteps, gta_solver
 from tools.lib.checking.device import device_memory, use_device
 from tools.lib.command import run_command
@@ -36,14 +36,13 @@ class Device:
         self.free = None if gpu is None else device_memory()
 
     def now(self):
-        """The time in seconds, all work done."""
+        """The time in seconds, once the GPU has finished its work."""
         if self._arrays:
             self._arrays.synchronize()
         return time.perf_counter()
 
     def memory(self):
-        """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's
-        peak."""
+        """Bytes allocated: on a GPU since its context was made; on the CPU the process's peak."""
         if self._arrays:
             return self.free - device_memory()
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -55,20 +54,19 @@ def solver_for(gpu):
     for field in ("weights", "net"):
         solver.ClearField(field)
     solver.iter_size, solver.snapshot, solver.snapshot_after_train, solver.display = 1, 0, False, 0
-    solver.solver_mode = caffe_pb2.SolverParameter.CPU if gpu is None else caffe_pb2.SolverParameter.GPU
+    modes = caffe_pb2.SolverParameter
+    solver.solver_mode = modes.CPU if gpu is None else modes.GPU
     solver.device_id = gpu or 0
     return solver
 
 
 def layer_report(net, device):
-    """What the line "layers" is answered with."""
-    python = {
-        name: layer
-        for name, layer in zip(net._layer_names, net.layers) if layer.type == "Python"
-    }
+    """The answer to the line "layers"."""
+    python = {name: layer for name, layer in zip(net._layer_names, net.layers)
+              if layer.type == "Python"}
     with LayerTraffic(python) as traffic:
         step_times(net, device.now)
-    seconds = step_times(net, device.now)         # without the watching, which takes time
+    seconds = step_times(net, device.now)       # again: counting bytes takes time
     report = {name: [seconds[name], *traffic.bytes[name]] for name in python}
     return dict(report, all=sum(seconds.values()))
 
@@ -78,8 +76,8 @@ def main():
     device = Device(spec["gpu"])
     sizes = experiment(Shape(*spec["shape"]), tuple(spec["size"]), spec["images"])
     with tempfile.TemporaryDirectory() as folder:
-        steps = BareSteps(solver_for(spec["gpu"]),
-                          nets(sizes)["ga_ca.prototxt"], sizes, folder, spec["images"], device.now)
+        steps = BareSteps(solver_for(spec["gpu"]), nets(sizes)["ga_ca.prototxt"], sizes, folder,
+                          spec["images"], device.now)
     answer(version=caffe.__version__, parameters=steps.parameters(), free=device.free)
     for line in sys.stdin:
         if line.strip() == "layers":

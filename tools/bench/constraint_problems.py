@@ -1,20 +1,19 @@
-"""Made problems for ``layers.size_constraints.solve``, for its tests and its benchmark. Each is a
-function of its seed.
+"""Made problems for layers.size_constraints.solve(), for its tests and its benchmark.
 
-A problem is (scores (C, H, W), present (C,), lower (C,), upper (C,), slack), the arguments of
-``solve``.
+Each is a function of its seed: a tuple of scores (C, H, W), present (C,), lower (C,), upper (C,)
+and slack, the arguments of solve().
 """
 import numpy as np
 
+#: What makes a problem hard.
 STREET_KINDS = ("noise", "noise_large", "smooth", "shift", "saturated", "bounds_tight",
                 "lower_over_one", "upper_under_one")
 
 
 def street_problem(kind, height, width, seed):
-    """A problem shaped like a street scene of 19 classes: a few large classes, many small ones, 9
-    to 14 present.
+    """A problem like a street scene of 19 classes: few large, many small ones, 9 to 14 present.
 
-    kind: what is hard about it, one of STREET_KINDS.
+    kind: one of STREET_KINDS.
     """
     rng = np.random.default_rng(seed)
     classes = 19
@@ -45,14 +44,18 @@ def street_problem(kind, height, width, seed):
 
 
 def _smooth_field(rng, classes, height, width, cells):
-    """Unit normal noise on a coarse grid, stretched bilinearly to (classes, height, width), plus a
-    little fine noise."""
+    """Coarse normal noise, stretched bilinearly to (classes, height, width), and a little fine
+    noise.
+
+    cells: intervals of the coarse grid on each side.
+    """
     coarse = rng.normal(scale=3.0, size=(classes, cells + 1, cells + 1))
     rows, columns = np.linspace(0, cells, height), np.linspace(0, cells, width)
+
     def along(values, axis, places):
         low = np.minimum(places.astype(int), cells - 1)
         part = (places - low).reshape((-1, 1) if axis == 1 else (-1,))
         return np.take(values, low, axis) * (1 - part) + np.take(values, low + 1, axis) * part
 
-    return along(along(coarse, 1, rows), 2, columns) + rng.normal(scale=0.3,
-                                                                  size=(classes, height, width))
+    fine = rng.normal(scale=0.3, size=(classes, height, width))
+    return along(along(coarse, 1, rows), 2, columns) + fine

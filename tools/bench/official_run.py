@@ -2,7 +2,7 @@
 
     python3 tools/bench/official_run.py PACKAGE_FOLDER < pairs.json
 
-Imports nothing of this project.  Instance scores are off, so that both sides count the same thing.
+Imports nothing of this project. Instance scores are off, so that both evaluations count the same.
 """
 import json
 import math
@@ -20,10 +20,8 @@ if __name__ == "__main__":
     started = time.perf_counter()
     found = official.evaluateImgLists([p for p, _ in pairs], [t for _, t in pairs], args)
     seconds = time.perf_counter() - started
-    scores = {
-        name: None if math.isnan(value) else value
-        for name, value in found["classScores"].items()
-    }
+    scores = {name: None if math.isnan(value) else value
+              for name, value in found["classScores"].items()}
     print()
     print(json.dumps(dict(iou=scores, mean=found["averageScoreClasses"], seconds=seconds,
                           peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)))

@@ -1,5 +1,4 @@
-"""Drawn Cityscapes-like label maps and flawed predictions of them, for benchmarks and tests of the
-scoring."""
+"""Drawn label maps like Cityscapes' and flawed predictions of them, to score."""
 import os
 
 import cv2
@@ -15,7 +14,10 @@ IDS = np.array(sorted(CITYSCAPES_IDS), np.uint8)
 
 
 def draw_labels(seed, height=1024, width=2048, shapes=250):
-    """(H, W) uint8 labelIds: bands of stuff under random polygons, about as busy as a street."""
+    """(H, W) uint8 labelIds: bands of stuff under random polygons, about as many as in a street.
+
+    shapes: number of polygons.
+    """
     random = np.random.RandomState(seed)
     labels = np.full((height, width), 23, np.uint8)
     labels[height // 3:] = 11
@@ -28,8 +30,10 @@ def draw_labels(seed, height=1024, width=2048, shapes=250):
 
 
 def flawed(labels, seed):
-    """A prediction of them: moved borders and specks of other labelIds, in about a tenth of the
-    pixels."""
+    """A prediction of `labels` with moved borders and specks of other labelIds.
+
+    About a tenth of the pixels are wrong.
+    """
     random = np.random.RandomState(seed)
     moved = np.roll(labels, random.randint(-6, 7, 2), (0, 1))
     specks = cv2.resize(random.rand(*[-(-side // 16) for side in labels.shape]),
@@ -38,8 +42,10 @@ def flawed(labels, seed):
 
 
 def write_sample(folder, count, **size):
-    """Writes `count` truths and predictions as PNG in labelIds; returns (DataSet, frames,
-    prediction folder)."""
+    """Writes `count` truths and predictions as PNG in labelIds.
+
+    Returns (DataSet, frames, folder of the predictions). size: keywords of draw_labels().
+    """
     truths, predictions = os.path.join(folder, "truth"), os.path.join(folder, "predictions")
     frames = []
     for number in range(count):

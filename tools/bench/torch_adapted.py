@@ -1,9 +1,8 @@
-"""The adapted net of Eq. 1 in PyTorch: the front-end, the domain classifier behind a gate, and the
-class sizes' loss.
+"""The adapted net of Eq. 1 in PyTorch: front-end, domain classifier behind a gate, category loss.
 
-The class sizes are those of layers/category_targets.py itself, in numpy on the host, as in Caffe;
-the domain's losses are the equations of layers/domain_confusion.py in PyTorch's own operations,
-float64 as there. Needs the repository on the path.
+The category loss is computed by layers/category_targets.py itself, in numpy on the host, as in
+Caffe. The domain losses are the equations of layers/domain_confusion.py in PyTorch's operations, in
+float64 as there. Needs the repository on the import path.
 """
 import numpy as np
 import torch
@@ -18,15 +17,16 @@ LINEAR = 40
 
 
 class Adapted(torch.nn.Module):
-    """Both losses of adaptation beside the segmentation loss; modules in the order of the Caffe
-    net's parameters."""
+    """Both adaptation losses beside the segmentation loss.
+
+    The modules have the order of the Caffe net's parameters.
+    """
 
     def __init__(self, spec):
         super().__init__()
         keys = spec["adaptation"]
-        self.sources, self.objective, self.weight = spec["labels"], keys["objective"], keys[
-            "weight"]
-        self.mil_weight = keys["mil_weight"]
+        self.sources, self.objective = spec["labels"], keys["objective"]
+        self.weight, self.mil_weight = keys["weight"], keys["mil_weight"]
         self.rule = category_rule(read_statistics(keys["statistics"]), **keys["rule"])
         self.trunk = torch.nn.Sequential(*trunk(spec))
         self.scores, self.upsampling = torch.nn.Sequential(*scores(spec)), upsampling(spec)
@@ -34,18 +34,24 @@ class Adapted(torch.nn.Module):
             *classifier(spec["fc"], keys["hidden"], spec["dropout"]))
 
     def forward(self, images, labels):
-        """[segmentation, domain, weighted class sizes], to be added up; source images first."""
+        """[segmentation, domain, weighted category loss], whose sum is trained on.
+
+        images: (N, 3, H, W), source images first; labels: of the source images.
+        """
         features = self.trunk(images)
-        final = self.scores(features)
+        scored = self.scores(features)
         link = {}
         domain = self.classifier(Gate.apply(features, link))
-        return [segmentation_loss(self.upsampling(final[:self.sources]), labels),
+        return [segmentation_loss(self.upsampling(scored[:self.sources]), labels),
                 domain_loss(domain, self.sources, self.objective, self.weight, link),
-                self.mil_weight * ClassSizes.apply(final[self.sources:], self.rule)]
+                self.mil_weight * CategoryLoss.apply(scored[self.sources:], self.rule)]
 
 
 def classifier(inputs, hidden, dropout):
-    """1x1 convolutions: features -> domain scores (N, 2, h, w)."""
+    """1x1 convolutions: features (N, inputs, h, w) -> domain scores (N, 2, h, w).
+
+    hidden: channels of the hidden layers.
+    """
     layers = []
     for outputs in hidden:
         layers += [
@@ -58,7 +64,10 @@ def classifier(inputs, hidden, dropout):
 
 
 class Gate(torch.autograd.Function):
-    """Identity; backwards the classifier's gradient times link["ratio"] (N, 1, h, w)."""
+    """A gradient reversal layer: the identity; its gradient is multiplied by link["ratio"].
+
+    The ratio is (N, 1, h, w), one number a unit.
+    """
 
     @staticmethod
     def forward(ctx, features, link):
@@ -71,8 +80,10 @@ class Gate(torch.autograd.Function):
 
 
 def domain_loss(domain, sources, objective, weight, link):
-    """L_D of Eq. 2, 3 from domain scores (N, 2, h, w); leaves the ratio of Eq. 7 in link for the
-    gate."""
+    """L_D of Eq. 2, 3 from domain scores (N, 2, h, w), the first `sources` of source images.
+
+    Puts the ratio of Eq. 7 into link, where the gate finds it in the backward pass.
+    """
     logit = domain[:, 1:2].double() - domain[:, 0:1].double()
     is_source = (torch.arange(len(logit), device=logit.device) < sources).reshape(-1, 1, 1, 1)
     margin = torch.where(is_source, logit, -logit)
@@ -86,15 +97,15 @@ def domain_loss(domain, sources, objective, weight, link):
     return functional.softplus(-margin, threshold=LINEAR).mean().float()
 
 
-class ClassSizes(torch.autograd.Function):
-    """V of Eq. 8, mean over the images of scores (N, C, h, w)."""
+class CategoryLoss(torch.autograd.Function):
+    """V of Eq. 8 from scores (N, C, h, w), the mean over the images."""
 
     @staticmethod
-    def forward(ctx, final, rule):
-        targets = [category_target(image, rule) for image in final.detach().cpu().numpy()]
-        ctx.gradient = torch.from_numpy(np.stack([target.gradient
-                                                  for target in targets])) / len(targets)
-        return final.new_tensor(np.mean([target.value for target in targets]))
+    def forward(ctx, scored, rule):
+        targets = [category_target(image, rule) for image in scored.detach().cpu().numpy()]
+        gradients = np.stack([target.gradient for target in targets])
+        ctx.gradient = torch.from_numpy(gradients) / len(targets)
+        return scored.new_tensor(np.mean([target.value for target in targets]))
 
     @staticmethod
     def backward(ctx, gradient):

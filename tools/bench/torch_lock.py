@@ -1,5 +1,4 @@
-"""The lock files of the comparison with PyTorch, as pip resolves them today; nothing large is
-downloaded."""
+"""Writes the lock files of the comparison with PyTorch; pip resolves them without downloads."""
 import json
 import os
 import re
@@ -13,7 +12,8 @@ from tools.bench import torch_env
 from tools.lib.runtime import wheels
 
 REQUESTED = os.path.join(torch_env.LOCKS, "torch.in")
-HEAD = "# Written by `python3 tools/build/lock_build.py torch` from torch.in: change that file, not this one.\n"
+HEAD = ("# Written by `python3 tools/build/lock_build.py torch` from torch.in: "
+        "change that file, not this one.\n")
 
 
 def write_locks():
@@ -32,7 +32,7 @@ def write_locks():
             if kind == torch_env.CUDA:
                 raise
             continue
-        written.append(torch_env.lock(kind, "%d.%d" % sys.version_info[:2]))
+        written.append(torch_env.lock(kind, f"{sys.version_info.major}.{sys.version_info.minor}"))
         write_whole(written[-1], text)
     return written
 
@@ -50,10 +50,10 @@ def _resolved(names):
             raise InputError(f"pip does not resolve {', '.join(names)}")
         with open(report, encoding="utf-8") as file:
             found = json.load(file)["install"]
-    lines = {
-        item["metadata"]["name"].lower().replace("_", "-"): (
-            item["metadata"]["version"], item["download_info"]["archive_info"]["hashes"]["sha256"])
-        for item in found
-    }
-    return "".join("%s==%s \\\n    --hash=sha256:%s\n" % (name, *lines[name])
-                   for name in sorted(lines))
+    lines = {}
+    for item in found:
+        name = item["metadata"]["name"].lower().replace("_", "-")
+        version = item["metadata"]["version"]
+        digest = item["download_info"]["archive_info"]["hashes"]["sha256"]
+        lines[name] = f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
+    return "".join(lines[name] for name in sorted(lines))

@@ -2,10 +2,10 @@
 
     python3 tools/bench/torch_step.py SPEC
 
-SPEC is JSON, made by training_step.torch_spec: the source-only net, or with "adaptation" that of
-torch_adapted.py. Prints {"version", "parameters"}, then for each line on standard input {"seconds":
-of the whole step, "gradients": of its forward and backward pass, "memory": bytes taken so far,
-"losses"}. Imports nothing of this project, unless to adapt.
+SPEC is JSON, made by training_step.torch_spec(): the source-only net, or with "adaptation" the net
+of torch_adapted.py. Prints {"version", "parameters": numbers in the net}, then for each line on
+standard input {"seconds": of the step, "gradients": of its forward and backward pass, "memory":
+bytes allocated so far, "losses"}. The source-only net imports nothing of this project.
 """
 import json
 import resource
@@ -45,7 +45,7 @@ def scores(spec):
 
 
 def upsampling(spec):
-    """Class scores -> (N, classes, 8 h, 8 w); not learned."""
+    """Class scores (N, classes, h, w) -> (N, classes, 8 h, 8 w); its weights are not learned."""
     classes, stride = spec["classes"], spec["stride"]
     layer = torch.nn.ConvTranspose2d(classes, classes, 2 * stride, stride, padding=stride // 2,
                                      groups=classes, bias=False)
@@ -61,16 +61,17 @@ class SourceOnly(torch.nn.Module):
         self.net = torch.nn.Sequential(*trunk(spec), *scores(spec), upsampling(spec))
 
     def forward(self, images, labels):
-        """Losses that are added up."""
+        """[segmentation loss]; main() sums the list."""
         return [segmentation_loss(self.net(images), labels)]
 
 
 def segmentation_loss(score, labels):
+    """Mean softmax loss of scores (N, classes, H, W) over the labels (N, H, W) that are not 255."""
     return torch.nn.functional.cross_entropy(score, labels, ignore_index=255)
 
 
 def solver(net, spec):
-    """SGD with Caffe's rates: biases learn twice as fast and do not decay."""
+    """SGD as in the Caffe net: biases have twice the learning rate and no weight decay."""
     learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
     weights = [parameter for parameter in learned if parameter.dim() > 1]
     biases = [parameter for parameter in learned if parameter.dim() == 1]
@@ -91,20 +92,20 @@ class Device:
             self._free = torch.cuda.mem_get_info(self.name)[0]
 
     def now(self):
-        """The time in seconds, all work done."""
+        """The time in seconds, once the GPU has finished its work."""
         if self._free is not None:
             torch.cuda.synchronize(self.name)
         return time.perf_counter()
 
     def memory(self):
-        """Bytes taken: on a GPU since the start, its context apart; on the CPU the process's
-        peak."""
+        """Bytes allocated: on a GPU since its context was made; on the CPU the process's peak."""
         if self._free is None:
             return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return self._free - torch.cuda.mem_get_info(self.name)[0]
 
 
 def build(spec):
+    """The net that the spec describes."""
     if "adaptation" not in spec:
         return SourceOnly(spec)
     sys.path.append(spec["adaptation"]["root"])

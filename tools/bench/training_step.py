@@ -1,5 +1,4 @@
-"""One training step as tools/train.py takes it, as bare solver.step takes it, and as PyTorch takes
-it."""
+"""One training step: by tools/train.py, by bare solver.step and by PyTorch."""
 import copy
 import os
 import time
@@ -14,7 +13,7 @@ from models.build import nets
 from models.experiments.fields import DataSide
 from models.experiments.gta import GTA
 from models.shapes import CONVS_A_BLOCK, STRIDE
-from tools.bench.layer_times import fill, with_random_data
+from tools.bench.random_nets import fill, with_random_data
 from tools.lib.checking.solver import load_solver
 from tools.lib.training import run_folder
 from tools.lib.training.engine import Engine
@@ -24,20 +23,19 @@ from tools.lib.training.run import parse, watched_training
 from tools.lib.training.snapshots import Snapshots
 from tools.lib.training.solver import engine_param, resolve, use_data_root
 
-#: Frames of the real data layer, and what they are enlarged by so that a window of 256 x 256 fits
-#: into them.
+#: Frames of the data layer, and the factor that resizes them so that 256 x 256 fits into them.
 GTA5_HALF = DataSide("gta5_half", "train")
 TOY = DataSide("toy", "source_train", resize=3.0)
-#: Times that the guard of all parameters is run; the median counts.
+#: How often the check of all parameters is timed; the median counts.
 GUARDS = 3
 
 
 class Turns:
-    """A watch of the training loop that times it: after each iteration the others take a step each.
+    """Times the training loop as one of its watches; after each iteration each other takes a step.
 
     others: {name: function that takes a step and returns {"seconds", "gradients"}}.
-    times: {"loop" or name: [seconds]}, gradients: {name: [seconds]}; the first turn is left out,
-    because it allocates.
+    times: {"loop" or name: [seconds]}; gradients: {name: [seconds]}. The first turn is not counted,
+    because it allocates memory.
     """
 
     def __init__(self, others):
@@ -59,11 +57,10 @@ class Turns:
 
 
 class BareSteps:
-    """caffe's own solver on `net` (NetParameter) with random images and labels that lie in it
-    already.
+    """Caffe's own solver on `net` (NetParameter), whose data are random images and labels.
 
     targets: images of the target domain in the batch, beside experiment.batch of the source.
-    now: the clock; for a GPU one that waits until it is idle.
+    now: the clock; for a GPU one that waits until the GPU has finished its work.
     """
 
     def __init__(self, param, net, experiment, folder, targets=0, now=time.perf_counter):
@@ -81,8 +78,8 @@ class BareSteps:
         self._gradients = self._now()
 
     def step(self):
-        """One step; returns {"seconds", "gradients"}: the whole of it, and its forward and backward
-        pass."""
+        """One step; returns {"seconds": of the step, "gradients": of its forward and backward
+        pass}."""
         start = self._now()
         self._solver.step(1)
         return dict(seconds=self._now() - start, gradients=self._gradients - start)
@@ -93,9 +90,9 @@ class BareSteps:
 
 
 def measure(shape, size, repeats, data_root, folder, torch=None):
-    """Times `repeats` turns in a temporary `folder`; returns (Turns, seconds of a display's guard,
-    iterations a display).
+    """Times `repeats` turns: (Turns, seconds of the check of all parameters, `display`).
 
+    The check is made once in `display` iterations. folder: for temporary files.
     data_root: folder with gta5_half, or None for the toy.  torch: TorchSteps, or None.
     """
     source = GTA5_HALF if data_root else TOY
@@ -115,8 +112,8 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
         turns = Turns(others)
         if watched_training(engine, resolved, snapshots, [ClassifierWatch(), turns]) is not None:
             raise KeyboardInterrupt
-        return turns, float(np.median([_guard(engine)
-                                       for _ in range(GUARDS)])), resolved.param.display
+        guard = float(np.median([_guard_seconds(engine) for _ in range(GUARDS)]))
+        return turns, guard, resolved.param.display
     finally:
         snapshots.close()
         for layer in engine.net.layers:
@@ -125,19 +122,21 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
 
 
 def check_same_size(parameters, others):
-    """AssertionError unless Caffe's net and PyTorch's have as many parameters."""
+    """AssertionError unless two engines' nets have the same number of parameters."""
     if parameters != others:
-        raise AssertionError(f"the nets differ: {parameters} parameters, PyTorch has {others}")
+        raise AssertionError(f"the nets differ: {parameters} and {others} parameters")
 
 
 def torch_spec(shape, size, classes, threads, stage="source"):
-    """What torch_step.py needs to know: the net's sizes and the solver's numbers; one image, on the
-    CPU."""
+    """The sizes and the solver's numbers for torch_step.py, for one image on the CPU.
+
+    size: (height, width) of the labels; threads: of PyTorch.
+    """
     solver = gta_solver(stage)
     return dict(channels=shape.channels, convs=CONVS_A_BLOCK, fc=shape.fc, classes=classes,
                 dropout=shape.dropout, stride=STRIDE, padded=shape.margin == 0, size=list(size),
-                input=[side + 2 * shape.margin
-                       for side in size], images=1, labels=1, threads=threads, gpu=None, tf32=False,
+                input=[side + 2 * shape.margin for side in size], images=1, labels=1,
+                threads=threads, gpu=None, tf32=False,
                 rate=solver.base_lr, momentum=solver.momentum, weight_decay=solver.weight_decay)
 
 
@@ -147,22 +146,20 @@ def gta_solver(stage="source"):
 
 
 def _resolved(net, repeats, data_root, folder):
-    """The run of the committed solver on `net`, for one image a step, without snapshots."""
+    """The settings of a run of the committed solver on `net`: one image a step, no snapshots."""
     solver = gta_solver()
     solver.ClearField("weights")        # the time of a step does not depend on them
     solver.net = _write(folder, "net.prototxt", net)
     solver.iter_size, solver.max_iter = 1, repeats + 1
     solver.snapshot, solver.snapshot_after_train = 0, False
-    options = parse([
-        "--solver",
-        _write(folder, "speed.prototxt", solver), "--output",
-        os.path.join(folder, "run")
-    ] + (["--data-root", data_root] if data_root else []))
+    arguments = ["--solver", _write(folder, "speed.prototxt", solver),
+                 "--output", os.path.join(folder, "run")]
+    options = parse(arguments + (["--data-root", data_root] if data_root else []))
     use_data_root(options)
     return resolve(options)
 
 
-def _guard(engine):
+def _guard_seconds(engine):
     start = time.perf_counter()
     check_parameters(engine.net, engine.iteration)
     return time.perf_counter() - start

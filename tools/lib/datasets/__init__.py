@@ -1,1 +1,1 @@
-"""The commands that walk a whole data set: check_dataset, make_lmdb, bench_reading."""
+"""The commands that walk a whole data set: check_dataset, make_lmdb."""

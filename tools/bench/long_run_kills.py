@@ -1,5 +1,4 @@
-"""SIGKILL at random moments, snapshot writing included, until a run has been killed often
-enough."""
+"""Kills a run at random moments, writing a snapshot included, and compares its final bytes."""
 import glob
 import os
 import random
@@ -10,46 +9,48 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import sha256
-from tools.bench.endurance.toy_run import start, write_solver
+from tools.bench.toy_run import start, write_solver
 from tools.lib.training.log import LOG, iteration_seconds
 from tools.lib.training.snapshots import PARTIAL, read_manifest
 
-#: Iterations a kill: it costs the run two or three, and the run may not be done before the last
-#: kill.
+#: Iterations of the run for each kill. A kill costs the run two or three, and the run must not end
+#: before the last kill.
 ITERATIONS = 5
-#: Times that a run is let train, or start, before a kill, at most: in iterations, so that machines
-#: of any speed get as far.
-#: Kills at any time would mostly hit the start, which takes longer than a step.
+#: Longest time that a run trains, or starts, before a kill, in iterations, so that it gets equally
+#: far on machines of any speed. Kills at any moment would mostly hit the start, which takes longer
+#: than a step.
 LONGEST_TRAINING, LONGEST_START = 2.0, 6.0
 
 
 def survive_kills(stage, kills, seed, folder):
-    """Trains a toy stage twice, quietly and under `kills` kills; returns counts in words.
+    """Trains a toy stage once undisturbed and once under `kills` SIGKILLs; {column: value} of both.
 
-    Both with dropout, shuffling, a prefetching worker, iter_size 2, steps of the rate and a
-    snapshot every iteration. InputError when the run was done before the last kill.
+    Both runs have dropout, shuffling, a prefetching worker, iter_size 2, steps of the learning rate
+    and a snapshot every iteration. seed: of the moments. folder: to be made, for both runs.
+    InputError when the run ended before the last kill.
     """
     os.makedirs(folder)
     iterations = ITERATIONS * (kills + 1)
     solver = write_solver(stage, folder, iter_size=2, lr_policy="step", gamma=0.5, stepsize=15,
                           max_iter=iterations, snapshot=1, display=5)
     with open(os.path.join(folder, "log.txt"), "w+b") as log:
-        quiet, killed = os.path.join(folder, "quiet"), os.path.join(folder, "killed")
-        _require_success(start(solver, quiet, log, "--keep-snapshots", "1").wait(), log)
+        undisturbed, killed = (os.path.join(folder, name) for name in ("undisturbed", "killed"))
+        _require_success(start(solver, undisturbed, log, "--keep-snapshots", "1").wait(), log)
         counts = _kill(solver, killed, log, kills, random.Random(seed), stage,
-                       statistics.median(iteration_seconds(os.path.join(quiet, LOG))))
+                       statistics.median(iteration_seconds(os.path.join(undisturbed, LOG))))
     if sum(counts.values()) < kills:
-        raise InputError(f"the run of {stage} was done after {sum(counts.values())} of {kills} "
-                         "kills",
-                         "give it more iterations: ITERATIONS in tools/bench/endurance/kills.py")
+        raise InputError(f"the run of {stage} ended after {sum(counts.values())} of {kills} kills",
+                         "give it more iterations: ITERATIONS in tools/bench/long_run_kills.py")
     name = f"toy_{stage}_iter_{iterations}.caffemodel"
-    same = sha256(os.path.join(quiet, name)) == sha256(os.path.join(killed, name))
+    same = sha256(os.path.join(undisturbed, name)) == sha256(os.path.join(killed, name))
     return {"kills": sum(counts.values()), "before the first step": counts["start"],
             "while training": counts["training"], "while writing a snapshot": counts["writing"],
             "final caffemodel": "same bytes" if same else "DIFFERS"}
 
 
 def _kill(solver, output, log, kills, draw, stage, iteration):
+    """Starts and kills the run until it ends by itself: {activity: kills}. iteration: seconds of
+    one."""
     counts = dict(start=0, training=0, writing=0)
     bar = tqdm(total=kills, desc=f"kills of {stage}", unit="kill")
     while True:
@@ -70,8 +71,7 @@ def _kill(solver, output, log, kills, draw, stage, iteration):
 
 
 def _wait_for_moment(process, output, draw, iteration):
-    """Waits for a random moment; returns what the run was doing then. iteration: seconds that one
-    takes."""
+    """Waits for a random moment: the activity of the run then, "start", "training" or "writing"."""
     before = _newest(output)
     kind = draw.choice(("start", "training", "training", "writing", "writing"))
     if kind == "start":
@@ -104,5 +104,5 @@ def _wait(process, condition):
 def _require_success(code, log):
     if code != 0:
         log.seek(max(0, log.seek(0, 2) - 2000))
-        raise InputError("a run ended with exit code "
-                         f"{code}:\n{log.read().decode('utf-8', 'replace')}")
+        raise InputError(
+            f"a run ended with exit code {code}:\n{log.read().decode('utf-8', 'replace')}")

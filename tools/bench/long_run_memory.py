@@ -1,4 +1,4 @@
-"""Memory, open files and processes of a run, from start to end."""
+"""Memory, open files and processes of a toy GA + CA run over many iterations."""
 import os
 import re
 import time
@@ -8,13 +8,12 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import write_aside
-from tools.bench.endurance.toy_run import start, write_solver
+from tools.bench.toy_run import start, write_solver
 from tools.lib.training.log import LOG, read_log
 
-#: iteration: last one in the log; training, workers: resident MB of the training process and of the
-#: data
-#: workers; files: open files; processes: it and its children, those that write a snapshot or draw
-#: included.
+#: iteration: the last one in the log.  training, workers: resident MB of the training process and
+#: of its data workers.  files: open files of the training process.  processes: the training process
+#: and its children, those that write a snapshot or draw the curve included.
 Sample = namedtuple("Sample", "iteration training workers files processes")
 
 DISPLAY = 20
@@ -23,7 +22,10 @@ SETTLED = 200
 
 
 def watch_run(iterations, folder):
-    """Samples of one toy GA + CA run, one each `display` of its log."""
+    """Trains the toy with GA + CA; a Sample for each `display` of its log.
+
+    InputError when the run fails or ends before iteration SETTLED.
+    """
     solver = write_solver("ga_ca", folder, max_iter=iterations, display=DISPLAY,
                           snapshot=max(iterations // 4, 1))
     output, samples, workers = os.path.join(folder, "out"), [], None
@@ -35,7 +37,7 @@ def watch_run(iterations, folder):
                 time.sleep(0.2)
                 reached = _iteration(output)
                 if reached is not None and (not samples or reached > samples[-1].iteration):
-                    # in training, before any snapshot
+                    # the children of the first sample: no snapshot is being written yet
                     workers = workers or children(process.pid)
                     sample = take_sample(process.pid, workers, reached)
                     if sample is not None:
@@ -45,16 +47,14 @@ def watch_run(iterations, folder):
             process.kill()
             process.wait()
         if process.returncode != 0 or not samples or samples[-1].iteration < SETTLED:
-            raise InputError(
-                "the run ended with exit code %s at iteration %s; at least %d are "
-                "needed" %
-                (process.returncode, samples[-1].iteration if samples else "none", SETTLED))
+            last = samples[-1].iteration if samples else "none"
+            raise InputError(f"the run ended with exit code {process.returncode} at iteration "
+                             f"{last}; at least {SETTLED} are needed")
     return samples
 
 
 def take_sample(pid, workers, iteration):
-    """A Sample of a process and its data workers' numbers, or None when one of them ended
-    meanwhile."""
+    """A Sample of the process `pid` and its data workers; None when one of them has just ended."""
     try:
         return Sample(iteration, resident(pid), sum(map(resident, workers)),
                       len(os.listdir(f"/proc/{pid}/fd")), 1 + len(children(pid)))
@@ -63,39 +63,44 @@ def take_sample(pid, workers, iteration):
 
 
 def resident(pid):
-    """MB of a process that are in memory, pages that it shares included."""
+    """Resident MB of a process, shared pages included. OSError when it has ended."""
     with open(f"/proc/{pid}/status") as file:
         return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1000
 
 
 def children(pid):
-    """Numbers of a process's children."""
+    """Process numbers of the children of `pid`."""
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(number) for number in file.read().split()]
 
 
 def figures(samples):
-    """What the samples say after SETTLED iterations, in words."""
+    """{row: value} of the samples from iteration SETTLED on."""
     settled = [sample for sample in samples if sample.iteration >= SETTLED]
     first = settled[0]
 
     def growth(name):
-        return max(getattr(sample, name) for sample in settled) / getattr(first, name) - 1
+        part = max(getattr(sample, name) for sample in settled) / getattr(first, name) - 1
+        return f"{100 * part:.2f} %"
+
+    def extremes(name):
+        values = [getattr(sample, name) for sample in settled]
+        return f"{min(values)}, {max(values)}"
 
     return {
         "iterations": samples[-1].iteration, "samples": len(samples),
         f"training process at iteration {first.iteration}, MB": round(first.training, 1),
         "most after that, MB": round(max(sample.training for sample in settled), 1),
-        "growth at most": f"{100 * growth('training'):.2f} %",
+        "growth at most": growth("training"),
         f"data worker at iteration {first.iteration}, MB": round(first.workers, 1),
-        "its growth at most": f"{100 * growth('workers'):.2f} %",
-        "open files, fewest and most": "%d, %d" % _range(settled, "files"),
-        "processes, fewest and most": "%d, %d" % _range(settled, "processes"),
+        "its growth at most": growth("workers"),
+        "open files, fewest and most": extremes("files"),
+        "processes, fewest and most": extremes("processes"),
     }
 
 
 def draw_curve(samples, path):
-    """Memory over iterations as a PNG."""
+    """Draws memory over iterations as the PNG file `path`."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -115,13 +120,7 @@ def draw_curve(samples, path):
 
 
 def _iteration(output):
-    train = [
-        entry["iteration"] for entry in read_log(os.path.join(output, LOG))
-        if entry["kind"] == "train"
-    ]
+    """The last iteration in the log, None where there is none yet."""
+    train = [entry["iteration"] for entry in read_log(os.path.join(output, LOG))
+             if entry["kind"] == "train"]
     return train[-1] if train else None
-
-
-def _range(samples, name):
-    values = [getattr(sample, name) for sample in samples]
-    return min(values), max(values)

@@ -1,5 +1,4 @@
-"""The GA + CA step in every engine: who takes part, their turns, and the largest batch that
-fits."""
+"""The GA + CA step in every engine: which engines take part, their turns, and the largest batch."""
 import json
 import os
 from collections import namedtuple
@@ -10,30 +9,31 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.files import ROOT
 from models.build import nets
-from tools.bench.layer_times import experiment
-from tools.bench.step_process import StepProcess
-from tools.bench.torch_env import TorchSteps
+from tools.bench.random_nets import experiment
+from tools.bench.step_process import StepProcess, TorchSteps
 from tools.bench.training_step import check_same_size, torch_spec
 from tools.lib.runtime import source_builds
 from tools.lib.runtime.enter import python_command
 from tools.lib.runtime.environment import runtime_environment
 
-#: One engine. start: function of the images of each domain that gives a StepProcess; tf32: whether
-#: it may use it.
-Contender = namedtuple("Contender", "label start tf32")
+#: label: its name in the tables.  start: function of the images of each domain that returns a
+#: StepProcess.  tf32: whether it may compute in TF32.
+Engine = namedtuple("Engine", "label start tf32")
 
-#: What one engine did. times: seconds of each step, the first one apart; memory: bytes; free: bytes
-#: on
-#: the GPU before, None where unknown; layers: as caffe_step answers, None for PyTorch.
+#: What one engine measured.  images: of each domain.  times: seconds of each step but the first.
+#: memory: bytes.  free: bytes on the GPU before anything was allocated, None where unknown.
+#: layers: as caffe_step answers the line "layers", None for PyTorch.
 Result = namedtuple("Result", "label tf32 images times memory free layers")
 
-WORKER = ["-m", "tools.bench.caffe_step"]
+CAFFE_STEP = ["-m", "tools.bench.caffe_step"]
 VARIANTS = {"cpu": "CPU", "cuda": "CUDA", "cudnn": "cuDNN"}
 
 
-def caffe_contender(shape, size, gpu, build=None, tf32=False):
-    """Caffe in a source build, or in the runtime in use (None). gpu: number, or None for the
-    CPU."""
+def caffe_engine(shape, size, gpu, build=None, tf32=False):
+    """Caffe in a source build, or in the runtime in use (None).
+
+    size: (height, width) of the labels; gpu: its number, or None for the CPU.
+    """
     environ = dict(os.environ, CAFFE_TF32=str(int(tf32)))
     if build is None:
         label, python = "Caffe", python_command([])
@@ -45,24 +45,25 @@ def caffe_contender(shape, size, gpu, build=None, tf32=False):
     spec = dict(shape=shape, size=size, gpu=gpu)
 
     def start(images):
-        return StepProcess(python + WORKER + [json.dumps(dict(spec, images=images))], environ,
+        return StepProcess(python + CAFFE_STEP + [json.dumps(dict(spec, images=images))], environ,
                            label)
 
-    return Contender(label, start, tf32)
+    return Engine(label, start, tf32)
 
 
-def torch_contender(shape, size, gpu, python, threads, tf32=False):
-    """PyTorch in the interpreter `python`."""
-    spec = dict(torch_spec(shape, size,
-                           experiment(shape, size, 1).classes, threads, "ga_ca"), gpu=gpu,
-                tf32=tf32, adaptation=adaptation(shape, size))
-    return Contender(
+def torch_engine(shape, size, gpu, python, threads, tf32=False):
+    """PyTorch in the interpreter `python`; the other arguments are those of caffe_engine()."""
+    classes = experiment(shape, size, 1).classes
+    spec = dict(torch_spec(shape, size, classes, threads, "ga_ca"), gpu=gpu, tf32=tf32,
+                adaptation=adaptation(shape, size))
+    return Engine(
         "PyTorch, TF32" if tf32 else "PyTorch",
         lambda images: TorchSteps(python, dict(spec, images=2 * images, labels=images)), tf32)
 
 
 def adaptation(shape, size):
-    """What torch_adapted.py needs to know, read from the net that Caffe trains."""
+    """The settings of the adaptation losses for torch_adapted.py, read from the net that Caffe
+    trains."""
     net = nets(experiment(shape, size, 1))["ga_ca.prototxt"]
     layers = {layer.python_param.layer: layer for layer in net.layer if layer.type == "Python"}
     domain = json.loads(layers["DomainAdversarialLoss"].python_param.param_str)
@@ -72,40 +73,37 @@ def adaptation(shape, size):
                 rule=rule, mil_weight=layers["ConstrainedMILLoss"].loss_weight[0])
 
 
-def take_turns(contenders, images, repeats):
-    """Results of all contenders, step by step in turns, `images` of each domain in the batch."""
+def take_turns(engines, images, repeats):
+    """Results of all engines, which step in turns, with `images` of each domain in the batch."""
     with ExitStack() as stack:
         running, memory = [], []
-        for contender in contenders:
-            process = stack.enter_context(contender.start(images))
-            check_same_size(
-                running[0].first["parameters"] if running else process.first["parameters"],
-                process.first["parameters"])
+        for engine in engines:
+            process = stack.enter_context(engine.start(images))
             running.append(process)
+            check_same_size(running[0].first["parameters"], process.first["parameters"])
             memory.append(process.step()["memory"])     # allocates: before the next one starts
         times = [[] for _ in running]
         for _ in tqdm(range(repeats), desc=f"{images} + {images} images", unit="turn"):
-            for process, found in zip(running, times):
-                found.append(process.step()["seconds"])
+            for process, seconds in zip(running, times):
+                seconds.append(process.step()["seconds"])
         return [
-            Result(contender.label, contender.tf32, images, found, taken, process.first.get("free"),
+            Result(engine.label, engine.tf32, images, seconds, taken, process.first.get("free"),
                    None if isinstance(process, TorchSteps) else process.ask("layers"))
-            for contender, process, found, taken in zip(contenders, running, times, memory)
+            for engine, process, seconds, taken in zip(engines, running, times, memory)
         ]
 
 
-def largest_batch(contender, repeats, free):
-    """(Result of the largest batch whose steps succeed, what the engine said of the smallest that
-    failed).
+def largest_batch(engine, repeats, free):
+    """(Result of the largest batch whose steps succeed, error of the smallest batch that failed).
 
-    free: bytes on the GPU before anything is taken. The reader is told the reason, for it need not
-    be memory.
+    Either is None where there is none. free: bytes on the GPU before anything is allocated. The
+    error is returned because it need not be a lack of memory.
     """
     refusals = {}
 
     def attempt(images):
         try:
-            return take_turns([contender], images, repeats)[0]
+            return take_turns([engine], images, repeats)[0]
         except InputError as problem:       # running out of memory ends the process
             refusals[images] = problem.what
             return None
@@ -122,8 +120,10 @@ def largest_batch(contender, repeats, free):
 
 
 def largest(attempt, guess):
-    """What attempt(n) returns for the largest n for which it is not None; None when there is none.
-    guess: where to look first."""
+    """attempt(n) of the largest n for which it is not None; None when there is no such n.
+
+    guess: the n to try first. attempt must be None for every n above the largest.
+    """
     best, found, limit, stride, n = 0, None, None, 1, guess
     while limit is None or limit - best > 1:
         now = attempt(n)
