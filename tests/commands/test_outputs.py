@@ -14,10 +14,10 @@ from data.errors import InputError
 from data.files import write_aside, write_whole
 from models.experiments import EXPERIMENTS, STAGES
 from tools.lib import outputs
+from tools.lib.confusion import Confusion
 from tools.lib.experiment import report
 from tools.lib.runtime import setup
 from tools.lib.scoring import score_command
-from tools.lib.scoring.confusion import Confusion
 from tools.lib.tables import format_of
 
 MODEL = ["--model", "none.prototxt", "--weights", "none.caffemodel"]

@@ -4,9 +4,8 @@ import pytest
 
 from data.errors import InputError
 from data.label_spaces import CAMVID, CITYSCAPES
-from tools.lib.scoring import confusion as module
-from tools.lib.scoring.class_means import class_subsets, subset_means
-from tools.lib.scoring.confusion import Confusion, mean_iou
+from tools.lib import confusion as module
+from tools.lib.confusion import Confusion, class_subsets, mean_iou, subset_means
 
 
 def counted(truth, prediction, classes=3):
@@ -54,8 +53,9 @@ def test_counts_are_over_the_set_not_averaged_over_images():
     assert found.images == 2
 
 
-def test_merging_parts_equals_counting_all(rng=np.random.RandomState(0)):
-    truth, prediction = rng.randint(0, 4, (2, 6, 20, 30)).astype(np.uint8)
+def test_merging_parts_equals_counting_all():
+    random = np.random.RandomState(0)
+    truth, prediction = random.randint(0, 4, (2, 6, 20, 30)).astype(np.uint8)
     whole, parts = Confusion(4), [Confusion(4), Confusion(4)]
     for i in range(6):
         whole.add(truth[i], prediction[i])

@@ -8,10 +8,10 @@ import pytest
 
 from data.errors import InputError
 from data.label_spaces import CAMVID, CITYSCAPES, SPACES, SYNTHIA_SEQS, TOY
+from tools.lib.confusion import Confusion
 from tools.lib.experiment import paper_command
 from tools.lib.experiment.paper import average_record, paper_tables, shift_table
 from tools.lib.results import comparison, read_results, result_record
-from tools.lib.scoring.confusion import Confusion
 from tools.lib.tables import Table, format_of, render
 
 SMALL = Table(["IoU %", "A_1", "B|2"],

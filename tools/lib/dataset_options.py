@@ -1,15 +1,16 @@
-"""The options with which commands choose a data set, and how many processes read it."""
+"""The options by which a command chooses a data set and the number of processes that read it."""
 from data.registry import names
 from tools.lib.command import count
 
 
 def add_dataset_arguments(parser):
     """Adds the options that choose a data set, apart from its split."""
-    parser.add_argument("--dataset", required=True, help="one of " + ", ".join(names()))
-    parser.add_argument("--data-root", help="folder that holds the data sets' folders (default: "
-                                            "DATA_ROOT, data/sets)")
-    parser.add_argument("--label-space", help="classes to map the labels to, where the data set "
-                                              "offers several")
+    parser.add_argument("--dataset", required=True, help=f"one of {', '.join(names())}")
+    parser.add_argument("--data-root",
+                        help="folder that holds the data sets' folders (default: DATA_ROOT, "
+                             "data/sets)")
+    parser.add_argument("--label-space",
+                        help="classes to map the labels to, where the data set offers several")
 
 
 def add_data_arguments(parser):
@@ -19,6 +20,6 @@ def add_data_arguments(parser):
 
 
 def add_workers_argument(parser, default=None):
-    """Adds --workers: a count; None for as many as the cores that this process may really use."""
+    """Adds --workers: a count, by default one process for each usable core (None)."""
     parser.add_argument("--workers", type=count, default=default, metavar="N",
                         help=f"processes (default: {default or 'one a core'})")

@@ -1,22 +1,21 @@
-"""Scores of one model on one split: as a record for JSON, and as a comparison table of several."""
+"""Scores of one model on one split: a record for JSON, and a table that compares records."""
 import json
 import math
 
 import numpy as np
 
 from data.errors import InputError
-from tools.lib.scoring.class_means import subset_means
-from tools.lib.scoring.confusion import Confusion
+from tools.lib.confusion import Confusion, subset_means
 from tools.lib.tables import Table
 
 VERSION = 1
 
 
 def result_record(name, confusion, dataset, split, space, **origin):
-    """JSON-ready dict of one model's scores; IoU as fractions 0..1, null where there is none.
+    """JSON-ready dict of one model's scores; IoU as fractions 0..1, None where there is none.
 
-    name: title of the model's column; space: LabelSpace; origin: further fields (weights, model
-    ...).
+    name: title of the model's column; space: LabelSpace; origin: further fields, such as weights
+    and model.
     """
     record = dict(version=VERSION, name=name, dataset=dataset, split=split, label_space=space.name,
                   classes=list(space.classes), images=confusion.images, **origin)
@@ -36,17 +35,20 @@ def _scores(confusion, classes):
 def read_results(path):
     """The list of records in a JSON file that `tools/test.py --json` wrote.
 
-    The scores are taken anew from the confusion counts.  Raises InputError naming file and field.
+    The scores are computed again from the confusion counts.  Raises InputError, naming the file,
+    when it cannot be read or is not such a file.
     """
     try:
         with open(path, encoding="utf-8") as stream:
             records = json.load(stream)["results"]
         return [_checked(record) for record in records]
     except OSError as problem:
-        raise InputError(f"{path}: {problem.strerror}", f"python3 tools/test.py ... --json {path}")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as problem:
+        raise InputError(f"{path}: {problem.strerror}",
+                         f"python3 tools/test.py ... --json {path}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError,
+            OverflowError) as problem:
         raise InputError(f"{path} is not a result file of tools/test.py: {problem}",
-                         f"python3 tools/test.py ... --json {path}")
+                         f"python3 tools/test.py ... --json {path}") from None
 
 
 def _checked(record):
@@ -62,14 +64,15 @@ def _checked(record):
 
 
 def comparison(records, title=""):
-    """Table with a row a class, a column a model, and the means below (percent).
+    """Table with one row for each class, one column for each model, and the means below (percent).
 
-    Where all were scored on the same pixels, a last column says how many of them each class has.
+    Where all models were scored on the same pixels, the last column gives the share of each class.
+    Raises InputError when the records have different classes.
     """
     classes = records[0]["classes"]
     if any(record["classes"] != classes for record in records):
-        raise InputError("results over different classes cannot stand in one table: %s"
-                         % "; ".join(f"{r['name']} has {len(r['classes'])}" for r in records))
+        counts = "; ".join(f"{r['name']} has {len(r['classes'])}" for r in records)
+        raise InputError(f"results over different classes cannot be in one table: {counts}")
     iou = [r["iou"] for r in records]
     rows = [[name] + [_percent(column[i]) for column in iou] for i, name in enumerate(classes)]
     rules = [len(rows)]
@@ -80,13 +83,13 @@ def comparison(records, title=""):
     if all(record["support"] == support for record in records):
         header.append("share of the truth")
         shares = [100.0 * count / max(sum(support), 1) for count in support]
-        rows = [row + [share]
-                for row, share in zip(rows, shares)] + [row + [""] for row in rows[len(shares):]]
+        shares += [""] * (len(rows) - len(shares))
+        rows = [row + [share] for row, share in zip(rows, shares)]
     return Table(header, rows, title, rules, absent_notes(records))
 
 
 def absent_notes(records):
-    """One line for every set of classes that has no score in some column, and what the means do."""
+    """One line for each record with classes that have no score, which its means leave out."""
     notes = []
     for record in records:
         absent = [c for c, v in zip(record["classes"], record["iou"]) if v is None]

@@ -8,9 +8,8 @@ import os
 
 from data.errors import InputError
 from data.label_spaces import label_space
+from tools.lib.confusion import class_subsets, mean_iou
 from tools.lib.results import absent_notes
-from tools.lib.scoring.class_means import class_subsets
-from tools.lib.scoring.confusion import mean_iou
 from tools.lib.tables import Table
 
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "paper_tables.json")

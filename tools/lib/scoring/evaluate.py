@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.parallel import each_result
-from tools.lib.scoring.confusion import Confusion
+from tools.lib.confusion import Confusion
 
 #: Frames a worker scores before it reports: small enough for smooth progress.
 CHUNK = 4

@@ -1,5 +1,5 @@
-"""Confusion counts of label maps and the scores taken from them (method of the Cityscapes
-evaluation).
+"""Confusion counts of label maps and the scores taken from them, by the method of the Cityscapes
+evaluation.
 
 IoU_c = TP_c / (TP_c + FP_c + FN_c), counted over the whole set, not averaged over images.
 Pixels whose truth is ignored (255) count nowhere, neither as FN nor as FP.
@@ -10,8 +10,12 @@ import numpy as np
 from data.errors import InputError
 from data.label_spaces import IGNORED
 
-#: cv2.calcHist hands counts over as float32, which is exact up to 2**24.
+#: Largest number of pixels to count in one call: cv2.calcHist returns float32, exact up to 2**24.
 EXACT_PIXELS = 1 << 24
+#: Classes that mIoU-16 leaves out: SYNTHIA-RAND-CITYSCAPES never shows them.
+NOT_IN_16 = ("terrain", "truck", "train")
+#: Classes that mIoU-13 leaves out: also those that are thin and rare.
+NOT_IN_13 = NOT_IN_16 + ("wall", "fence", "pole")
 
 
 class Confusion:
@@ -69,13 +73,24 @@ class Confusion:
         return self.counts.sum(1)
 
     def predicted(self):
-        """(classes,) int64: pixels given to each class where the truth is not ignored."""
+        """(classes,) int64: pixels predicted as each class where the truth is not ignored."""
         return self.counts[:, :-1].sum(0)
 
     def pixel_accuracy(self):
         """Share of the labelled pixels that are right (0..1); nan when none is labelled."""
         total = self.counts.sum()
         return float(np.diagonal(self.counts).sum() / total) if total else float("nan")
+
+
+def _check_pair(truth, prediction, name):
+    for what, array in (("truth", truth), ("prediction", prediction)):
+        if array.ndim != 2 or array.dtype != np.uint8:
+            raise InputError(f"{name}: the {what} must be one 8-bit channel, found shape "
+                             f"{array.shape} of {array.dtype}")
+    if truth.shape != prediction.shape:
+        raise InputError(f"{name}: the truth is {truth.shape[1]} x {truth.shape[0]} but the "
+                         f"prediction is {prediction.shape[1]} x {prediction.shape[0]} "
+                         "(width x height)")
 
 
 def mean_iou(iou, members=None):
@@ -91,12 +106,20 @@ def mean_iou(iou, members=None):
     return float(values.mean()) if values.size else float("nan")
 
 
-def _check_pair(truth, prediction, name):
-    for what, array in (("truth", truth), ("prediction", prediction)):
-        if array.ndim != 2 or array.dtype != np.uint8:
-            raise InputError(f"{name}: the {what} must be one 8-bit channel, found shape "
-                             f"{array.shape} of {array.dtype}")
-    if truth.shape != prediction.shape:
-        raise InputError(f"{name}: the truth is {truth.shape[1]} x {truth.shape[0]} but the "
-                         f"prediction is {prediction.shape[1]} x {prediction.shape[0]} (width "
-                         "x height)")
+def class_subsets(classes):
+    """{title: class numbers}: mIoU over all; for the 19 Cityscapes classes also the 16 and the 13.
+
+    classes: class names in order.
+    """
+    classes = list(classes)
+    subsets = {f"mIoU-{len(classes)}": list(range(len(classes)))}
+    if len(classes) == 19 and set(NOT_IN_13) <= set(classes):
+        for left_out in (NOT_IN_16, NOT_IN_13):
+            members = [i for i, name in enumerate(classes) if name not in left_out]
+            subsets[f"mIoU-{len(members)}"] = members
+    return subsets
+
+
+def subset_means(iou, classes):
+    """{title: mean IoU over the subset} for each of class_subsets(classes)."""
+    return {title: mean_iou(iou, members) for title, members in class_subsets(classes).items()}
