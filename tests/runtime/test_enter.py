@@ -2,6 +2,7 @@
 processes."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,10 +147,10 @@ def test_tools_folder_does_not_shadow_the_standard_library(outside_python, repo_
 
 @pytest.fixture
 def python_with_caffe(tmp_path):
-    """Environment of a Python that can import a module `caffe` (an empty one, elsewhere than the
-    runtime's)."""
-    (tmp_path / "site" / "caffe").mkdir(parents=True)
-    (tmp_path / "site" / "caffe" / "__init__.py").write_text("")
+    """Environment of a Python that can import empty modules `caffe` and `tabulate`."""
+    for name in ("caffe", "tabulate"):
+        (tmp_path / "site" / name).mkdir(parents=True)
+        (tmp_path / "site" / name / "__init__.py").write_text("")
     return dict(os.environ, PYTHONPATH=str(tmp_path / "site"), CAFFE_BUILD="",
                 CAFFE_PREFIX=str(tmp_path / "none"))
 
@@ -158,6 +159,16 @@ def test_a_python_that_has_caffe_is_used_as_it_is(outside_python, python_with_ca
     code = "print(os.getpid() == before, os.environ['PYTHONPATH'].split(os.pathsep)[0], 'site' in caffe.__file__)"
     done = start(outside_python, script(code), env=python_with_caffe)
     assert done.stdout.split() == ["True", ROOT, "True"], done.stderr
+
+
+def test_a_runtime_older_than_a_package_names_the_command_that_updates_it(
+        outside_python, python_with_caffe, script, tmp_path):
+    (tmp_path / "site" / "tabulate" / "__init__.py").unlink()
+    (tmp_path / "site" / "tabulate").rmdir()
+    done = start(outside_python, "-S", script("print('reached')"), env=python_with_caffe)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match("error: this runtime is older than the commands: .* tabulate is missing in "
+                    ".*\n.*conda env update", done.stderr), done.stderr
 
 
 def test_the_set_up_leaves_a_python_that_has_caffe_alone(outside_python, python_with_caffe,

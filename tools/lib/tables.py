@@ -3,19 +3,45 @@ import csv
 import io
 import math
 
+from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
+
 from data.errors import InputError
 from tools.lib.outputs import require_file
 
 FORMATS = ("text", "markdown", "csv", "latex")
-#: Rendering that an output file's ending asks for.
+#: Format that the ending of an output file stands for.
 ENDINGS = {".txt": "text", ".md": "markdown", ".csv": "csv", ".tex": "latex"}
-_LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
-          "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+_LATEX_ESCAPES = str.maketrans({
+    "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"
+})
+
+
+def _markdown_rule(widths, alignments):
+    return "|---" + "|---:" * (len(widths) - 1) + "|"
+
+
+def _latex_top(widths, alignments):
+    columns = "l" + "r" * (len(widths) - 1)
+    return f"\\begin{{tabular}}{{{columns}}}\n\\hline"
+
+
+#: A rule below the header and between blocks; no frame.
+_TEXT = TableFormat(None, Line("", "-", "--", ""), None, None, None, DataRow("", "  ", ""), 0, None)
+_MARKDOWN = TableFormat(None, _markdown_rule, None, None,
+                        DataRow("|", "|", "|"), DataRow("|", "|", "|"), 1, None)
+_LATEX = TableFormat(_latex_top, Line("\\hline", "", "", ""), None,
+                     Line("\\hline\n\\end{tabular}", "", "", ""),
+                     DataRow("", " & ", " \\\\"), DataRow("", " & ", " \\\\"), 0, None)
 
 
 class Table:
-    """header: column titles; rows: lists of str or float (percent) of the same length;
-    rules: numbers of the rows that open a new block; notes: lines under the table."""
+    """A table: titles of the columns, rows of cells, and lines around them.
+
+    header: column titles.  rows: lists of cells, as long as the header: str, float (percent) or
+    None (empty).  title: a line above.  rules: numbers of the rows that begin a new block.
+    notes: lines below.
+    """
 
     def __init__(self, header, rows, title="", rules=(), notes=()):
         self.header, self.rows, self.title = list(header), [list(r) for r in rows], title
@@ -27,8 +53,7 @@ class Table:
 
 
 def cell(value):
-    """Text of a cell: one decimal for a number, "nan" for a score that does not exist, "" for
-    None."""
+    """Text of a cell: a float with one decimal, "nan" for an undefined score, "" for None."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -37,16 +62,16 @@ def cell(value):
 
 
 def render(table, form):
-    """The table as one string ending in a newline; form is one of FORMATS."""
+    """The table as one string that ends in a newline; form is one of FORMATS."""
     cells = [[cell(value) for value in row] for row in table.rows]
     return {"text": _text, "markdown": _markdown, "csv": _csv, "latex": _latex}[form](table, cells)
 
 
 def format_of(path, form=None):
-    """The format for the file of --output: `form` if given, else what the ending of `path` says.
+    """The format for the file of --output: `form` if given, else by the ending of `path`.
 
-    Raises InputError for an ending that says none, and when no file can be written there: commands
-    ask before they compute.
+    Commands call this before they compute.  Raises InputError when the file cannot be written or
+    its ending stands for no format.
     """
     require_file(path, "--output")
     if form:
@@ -59,53 +84,41 @@ def format_of(path, form=None):
 
 
 def _text(table, cells):
-    widths = [max(len(row[i]) for row in [table.header] + cells) for i in range(len(table.header))]
-
-    def line(row):
-        first = row[0].ljust(widths[0])
-        return "  ".join([first] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]).rstrip()
-
-    rule = "-" * len("  ".join(" " * w for w in widths))
-    out = ([table.title] if table.title else []) + [line(table.header), rule]
-    for number, row in enumerate(cells):
-        out += ([rule] if number in table.rules else []) + [line(row)]
-    return "\n".join(out + table.notes) + "\n"
+    # tabulate widens titles that it gets as headers, and so they are the first row here
+    rows = [table.header, SEPARATING_LINE] + _with_rules(table, cells)
+    columns = ["left"] + ["right"] * (len(table.header) - 1)
+    body = tabulate(rows, tablefmt=_TEXT, colalign=columns, disable_numparse=True)
+    return "\n".join(([table.title] if table.title else []) + [body] + table.notes) + "\n"
 
 
 def _markdown(table, cells):
-    def line(row):
-        return "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"
+    header, *rows = [[text.replace("|", "\\|") for text in row] for row in [table.header] + cells]
+    body = tabulate(rows, header, _MARKDOWN, stralign=None, disable_numparse=True)
+    return "\n".join(([table.title, ""] if table.title else []) + [body]
+                     + ([""] + table.notes if table.notes else [])) + "\n"
 
-    out = [table.title, ""] if table.title else []
-    out += [line(table.header), "|---" + "|---:" * (len(table.header) - 1) + "|"]
-    out += [line(row) for row in cells]
-    if table.notes:
-        out += [""] + table.notes
-    return "\n".join(out) + "\n"
+
+def _latex(table, cells):
+    header, *rows = [[text.translate(_LATEX_ESCAPES) for text in row]
+                     for row in [table.header] + cells]
+    body = tabulate(_with_rules(table, rows), header, _LATEX, stralign=None, disable_numparse=True)
+    return "\n".join(["% " + table.title] * bool(table.title) + [body]
+                     + ["% " + note for note in table.notes]) + "\n"
+
+
+def _with_rules(table, rows):
+    """The rows with a separating line before each row that begins a block."""
+    separated = []
+    for number, row in enumerate(rows):
+        separated += [SEPARATING_LINE, row] if number in table.rules else [row]
+    return separated
 
 
 def _csv(table, cells):
-    # a CSV file is read by programs: the notes stay out, the title stands in the corner
+    # programs read a CSV file: the notes are left out, and the title is in the corner
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([table.title or table.header[0]] + table.header[1:])
     writer.writerows(["" if v is None else repr(v) if isinstance(v, float) else v for v in row]
                      for row in table.rows)
     return out.getvalue()
-
-
-def _latex(table, cells):
-    def line(row):
-        return " & ".join("".join(_LATEX.get(c, c) for c in text) for text in row) + r" \\"
-
-    out = [
-        r"\begin{tabular}{l%s}" % ("r" * (len(table.header) - 1)), r"\hline",
-        line(table.header), r"\hline"
-    ]
-    for number, row in enumerate(cells):
-        out += ([r"\hline"] if number in table.rules else []) + [line(row)]
-    out += [r"\hline", r"\end{tabular}"]
-    if table.title:
-        out.insert(0, "% " + table.title)
-    out += ["% " + note for note in table.notes]
-    return "\n".join(out) + "\n"

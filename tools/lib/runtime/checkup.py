@@ -11,6 +11,7 @@ from data.cores import usable_cores
 from data.files import ROOT
 from tools.lib.runtime import cpu, gpu, places, source_builds
 from tools.lib.runtime.enter import (
+    CONDA,
     REBUILD,
     SETUP,
     in_private_runtime,
@@ -20,7 +21,6 @@ from tools.lib.runtime.enter import (
 from tools.lib.runtime.environment import runtime_environment
 from tools.lib.runtime.setup import is_current
 
-CONDA = "conda env update -f environment.yml"
 BUILD = "python3 tools/build/build_caffe.py --variant %s --activate"
 #: Kernels that use neither AVX2 nor AVX-512.
 SLOW_KERNELS = ("Prescott", "Core2", "Generic", "Nehalem", "Barcelona", "Sandybridge", "Atom")

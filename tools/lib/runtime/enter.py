@@ -10,6 +10,10 @@ from tools.lib.runtime.environment import runtime_environment
 
 SETUP = "python3 tools/setup_caffe.py"
 REBUILD = SETUP + " --rebuild"
+BUILD = "python3 tools/build/build_caffe.py"
+CONDA = "conda env update -f environment.yml"
+#: Packages that joined the runtime after its first version: an older one lacks them.
+JOINED = ("tabulate",)
 
 
 def in_private_runtime():
@@ -34,16 +38,20 @@ def enter_runtime(set_up=False):
     The process keeps its number, so that signals and the exit code pass through.
     A build of tools/build/build_caffe.py that was chosen goes first; then a Python that can
     import `caffe` is the runtime as it is. Without any runtime this ends with exit code 2
-    and names the set-up command; with `set_up` it runs it first.
+    and names the set-up command; with `set_up` it runs it first. A runtime that is older than
+    a package which the commands import ends it too, with the command that updates the runtime.
     """
     build = _source_build()
     if build:
         if not source_builds.is_running(build):
             exec_python(_own_arguments())
+        _require_packages(BUILD)
         return
     if in_private_runtime():
+        _require_packages(SETUP)
         return
     if python_has_caffe():
+        _require_packages(CONDA)
         os.environ.update(runtime_environment(os.environ))
         return
     if set_up:
@@ -124,6 +132,14 @@ def _own_arguments():
         name = spec.name[:-len(".__main__")] if spec.name.endswith(".__main__") else spec.name
         return ["-m", name] + sys.argv[1:]
     return list(sys.argv)
+
+
+def _require_packages(update):
+    """Ends the process when this runtime lacks a package, naming the command `update`."""
+    missing = [name for name in JOINED if importlib.util.find_spec(name) is None]
+    if missing:
+        _give_up(f"this runtime is older than the commands: the Python package {missing[0]} is "
+                 f"missing in {sys.prefix}", update)
 
 
 def _require(folder):
