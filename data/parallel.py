@@ -17,8 +17,7 @@ from data.worker import end_worker, fork_worker
 
 CHUNK = 8  # items a worker takes at a time: the hand-over is then small beside reading one image
 
-#: What a worker answers to the number of a chunk: its results, or the exception with its traceback
-#: as text.
+#: A worker's answer to the number of a chunk: its results, or the exception and its traceback.
 _Answer = collections.namedtuple("_Answer", "number results error trace")
 
 

@@ -11,8 +11,10 @@ _log = logging.getLogger(__name__)
 
 
 def open_stream(maker, workers):
-    """A stream of the maker's batches (data.batches.BatchMaker), starting at batch 0, made by
-    `workers` processes or, with 0, on demand in this one. The batches are the same either way."""
+    """A stream of the maker's batches (data.batches.BatchMaker), starting at batch 0.
+
+    They are made by `workers` processes or, with 0, on demand in this one: the same batches.
+    """
     return Prefetcher(maker, workers) if workers else DirectStream(maker)
 
 
@@ -28,8 +30,10 @@ class DirectStream:
         self.position = batch
 
     def fetch(self, data, label):
-        """Writes the next batch into the float32 arrays data and label. Raises InputError for files
-        that cannot be used."""
+        """Writes the next batch into the float32 arrays data and label.
+
+        Raises InputError for files that cannot be used.
+        """
         self._maker.fill(self.position, data, label)
         self.position += 1
 
@@ -38,12 +42,11 @@ class DirectStream:
 
 
 class Prefetcher:
-    """The same stream, made ahead by forked workers. Batch b is made by worker b % workers, in slot
-    b % slots.
+    """The same stream, made ahead by forked workers.
 
-    Nothing is made before the first fetch, so that set_position after the start wastes nothing. A
-    worker that dies is reported with the file that it was reading and started once more; its second
-    death is an InputError.
+    Batch b is made by worker b % workers, in slot b % slots. Nothing is made before the first
+    fetch, so that set_position after the start wastes nothing. A worker that dies is reported with
+    the file that it was reading and started once more; its second death is an InputError.
     """
 
     def __init__(self, maker, workers):
@@ -59,8 +62,7 @@ class Prefetcher:
         self._end = weakref.finalize(self, _kill_all, self._workers, os.getpid())
 
     def set_position(self, batch):
-        """The next fetch gives batch number `batch`; what was made ahead is dropped unless it
-        fits."""
+        """The next fetch gives batch number `batch`; forgets batches made for another place."""
         if batch != self.position:
             self._generation[0] += 1
             self._answers.clear()
@@ -75,7 +77,7 @@ class Prefetcher:
         self._ask_ahead()
         worker = self.position % len(self._workers)
         while self.position not in self._answers:
-            self._attempt(worker, lambda: self._take_answer(worker))
+            self._attempt(worker, self._take_answer, worker)
         kind, details = self._answers[self.position]
         if kind == BUG:
             raise RuntimeError("a data worker failed:\n" + details)
@@ -95,7 +97,7 @@ class Prefetcher:
         while self._asked < self.position + len(self._slots):
             batch = self._asked
             self._asked += 1  # first, so that a restart in between asks for this one too
-            self._attempt(batch % len(self._workers), lambda: self._ask(batch))
+            self._attempt(batch % len(self._workers), self._ask, batch)
 
     def _ask(self, batch):
         worker = batch % len(self._workers)
@@ -109,23 +111,26 @@ class Prefetcher:
         if generation == self._generation[0]:
             self._answers[batch] = kind, details
 
-    def _attempt(self, worker, action):
-        """Does the action; if the worker turns out to be dead, starts it again and asks it for all
-        that it owes."""
+    def _attempt(self, worker, action, argument):
+        """Calls action(argument); a worker that turns out to be dead is started again.
+
+        It is then asked once more for every batch that it has not delivered.
+        """
         try:
-            action()
+            action(argument)
         except WorkerDied as death:
-            message = f"data worker {worker} ended by {death.how} while reading {death.file or 'nothing'}"
+            message = (f"data worker {worker} ended by {death.how} while reading "
+                       f"{death.file or 'nothing'}")
             if worker in self._restarted:
                 raise InputError(message + ", for the second time",
                                  'look at that file and at the memory; "workers": 0 reads it in '
-                                 'the main process') from None
+                                 "the main process") from None
             self._restarted.add(worker)
             _log.warning("%s; it is started again", message)
             self._workers[worker].start()
             for batch in range(self.position, self._asked):
                 if batch % len(self._workers) == worker and batch not in self._answers:
-                    self._attempt(worker, lambda: self._ask(batch))
+                    self._attempt(worker, self._ask, batch)
 
 
 def _kill_all(workers, owner):

@@ -41,11 +41,11 @@ _current = ALONE
 
 
 def current():
-    """The share of this process; ALONE unless set_current has said otherwise."""
+    """The share of this process: that of the last set_current, else ALONE."""
     return _current
 
 
 def set_current(share):
-    """Says which share this process has: before nets are made."""
+    """Gives this process its share, before any net is made."""
     global _current
     _current = share

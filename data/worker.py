@@ -1,11 +1,8 @@
 """A forked process that fills batches in shared memory, and the parent's handle on it."""
-import ctypes
-import gc
 import math
 import mmap
 import os
 import signal
-import threading
 import traceback
 import weakref
 from multiprocessing.connection import Pipe
@@ -13,20 +10,20 @@ from multiprocessing.connection import Pipe
 import cv2
 import numpy as np
 
+from data.child_process import fork_child
 from data.errors import InputError
 
-DONE, BAD_INPUT, BUG = "done", "bad input", "bug"  # what an answer says about a batch
+DONE, BAD_INPUT, BUG = "done", "bad input", "bug"  # how a batch ended, in a worker's answer
 
 _NOTE_BYTES = 4096
-_PR_SET_PDEATHSIG = 1
-# Sent to the whole group, these ask the parent to finish and save, for which it needs its workers.
-_PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _parent_ends = weakref.WeakSet()  # the parent's pipe ends, which a later fork must not keep open
 
 
 class WorkerDied(Exception):
-    """The process is gone. how: "signal 9" or "exit code 1"; file: the frame it had last opened, ""
-    for none."""
+    """The process is gone.
+
+    how: "signal 9" or "exit code 1"; file: the frame that it opened last, "" for none.
+    """
 
     def __init__(self, how, file):
         super().__init__(how, file)
@@ -35,10 +32,10 @@ class WorkerDied(Exception):
 
 
 def shared_array(shape, dtype=np.float32):
-    """A zeroed array in anonymous memory that forked processes share and that leaves no name in the
-    file system.
+    """A zeroed array in memory that forked processes share.
 
-    Raises InputError, naming what decides on the size, where there is not that much memory.
+    The memory has no name in the file system, so nothing of it is left behind. Raises InputError,
+    naming the options that decide on the size, where there is not that much memory.
     """
     count = math.prod(shape)  # np.prod wraps around
     size = max(count * np.dtype(dtype).itemsize, 1)
@@ -48,17 +45,15 @@ def shared_array(shape, dtype=np.float32):
         raise InputError(f"no memory for {' x '.join(map(str, shape))} values made ahead, "
                          f"{size / 1e9:.1f} GB",
                          'make "crop", "margin", the images of a batch or "workers" smaller: each '
-                         'worker keeps two '
-                         "batches") from None
+                         'worker keeps two batches') from None
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
 
 class Worker:
-    """One worker process. It answers requests in the order in which they were made.
+    """One worker process, which answers requests in the order in which they were made.
 
     maker: data.batches.BatchMaker; slots: list of shared (data, label) arrays; generation: shared
-    int64 array of one number. A request of an earlier generation than that number is dropped
-    without an answer.
+    int64 array of one number. A request of a generation before that number gets no answer.
     """
 
     def __init__(self, maker, slots, generation):
@@ -83,8 +78,10 @@ class Worker:
         return self._pipe.poll()
 
     def answer(self):
-        """The next (generation, batch, DONE | BAD_INPUT | BUG, details); waits for it. Raises
-        WorkerDied."""
+        """The next (generation, batch, DONE | BAD_INPUT | BUG, details); waits for it.
+
+        Raises WorkerDied.
+        """
         try:
             return self._pipe.recv()
         except (EOFError, OSError):
@@ -99,8 +96,10 @@ class Worker:
     def _death(self):
         try:
             status = os.waitpid(self.pid, 0)[1]
-            how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(
-                status) else f"exit code {os.WEXITSTATUS(status)}"
+            if os.WIFSIGNALED(status):
+                how = f"signal {os.WTERMSIG(status)}"
+            else:
+                how = f"exit code {os.WEXITSTATUS(status)}"
         except ChildProcessError:
             how = "unknown exit code"
         self.pid = 0
@@ -142,31 +141,22 @@ def fork_worker(serve):
     raises EOFError. InputError when the system allows no further process.
     """
     mine, theirs = Pipe()
-    parent = os.getpid()
-    # PDEATHSIG goes by the thread that forked, so that only the main thread, which lives longest,
-    # may ask for it.
-    follow_parent = threading.current_thread() is threading.main_thread()
-    # Signals that come before the child has said what it ignores wait until then.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_SIGNALS)
+
+    def work():
+        cv2.setNumThreads(0)
+        for end in list(_parent_ends) + [mine]:
+            end.close()
+        serve(theirs)
+
     try:
-        pid = os.fork()
+        # these signals ask the parent to finish and save, for which it needs its workers
+        pid = fork_child(work, on_signals=signal.SIG_IGN)
     except OSError:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         mine.close()
         theirs.close()
         raise InputError("no new process for a worker: the limit on processes or the memory is "
                          "reached",
                          "use fewer workers, or raise the limit (ulimit -u)") from None
-    if pid == 0:
-        try:
-            _leave_with(parent, follow_parent)
-            for end in list(_parent_ends) + [mine]:
-                end.close()
-            serve(theirs)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     _parent_ends.add(mine)
     return pid, mine
@@ -180,17 +170,3 @@ def end_worker(pid, pipe):
     except (ProcessLookupError, ChildProcessError):
         pass
     pipe.close()
-
-
-def _leave_with(parent, follow_parent):
-    """Makes this child end when its parent ends, however that ends, and leave the parent's signals
-    to the parent."""
-    if follow_parent:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(0)
-    for number in _PARENTS_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENTS_SIGNALS)
-    gc.freeze()  # the parent's objects are not this process's to finalise
-    cv2.setNumThreads(0)

@@ -9,8 +9,8 @@ import caffe
 import matplotlib
 import numpy as np
 
+from data.child_process import die_with_parent
 from data.errors import InputError
-from tools.lib.checking.child import die_with_parent
 from tools.lib.training.run import main
 
 # Runs draw their plot in a forked child: imported here, pyplot need not be imported in each.

@@ -9,8 +9,8 @@ import pytest
 
 caffe = pytest.importorskip("caffe")
 
+from data.child_process import run_in_child
 from data.errors import InputError
-from tools.lib.checking.child import run_in_child
 from tools.lib.checking.dry_run import cheap, dry_run, dry_run_net, dry_run_solver
 from tools.lib.checking.net import load_net
 from tools.lib.checking.solver import load_nets, load_solver

@@ -5,8 +5,8 @@ import pytest
 
 caffe = pytest.importorskip("caffe")
 
+from data.child_process import run_in_child
 from data.errors import InputError
-from tools.lib.checking.child import run_in_child
 from tools.lib.checking.dry_run import dry_run_solver
 from tools.lib.checking.memory import check_memory, machine_memory, training_bytes
 from tools.lib.checking.net import check_net, load_net, running_layers

@@ -10,9 +10,9 @@ import shutil
 import signal
 import tempfile
 
+from data.child_process import run_in_child
 from data.errors import InputError
 from data.parallel import each_result
-from tools.lib.checking.child import run_in_child
 
 #: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much
 #: longer.

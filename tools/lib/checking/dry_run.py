@@ -12,9 +12,9 @@ import tempfile
 import caffe
 from caffe.proto import caffe_pb2
 
+from data.child_process import run_in_child
 from data.errors import InputError
 from tools.lib.checking import glog
-from tools.lib.checking.child import run_in_child
 from tools.lib.checking.labels import check_labels
 from tools.lib.checking.memory import machine_memory
 from tools.lib.checking.net import running_layers

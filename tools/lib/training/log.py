@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from tools.lib.checking.child import run_in_child
+from data.child_process import run_in_child
 from tools.lib.training.files import replace_file, writing
 
 #: Names in the output folder.

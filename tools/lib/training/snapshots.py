@@ -24,10 +24,10 @@ import shutil
 
 from caffe.proto import caffe_pb2
 
+from data.child_process import run_in_child
 from data.errors import InputError
 from data.files import sha256
 from tools.lib.checking.caffemodel import read_caffemodel, read_solverstate
-from tools.lib.checking.child import run_in_child
 from tools.lib.checking.glog import fatal_message
 from tools.lib.checking.shapes import shapes_of
 from tools.lib.checking.weights import compare, require_match
