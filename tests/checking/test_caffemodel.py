@@ -10,17 +10,17 @@ caffe = pytest.importorskip("caffe")
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
-from tools.lib.checking.caffemodel import read_caffemodel, read_solverstate
-from tools.lib.checking.dry_run import dry_run_net
-from tools.lib.checking.net import load_net
-from tools.lib.checking.shapes import shapes_of
-from tools.lib.checking.weights import (
+from tools.lib.checking.caffemodel import (
     compare,
     not_finite,
+    read_caffemodel,
+    read_solverstate,
     report_lines,
     require_finite,
     require_match,
 )
+from tools.lib.checking.dry_run import dry_run_net, shapes_of
+from tools.lib.checking.net import load_net
 
 from tiny_nets import NET, write_net, write_solver
 

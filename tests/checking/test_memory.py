@@ -7,10 +7,9 @@ caffe = pytest.importorskip("caffe")
 
 from data.child_process import run_in_child
 from data.errors import InputError
-from tools.lib.checking.dry_run import dry_run_solver
+from tools.lib.checking.dry_run import dry_run_solver, shapes_of
 from tools.lib.checking.memory import check_memory, machine_memory, training_bytes
 from tools.lib.checking.net import check_net, load_net, running_layers
-from tools.lib.checking.shapes import shapes_of
 from tools.lib.checking.solver import load_nets, load_solver
 
 from tiny_nets import NET, write_net, write_solver

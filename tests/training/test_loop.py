@@ -12,7 +12,7 @@ from caffe.proto import caffe_pb2  # noqa: E402
 from google.protobuf import text_format  # noqa: E402
 
 from data.files import ROOT  # noqa: E402
-from tools.lib.checking import glog  # noqa: E402
+from tools.lib.training import run  # noqa: E402
 from tools.lib.training.engine import step_seed  # noqa: E402
 from tools.lib.training.solver import learning_rate  # noqa: E402
 
@@ -99,9 +99,8 @@ def test_debug_info_prints_what_caffe_has_to_say_at_each_display(tmp_path):
 
 
 def test_debug_info_that_cannot_be_shown_is_said(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(glog, "speak", lambda: False)
+    monkeypatch.setattr(run, "enable_logging", lambda: False)
     solver = write_run(tmp_path, STILL, "debug_info: true", max_iter=1)
-    # the dry run's own call changes nothing but its words
     train(solver, tmp_path / "out")
     assert "debug_info prints nothing" in capfd.readouterr().err
 

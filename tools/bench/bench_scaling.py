@@ -29,7 +29,7 @@ from data.files import ROOT, write_whole
 from models.cost import FLOAT, parameters
 from models.experiments.gta import GTA
 from tools.bench import scaling_plan
-from tools.lib.checking.glog import fatal_message
+from tools.lib.checking.dry_run import fatal_message
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.solver import find_file
 from tools.lib.command import count, positive, run_command

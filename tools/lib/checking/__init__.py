@@ -1,11 +1,15 @@
-"""Checks of solvers, nets and models before Caffe sees them.
+"""Checks of solvers, nets and weights before Caffe sees them.
 
-A failed CHECK in Caffe's C++ aborts the whole process.  So everything that comes
-from a file passes three gates:
+A failed CHECK in Caffe's C++ aborts the whole process.  So a file passes these modules first,
+in this order, and a fault is named in one sentence (`data.errors.InputError`):
 
-1. `solver`, `net`, `caffemodel`: the file is parsed strictly and its values checked;
-   what is wrong is named in one sentence (`data.errors.InputError`).
-2. `weights`: what loads by name, what stays as it is, what cannot load.
-3. `dry_run`: Caffe itself builds the nets in a child process first; if that child
-   dies, its last words become the error message.
+    prototxt      the text is parsed strictly; near names for what is unknown
+    solver        the solver's numbers, learning rate and method, and the nets that it names
+    upgrade       old formats of nets are brought to the current one
+    net           the layers that run in a phase: names, types, wiring; labels against scores
+    layer_fields  the values inside one layer
+    dry_run       Caffe builds the nets in a child process; Caffe's log tells why the child died
+    caffemodel    the weights: what loads by name, what stays as it is, what cannot load
+    memory        whether a training step fits the memory that there is
+    device        whether the GPU is there and computes right; puts Caffe on it
 """

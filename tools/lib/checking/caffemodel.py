@@ -1,11 +1,22 @@
-"""Reading .caffemodel and .solverstate files: their names and shapes, never trusting them."""
+""".caffemodel and .solverstate files: reading them, comparing them with a net, loading them.
+
+1. `read_caffemodel`, `read_solverstate`: names and shapes of a file that is never trusted.
+2. `compare`, `require_match`, `report_lines`: which layers of a net the file fills, by name.
+3. `open_net`: a net with weights for testing and predicting; `require_finite`: no nan in them.
+"""
+import os
+import tempfile
 from collections import namedtuple
 
+import caffe
+import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
 from data.errors import InputError
-from tools.lib.checking.prototxt import read_bytes
+from tools.lib.checking.dry_run import dry_run_net
+from tools.lib.checking.net import check_net, load_net
+from tools.lib.checking.prototxt import read_bytes, write_prototxt
 
 #: protobuf reads at most 2 GiB; the largest released model of this field has 0.55 GB.
 MAX_BYTES = 2 ** 31 - 1
@@ -19,6 +30,16 @@ Model = namedtuple("Model", "path layers")
 
 #: iteration; learned_net: name of the caffemodel it belongs to; history: [StoredBlob, ...].
 State = namedtuple("State", "path iteration learned_net history current_step")
+
+#: One weight whose shapes differ.  layer; index: number of the blob in its layer (0 weights,
+#: 1 bias), or None when the layers have different numbers of blobs; net, file: shapes.
+Mismatch = namedtuple("Mismatch", "layer index net file")
+
+#: path: the caffemodel.  loaded: names of layers whose weights come from it.
+#: initial: layers with weights that keep their initial values.  fixed: those whose filler makes
+#: their right values (bilinear upsampling; see dry_run.NetShapes).
+#: skipped: layers with weights in the file that the net does not have.  mismatches: [Mismatch].
+WeightsReport = namedtuple("WeightsReport", "path loaded initial fixed skipped mismatches")
 
 _MAGIC = {b"\x89HDF": "an HDF5 file; expected the binary protobuf format (snapshot_format: "
                       "BINARYPROTO)",
@@ -41,18 +62,18 @@ def read_caffemodel(path):
     net = _parse(path, caffe_pb2.NetParameter(), "caffemodel")
     layers = {}
     for layer in list(net.layer) or list(net.layers):
-        if not isinstance(layer.name, str):    # protobuf hands out what is not UTF-8 as bytes
+        if not isinstance(layer.name, str):  # protobuf gives bytes for a text that is not UTF-8
             raise InputError(f"{path}: the layer name {layer.name!r} is not text")
-        where = '%s: layer "%s"' % (path, layer.name)
+        where = f'{path}: layer "{layer.name}"'
         blobs = [_stored(blob, f"{where}: blob {index}")
                  for index, blob in enumerate(layer.blobs)]
         if layers.get(layer.name, blobs) != blobs or (blobs and layer.name in layers):
             raise InputError(f"{where} is there twice")
         layers[layer.name] = blobs
     if not any(layers.values()):
-        raise InputError("%s holds no weights: %s" % (
-            path, "it is a net without blobs" if layers else "it has no layer; expected a "
-                                                             ".caffemodel"))
+        why = ("it is a net without blobs" if layers
+               else "it has no layer; expected a .caffemodel")
+        raise InputError(f"{path} holds no weights: {why}")
     return Model(path, layers)
 
 
@@ -60,8 +81,8 @@ def read_solverstate(path):
     """Reads a .solverstate's iteration and the shapes of its history; returns a State."""
     state = _parse(path, caffe_pb2.SolverState(), "solverstate")
     if not state.HasField("iter") or state.iter < 0 or state.current_step < 0:
-        raise InputError("%s is not a solverstate: its iteration is %s"
-                         % (path, state.iter if state.HasField("iter") else "missing"))
+        found = state.iter if state.HasField("iter") else "missing"
+        raise InputError(f"{path} is not a solverstate: its iteration is {found}")
     if not isinstance(state.learned_net, str):
         raise InputError(f"{path}: learned_net {state.learned_net!r} is not text")
     history = [_stored(blob, f"{path}: history {index}")
@@ -69,17 +90,17 @@ def read_solverstate(path):
     return State(path, state.iter, state.learned_net, history, state.current_step)
 
 
-def _parse(path, message, what):
-    data = read_bytes(path, what, MAX_BYTES)
+def _parse(path, message, kind):
+    data = read_bytes(path, kind, MAX_BYTES)
     if not data:
-        raise InputError(f"{path} is empty; expected a .{what}")
+        raise InputError(f"{path} is empty; expected a .{kind}")
     for magic, meaning in _MAGIC.items():
         if data.startswith(magic):
             raise InputError(f"{path} is {meaning}")
     try:
         message.ParseFromString(data)
     except (DecodeError, ValueError, RuntimeError) as problem:
-        raise InputError(f"{path} is not a whole .{what} file ({len(data)} bytes): it is "
+        raise InputError(f"{path} is not a whole .{kind} file ({len(data)} bytes): it is "
                          f"truncated or altered ({problem})", "copy or download it again") from None
     return message
 
@@ -101,3 +122,129 @@ def _stored(blob, where):
             raise InputError(f"{where}: {stored} values of {field} for the shape {list(shape)}, "
                              f"which has {count}")
     return StoredBlob(shape, legacy)
+
+
+def compare(shapes, model):
+    """Which layers of a net a caffemodel would fill, as Caffe's copy_from decides.
+
+    shapes: NetShapes (`dry_run.dry_run_net` or `dry_run.shapes_of`); model: Model
+    (`read_caffemodel`).  Returns a WeightsReport; raises nothing.
+    """
+    loaded, mismatches = [], []
+    for name, stored in model.layers.items():
+        if name not in shapes.parameters:
+            continue
+        wrong = _differences(name, shapes.parameters[name], stored)
+        mismatches += wrong
+        if stored and not wrong:
+            loaded.append(name)
+    left = [name for name, own in shapes.parameters.items() if own and name not in model.layers]
+    return WeightsReport(
+        path=model.path, loaded=loaded, mismatches=mismatches,
+        initial=[name for name in left if name not in shapes.fixed],
+        fixed=[name for name in left if name in shapes.fixed],
+        skipped=[name for name, stored in model.layers.items()
+                 if stored and name not in shapes.parameters])
+
+
+def _differences(name, own, stored):
+    if len(own) != len(stored):
+        return [Mismatch(name, None, own, [blob.shape for blob in stored])]
+    return [Mismatch(name, index, mine, blob.shape)
+            for index, (mine, blob) in enumerate(zip(own, stored)) if not _same(mine, blob)]
+
+
+def _same(shape, blob):
+    """Caffe's rule: an old 4-D shape equals one of at most 4 axes up to leading ones."""
+    if blob.legacy:
+        return (1,) * (4 - len(shape)) + tuple(shape) == blob.shape
+    return tuple(shape) == blob.shape
+
+
+def require_match(report, complete=False):
+    """Raises InputError when the weights cannot be loaded, or when no layer matches.
+
+    complete: no layer may keep its initial values, fixed ones excepted (testing and
+    predicting: an untrained layer would make every number meaningless).
+    """
+    if report.mismatches:
+        lines = "\n".join("  " + _sentence(mismatch) for mismatch in report.mismatches)
+        raise InputError(
+            f"{report.path} does not fit this net:\n{lines}",
+            "use the net that these weights belong to, or rename the layers that shall start anew")
+    if complete and report.initial:
+        others = "" if report.loaded else f"; it has {_list(report.skipped)}"
+        raise InputError(f"{report.path} has no weights for {_list(report.initial)}; expected all "
+                         f"layers of the net{others}",
+                         "use the net that these weights were trained for")
+    if not report.loaded:
+        raise InputError(f"{report.path} has no layer of this net; its layers: "
+                         f"{_list(report.skipped)}; the net's: "
+                         f"{_list(report.initial + report.fixed)}")
+
+
+def report_lines(report):
+    """The report as lines of text for a log."""
+    lines = [f"weights from {report.path}:", f"  loaded: {_list(report.loaded)}"]
+    for title, names in (("left at initial values", report.initial),
+                         ("fixed (not learned, kept as built)", report.fixed),
+                         ("in the file but not in the net", report.skipped)):
+        if names:
+            lines.append(f"  {title}: {_list(names)}")
+    return lines + ["  does not fit: " + _sentence(mismatch) for mismatch in report.mismatches]
+
+
+def _sentence(mismatch):
+    layer, index, net, file = mismatch
+    if index is None:
+        return (f'layer "{layer}": {len(net)} blobs in the net ({_shapes(net)}), '
+                f"{len(file)} in the file ({_shapes(file)})")
+    kind = ("weights", "bias")[index] if index < 2 else f"blob {index}"
+    return f'layer "{layer}", {kind}: {_shape(net)} in the net, {_shape(file)} in the file'
+
+
+def _shape(shape):
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _shapes(shapes):
+    return ", ".join(_shape(shape) for shape in shapes) or "none"
+
+
+def _list(names, most=40):
+    shown = ", ".join(names[:most]) or "none"
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def open_net(model, weights, net=None, complete=True):
+    """(caffe.Net in phase TEST, WeightsReport): a deploy prototxt with the weights of a caffemodel.
+
+    net: the NetParameter of `model`, when it has been read already.  complete: every layer
+    must get its weights (see `require_match`).  Caffe reads the checked net, written anew, and
+    not the file itself.  Raises InputError for any file that does not fit.
+    """
+    net = load_net(model) if net is None else net
+    check_net(net, caffe.TEST, model)
+    report = compare(dry_run_net(net, caffe.TEST, model), read_caffemodel(weights))
+    require_match(report, complete)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "net.prototxt")
+        write_prototxt(net, path)
+        built = caffe.Net(path, caffe.TEST)
+    built.copy_from(weights)
+    require_finite(built, weights)
+    return built, report
+
+
+def not_finite(net):
+    """Names of the layers of a caffe.Net whose weights hold a nan or an infinity."""
+    return [name for name, layer in zip(net._layer_names, net.layers)
+            if not all(np.isfinite(blob.data).all() for blob in layer.blobs)]
+
+
+def require_finite(net, path):
+    """Raises InputError when weights of a caffe.Net, loaded from `path`, are not finite."""
+    bad = not_finite(net)
+    if bad:
+        raise InputError(f"{path}: weights that are not finite (nan or infinity) in layer "
+                         f"{_list(bad)}", "use an earlier snapshot")

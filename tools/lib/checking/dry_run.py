@@ -1,29 +1,43 @@
-"""Caffe builds a net in a child process first: what would abort, aborts there.
+"""A dry run: Caffe builds a net in a child process first, and what would abort, aborts there.
 
 A dry run is faithful but cheap.  Layers, shapes, data layers and Python layers are
 set up exactly as later; only random fillers are replaced by the constant one (drawing
 100 million gaussian numbers for fc6 takes seconds and cannot fail).  Blobs of
 activations are not allocated before a forward pass.
+
+A dry run gives the shapes of the net's blobs and parameters (NetShapes).  When the child
+dies, Caffe's own log tells why and in which layer.
 """
+import ctypes
 import os
+import re
 import signal
 import tempfile
+from collections import namedtuple
 
 import caffe
 from caffe.proto import caffe_pb2
 
 from data.child_process import run_in_child
 from data.errors import InputError
-from tools.lib.checking import glog
-from tools.lib.checking.labels import check_labels
 from tools.lib.checking.memory import machine_memory
-from tools.lib.checking.net import running_layers
+from tools.lib.checking.net import check_labels, running_layers
 from tools.lib.checking.prototxt import write_prototxt
-from tools.lib.checking.shapes import from_json, shapes_of, to_json
 
 SECONDS = 120
 #: Random fillers that work for every shape, so that leaving them out hides nothing.
 _SAFE_FILLERS = ("gaussian", "uniform", "xavier", "msra")
+
+#: Shapes of a built net, tuples of ints.  blobs: {blob name: shape};  parameters: {layer name:
+#: [shape, ...]} of every layer, [] without parameters;  fixed: names of the layers whose fillers
+#: make their right values and that never learn (bilinear upsampling).
+NetShapes = namedtuple("NetShapes", "blobs parameters fixed")
+
+# glog: "F1208 10:15:00.1 77 net.cpp:53] message", until the stack trace or the next line of the log
+_FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ ([\w.]+:\d+)\] (.*?)(?=^\*\*\* |^[IWEF]\d{4,8} |\Z)",
+                    re.M | re.S)
+_LAYER = re.compile(r"(?:Creating Layer|Setting up) (.*)$", re.M)
+_CHECK = re.compile(r"^Check failed: ")
 
 
 def dry_run_net(net, phase, name, weights=None, seconds=SECONDS):
@@ -39,8 +53,9 @@ def dry_run_net(net, phase, name, weights=None, seconds=SECONDS):
         built = caffe.Net(path, phase)
         if weights is not None:
             built.copy_from(weights)
-        return to_json(shapes_of(built, net))
-    shapes = from_json(dry_run(build, name, seconds))
+        return shapes_of(built, net)
+
+    shapes = _from_json(dry_run(build, name, seconds))
     check_labels(running_layers(net, phase, name), shapes, name)
     return shapes
 
@@ -49,8 +64,10 @@ def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
     """Builds the solver with its nets in a child process; returns the train net's NetShapes.
 
     solver: SolverParameter; train_net: NetParameter; test_nets: list of NetParameter, in
-    Caffe's order (see `solver.test_nets`); name: the solver's file, for errors.
+    Caffe's order (see `solver.load_nets`); name: the solver's file, for errors.
     """
+    nets = [train_net] + test_nets
+
     def build(folder):
         inline = caffe_pb2.SolverParameter()
         inline.CopyFrom(solver)
@@ -60,50 +77,50 @@ def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
                 inline.ClearField(field)
         inline.train_net_param.CopyFrom(cheap(train_net))
         inline.test_net_param.extend(cheap(net) for net in test_nets)
-        # Caffe writes a trial file there; the real place is the business of whoever trains
-        inline.snapshot_prefix = os.path.join(folder, "trial")
+        # Caffe tries out whether it can write there; the run's own folder is not yet made
+        inline.snapshot_prefix = os.path.join(folder, "snapshot")
         path = os.path.join(folder, "solver.prototxt")
         write_prototxt(inline, path)
         built = caffe.get_solver(path)
-        return [to_json(shapes_of(net, parameter)) for net, parameter
-                in zip([built.net] + list(built.test_nets), [train_net] + test_nets)]
-    all_shapes = [from_json(content) for content in dry_run(build, name, seconds)]
-    for net, shapes in zip([train_net] + test_nets, all_shapes):
+        return [shapes_of(built_net, net)
+                for built_net, net in zip([built.net] + list(built.test_nets), nets)]
+
+    all_shapes = [_from_json(content) for content in dry_run(build, name, seconds)]
+    for net, shapes in zip(nets, all_shapes):
         check_labels(running_layers(net, net.state.phase, name), shapes, name)
     return all_shapes[0]
 
 
 def dry_run(function, name, seconds=SECONDS):
-    """Calls function(folder) in a child process; its JSON-able value, or InputError for `name`.
+    """Calls function(folder) in a child process; returns its value, of what JSON can hold.
 
-    folder: a folder for the child's own files, deleted afterwards.
+    folder: a folder for the child's own files, deleted afterwards.  Raises InputError for `name`,
+    with the layer that Caffe was busy with, for whatever ends the child without a value.
     """
+    def build(folder):
+        enable_logging()
+        caffe.set_mode_cpu()
+        return function(folder)
+
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
-        outcome = run_in_child(lambda: _speaking(function, folder), seconds, machine_memory())
-    layer = glog.last_layer(outcome.stderr)
-    where = "%s%s" % (name, ': layer "%s"' % layer if layer else "")
+        outcome = run_in_child(lambda: build(folder), seconds, machine_memory())
+    layer = _last_layer(outcome.stderr)
+    where = f'{name}: layer "{layer}"' if layer else name
     if outcome.error is not None:
         raise InputError(f"{where}: {outcome.error.what}", outcome.error.fix)
     if outcome.timeout is not None:
         raise InputError(f"{where}: Caffe did not finish building it within {outcome.timeout:g} s",
                          "try again while the machine and its disks are less busy; if it stops at "
-                         "the same place, look at "
-                         "what is read or computed there")
+                         "the same place, look at what is read or computed there")
     if outcome.exception is not None:
         raise InputError(f"{where}: {outcome.exception}")
     if outcome.signal is not None or outcome.status is not None:
-        raise InputError(f"{where}: {_last_words(outcome)}")
+        raise InputError(f"{where}: {_cause_of_death(outcome)}")
     return outcome.value
 
 
-def _speaking(function, folder):
-    glog.speak()
-    caffe.set_mode_cpu()
-    return function(folder)
-
-
-def _last_words(outcome):
-    message = glog.fatal_message(outcome.stderr)
+def _cause_of_death(outcome):
+    message = fatal_message(outcome.stderr)
     if message and "host allocation" in message:
         return f"not enough memory: {message}"
     if message:
@@ -128,3 +145,62 @@ def cheap(net):
                     if filler.type in _SAFE_FILLERS and filler.sparse < 0:
                         filler.Clear()
     return copy
+
+
+def shapes_of(net, net_parameter=None):
+    """NetShapes of a caffe.Net.  net_parameter: its NetParameter, for `fixed`."""
+    return NetShapes(
+        {name: tuple(blob.shape) for name, blob in net.blobs.items()},
+        {name: [tuple(blob.shape) for blob in layer.blobs]
+         for name, layer in zip(net._layer_names, net.layers)},
+        _fixed_layers(net_parameter) if net_parameter is not None else [])
+
+
+def _fixed_layers(net_parameter):
+    """Names of the layers that need no weights from a file: lr_mult 0 and the bilinear filler."""
+    return [layer.name for layer in net_parameter.layer
+            if layer.convolution_param.weight_filler.type == "bilinear"
+            and layer.param and not any(spec.lr_mult for spec in layer.param)]
+
+
+def _from_json(content):
+    """NetShapes from what JSON has made of them: nested lists."""
+    blobs, parameters, fixed = content
+    return NetShapes({name: tuple(shape) for name, shape in blobs.items()},
+                     {name: [tuple(shape) for shape in own] for name, own in parameters.items()},
+                     fixed)
+
+
+def enable_logging():
+    """Makes Caffe log everything to stderr from now on, whatever GLOG_minloglevel is.
+
+    The level is a variable of libglog that is read from the environment once, at import.
+    Returns False, having done nothing, where libglog cannot be found.
+    """
+    try:
+        with open("/proc/self/maps") as maps:
+            path = next(line.split()[-1] for line in maps if "libglog.so" in line)
+        library = ctypes.CDLL(path)
+        ctypes.c_int.in_dll(library, "_ZN3fLI17FLAGS_minloglevelE").value = 0
+        ctypes.c_bool.in_dll(library, "_ZN3fLB17FLAGS_logtostderrE").value = True
+    except (OSError, StopIteration, ValueError):
+        return False
+    return True
+
+
+def fatal_message(text):
+    """The message of the CHECK that ended a process, in one line, or None.
+
+    text: what the process wrote to stderr.
+    """
+    found = _FATAL.search(text)
+    if not found:
+        return None
+    message = _CHECK.sub("", " ".join(found.group(2).split()))
+    return f"{message} ({found.group(1)})"
+
+
+def _last_layer(text):
+    """The name of the layer that Caffe was setting up last, or None."""
+    names = _LAYER.findall(text)
+    return names[-1].strip() if names else None

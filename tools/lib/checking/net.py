@@ -1,14 +1,16 @@
-"""Reading a net prototxt and checking its layers, their wiring and their parameters."""
+"""Reading a net prototxt and checking its layers, their wiring and their labels."""
+import json
 import math
 
 import caffe
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
+from data.label_spaces import IGNORED
+from data.registry import open_dataset
 from layers.domain_classifier_check import check_classifier
 from tools.lib.checking.layer_fields import check_fields
 from tools.lib.checking.prototxt import near, read_prototxt
-from tools.lib.checking.python_layers import check_python_layer
 from tools.lib.checking.upgrade import upgrade_net
 
 #: Layer types of Caffe that these tools do not run, and why.
@@ -17,6 +19,9 @@ REFUSED = {"HDF5Output": "it writes to any file that the net names",
 #: Layer types that may stand without a bottom.
 SOURCES = ("Input", "Data", "DummyData", "HDF5Data", "ImageData", "WindowData", "Parameter",
            "Python")
+DATA_LAYER = "layers.source_target_data"
+#: Loss layers that take (scores, labels) and index the scores by the label.
+_LOSSES = ("SoftmaxWithLoss", "MultinomialLogisticLoss", "InfogainLoss", "HingeLoss", "Accuracy")
 
 
 def load_net(path):
@@ -46,13 +51,10 @@ def check_net(net, phase, name):
             raise InputError(f"{where} has no name")
         if layer.name in names:
             raise InputError(f"{where}: the name is given twice; expected a name of its own, for "
-                             "weights "
-                             "load by name")
+                             "weights load by name")
         names.add(layer.name)
         _check_type(layer, types, where)
         check_fields(layer, where)
-        if layer.type == "Python":
-            check_python_layer(layer, where)
     _check_wiring(layers, name)
     _check_sharing(layers, name)
     try:
@@ -88,8 +90,7 @@ def _meets(state, rule):
 
 
 def _where(name, layer, position):
-    return '%s: layer "%s"' % (
-        name, layer.name) if layer.name else f"{name}: layer number {position + 1}"
+    return f'{name}: layer "{layer.name}"' if layer.name else f"{name}: layer number {position + 1}"
 
 
 def _check_type(layer, types, where):
@@ -99,9 +100,8 @@ def _check_type(layer, types, where):
         fix = None
         if layer.type == "Python":
             fix = "this Caffe was built without Python layers; see: python3 tools/doctor.py"
-        raise InputError('%s: unknown type "%s"%s' % (where, layer.type, near(layer.type, types)
-                                                     or "; expected one of: "
-                                                        f"{', '.join(sorted(types))}"), fix)
+        hint = near(layer.type, types) or f"; expected one of: {', '.join(sorted(types))}"
+        raise InputError(f'{where}: unknown type "{layer.type}"{hint}', fix)
     if not layer.bottom and layer.type not in SOURCES:
         raise InputError(f"{where} has no bottom; a layer of type {layer.type} takes at least one")
 
@@ -114,15 +114,14 @@ def _check_wiring(layers, name):
         for bottom in layer.bottom:
             if bottom not in makers:
                 later = [other.name for other in layers[position:] if bottom in other.top]
-                hint = ('; layer "%s" makes it, later' % later[0] if later
+                hint = (f'; layer "{later[0]}" makes it, later' if later
                         else near(bottom, makers) or f"; expected one of: {', '.join(makers)}")
-                raise InputError('%s: no layer before it makes its bottom "%s"%s'
-                                 % (where, bottom, hint))
+                raise InputError(f'{where}: no layer before it makes its bottom "{bottom}"{hint}')
         for index, top in enumerate(layer.top):
             in_place = index < len(layer.bottom) and layer.bottom[index] == top
             if top in makers and not in_place:
-                raise InputError('%s: its top "%s" is made by layer "%s" already'
-                                 % (where, top, makers[top]))
+                raise InputError(
+                    f'{where}: its top "{top}" is made by layer "{makers[top]}" already')
             makers[top] = layer.name
         _check_counts(layer, where)
 
@@ -153,7 +152,43 @@ def _check_sharing(layers, name):
                                      "least 0")
                 if not spec.name or not spec.HasField(field):
                     continue
-                first = shared.setdefault((spec.name, field), (value, layer.name))
-                if first[0] != value:
-                    raise InputError('%s: %s of the shared parameter "%s" is %g; layer "%s" says %g'
-                                     % (where, field, spec.name, value, first[1], first[0]))
+                first, owner = shared.setdefault((spec.name, field), (value, layer.name))
+                if first != value:
+                    raise InputError(f'{where}: {field} of the shared parameter "{spec.name}" is '
+                                     f'{value:g}; layer "{owner}" says {first:g}')
+
+
+def check_labels(layers, shapes, name):
+    """Every loss on labels of SourceTargetData predicts the classes of their label space.
+
+    Caffe reads beyond its arrays where it does not.  layers: the running layers (`check_net`);
+    shapes: NetShapes of the built net; name: the net's file.  Raises InputError.
+    """
+    spaces = {layer.top[1]: label_space(layer.python_param.param_str) for layer in layers
+              if layer.type == "Python" and layer.python_param.module == DATA_LAYER
+              and len(layer.top) > 1}
+    for layer in layers:
+        if layer.type not in _LOSSES or len(layer.bottom) < 2 or layer.bottom[1] not in spaces:
+            continue
+        space = spaces[layer.bottom[1]]
+        channels = shapes.blobs[layer.bottom[0]][1]
+        where = f'{name}: layer "{layer.name}"'
+        if channels != len(space.classes):
+            raise InputError(f'{where}: the scores "{layer.bottom[0]}" have {channels} channels; '
+                             f"expected {len(space.classes)}, the classes of the label space "
+                             f"{space.name}")
+        param = layer.accuracy_param if layer.type == "Accuracy" else layer.loss_param
+        if not param.HasField("ignore_label") or param.ignore_label != IGNORED:
+            found = param.ignore_label if param.HasField("ignore_label") else "missing"
+            raise InputError(f"{where}: ignore_label is {found}; expected {IGNORED}, the label of "
+                             "pixels without a class")
+
+
+def label_space(param_str):
+    """The LabelSpace of a SourceTargetData layer's labels.
+
+    param_str: its text, which has passed the layer's own check.
+    """
+    source = json.loads(param_str)["source"]
+    return open_dataset(source["dataset"], space=source.get("label_space"),
+                        **source.get("options", {})).space

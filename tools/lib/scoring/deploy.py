@@ -3,8 +3,8 @@ import caffe
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
+from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import use_device
-from tools.lib.checking.model import open_net
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.scoring.net_geometry import read_geometry
 

@@ -18,10 +18,10 @@ from data.files import sha256
 from data.registry import open_dataset
 from layers.constrained_mil_loss import inside_repository
 from layers.source_target_data import served_frames
-from tools.lib.checking.net import running_layers
+from tools.lib.checking.net import DATA_LAYER, running_layers
 from tools.lib.runtime.repository import git_state
 from tools.lib.training.files import replace_file
-from tools.lib.training.solver import DATA_LAYER, DEVICE, python_keys, shown
+from tools.lib.training.solver import DEVICE, python_keys, shown
 
 RECORD = "record.json"
 

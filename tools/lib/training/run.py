@@ -7,9 +7,8 @@ import time
 
 from data.errors import InputError
 from data.files import ROOT
-from tools.lib.checking import glog
 from tools.lib.checking.device import device_memory
-from tools.lib.checking.dry_run import dry_run_solver
+from tools.lib.checking.dry_run import dry_run_solver, enable_logging
 from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver import load_nets, load_solver
@@ -147,7 +146,7 @@ def run(options, resolved, shapes, record, entry, reports, group):
                 say("no complete snapshot yet: starting at iteration 0")
             weights.load(engine.net, reports, say)
         group.equalize(engine.net)
-        if resolved.param.debug_info and not glog.speak():
+        if resolved.param.debug_info and not enable_logging():
             say("warning: debug_info prints nothing: Caffe's log is off and cannot be turned on; "
                 "start with "
                 "GLOG_minloglevel=0 in the environment")

@@ -27,10 +27,8 @@ from caffe.proto import caffe_pb2
 from data.child_process import run_in_child
 from data.errors import InputError
 from data.files import sha256
-from tools.lib.checking.caffemodel import read_caffemodel, read_solverstate
-from tools.lib.checking.glog import fatal_message
-from tools.lib.checking.shapes import shapes_of
-from tools.lib.checking.weights import compare, require_match
+from tools.lib.checking.caffemodel import compare, read_caffemodel, read_solverstate, require_match
+from tools.lib.checking.dry_run import fatal_message, shapes_of
 from tools.lib.training.files import replace_file, sync_file, sync_folder, writing
 from tools.lib.training.solver import shown
 

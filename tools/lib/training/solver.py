@@ -20,7 +20,7 @@ from caffe.proto import caffe_pb2
 
 from data.errors import InputError
 from data.files import ROOT
-from tools.lib.checking.net import load_net
+from tools.lib.checking.net import DATA_LAYER, load_net
 from tools.lib.checking.solver import find_file, load_solver
 
 # name: the solver file's name without its ending.  param: SolverParameter.
@@ -29,7 +29,6 @@ from tools.lib.checking.solver import find_file, load_solver
 Resolved = namedtuple("Resolved", "name param nets seed output prefix")
 
 TESTS_NEVER = 2 ** 31 - 1
-DATA_LAYER = "layers.source_target_data"
 #: What --device may say.
 DEVICE = re.compile(r"cpu|gpu(:[0-9]{1,4})?")
 

@@ -12,8 +12,13 @@ import os
 import re
 
 from data.errors import InputError
-from tools.lib.checking.caffemodel import read_caffemodel
-from tools.lib.checking.weights import compare, report_lines, require_finite, require_match
+from tools.lib.checking.caffemodel import (
+    compare,
+    read_caffemodel,
+    report_lines,
+    require_finite,
+    require_match,
+)
 from tools.lib.training.solver import absolute, shown
 
 MADE_BY = re.compile(r"#\s*initial weights, made by:\s*(.+?)\s*\n\s*weights:\s*[\"']([^\"']+)[\"']")

@@ -8,8 +8,8 @@ import pytest
 caffe = pytest.importorskip("caffe")
 
 from data.errors import InputError
+from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.dry_run import dry_run_net
-from tools.lib.checking.model import open_net
 from tools.lib.checking.net import load_net
 
 from tiny_nets import NET, write_net
