@@ -25,12 +25,11 @@ import numpy as np
 from scipy.optimize import minimize
 
 from data.errors import InputError
-from data.files import write_whole
 from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
 from tools.bench.constraint_problems import STREET_KINDS, street_problem
 from tools.lib.command import count, run_command
-from tools.lib.tables import Table, format_of, render
+from tools.lib.tables import Table, format_of, print_and_write
 
 
 def solve_by_lbfgs(scores, present, lower, upper, slack):
@@ -170,9 +169,7 @@ def main():
         compare_solvers(problems, options.repeats),
         f"Written by python3 tools/bench/bench_constraints.py {source} --repeats {options.repeats}",
         [len(problems)], notes + compare_threads(options.height, options.width, options.repeats))
-    print(render(table, "text"), end="")
-    if form:
-        write_whole(options.output, render(table, form))
+    print_and_write([table], options.output, form)
 
 
 if __name__ == "__main__":

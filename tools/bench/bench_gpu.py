@@ -20,7 +20,6 @@ import os
 import statistics
 
 from data.errors import InputError
-from data.files import write_whole
 from models.experiments.gta import GTA
 from tools.bench import gpu_engines, torch_env
 from tools.bench.random_nets import add_size, check_size
@@ -28,7 +27,7 @@ from tools.bench.timing import milliseconds, paired_ratio, processor, ratio_text
 from tools.lib.command import count, run_command
 from tools.lib.runtime import gpu, source_builds
 from tools.lib.scoring.score_command import device
-from tools.lib.tables import Table, format_of, render
+from tools.lib.tables import Table, format_of, print_and_write
 
 MIB = 2.0 ** 20
 CHECK = "python3 tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --width 64 --repeats 2"
@@ -82,9 +81,7 @@ def main(arguments=None):
               "Python layers, each timed on its own after all other work was done",
               notes=LAYER_NOTES)
     ]
-    print("\n".join(render(table, "text") for table in tables), end="")
-    if form:
-        write_whole(options.output, "\n".join(render(table, form) for table in tables))
+    print_and_write(tables, options.output, form)
 
 
 def find_engines(options, number):

@@ -19,12 +19,11 @@ import argparse
 
 import numpy as np
 
-from data.files import write_whole
 from tools.bench.layer_costs import layer_seconds, measure, step_seconds
 from tools.bench.random_nets import add_size, check_size
 from tools.bench.timing import paired_ratio, ratio_text
 from tools.lib.command import count, run_command
-from tools.lib.tables import Table, format_of, render
+from tools.lib.tables import Table, format_of, print_and_write
 
 
 def main():
@@ -49,9 +48,7 @@ def main():
     table.title = (f"Written by python3 tools/bench/bench_layers.py --stage {options.stage} "
                    f"--size {height} {width} --images {options.images} "
                    f"--repeats {options.repeats}")
-    print(render(table, "text"), end="")
-    if form:
-        write_whole(options.output, render(table, form))
+    print_and_write([table], options.output, form)
 
 
 def share_table(stage, times, python_layers):

@@ -17,11 +17,10 @@ import argparse
 import os
 import tempfile
 
-from data.files import write_whole
 from tools.bench.long_run_kills import survive_kills
 from tools.bench.long_run_memory import SETTLED, draw_curve, figures, watch_run
 from tools.lib.command import count, run_command
-from tools.lib.tables import Table, format_of, render
+from tools.lib.tables import Table, format_of, print_and_write
 
 STAGES = ("source", "ga", "ga_ca")
 
@@ -50,9 +49,7 @@ def main(arguments=None):
     form = args.output and format_of(args.output)
     with tempfile.TemporaryDirectory() as folder:
         table = args.measure(args, folder)
-    print(render(table, "text"), end="")
-    if form:
-        write_whole(args.output, render(table, form))
+    print_and_write([table], args.output, form)
 
 
 def _kills(args, folder):

@@ -26,13 +26,12 @@ import numpy as np
 
 from data.cores import usable_cores
 from data.errors import InputError
-from data.files import write_whole
 from data.packed import close_all
 from data.parallel import each_result
 from data.registry import open_dataset
 from tools.lib.command import count, run_command
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
-from tools.lib.tables import Table, format_of, render
+from tools.lib.tables import Table, format_of, print_and_write
 
 
 def parse(arguments=None):
@@ -78,9 +77,7 @@ def main(arguments=None):
         f"shuffled order, {args.workers} process{'es' * (args.workers > 1)}, median of "
         f"{args.turns} turns; {usable_cores()} cores, load average of the machine meanwhile "
         f"{os.getloadavg()[0]:.1f}.")
-    print(render(table, "text"), end="")
-    if args.output:
-        write_whole(args.output, render(table, form))
+    print_and_write([table], args.output, form)
 
 
 def frame_files(frames):

@@ -22,13 +22,12 @@ import time
 import cv2
 
 from data.cores import usable_cores
-from data.files import write_whole
 from tools.bench.official import official_package, official_scores
 from tools.bench.sample_labels import write_sample
 from tools.lib.command import count, run_command
 from tools.lib.scoring.evaluate import score_folder
 from tools.lib.scoring.prediction_folder import PredictionFolder
-from tools.lib.tables import Table, format_of, render
+from tools.lib.tables import Table, format_of, print_and_write
 
 
 def main(arguments=None):
@@ -55,9 +54,7 @@ def main(arguments=None):
                   [[key, str(value)] for key, value in compare(ours, theirs, args.images).items()],
                   f"Written by python3 tools/bench/bench_scoring.py --images {args.images} "
                   f"--repeats {args.repeats}")
-    print(render(table, "text"), end="")
-    if form:
-        write_whole(args.output, render(table, form))
+    print_and_write([table], args.output, form)
 
 
 def compare(ours, theirs, images):

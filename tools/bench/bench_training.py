@@ -19,7 +19,6 @@ from contextlib import ExitStack
 
 from data.cores import usable_cores
 from data.errors import InputError
-from data.files import write_whole
 from data.registry import open_dataset
 from models.experiments.gta import GTA
 from tools.bench import layer_costs, training_step
@@ -28,7 +27,7 @@ from tools.bench.step_process import TorchSteps
 from tools.bench.timing import milliseconds, paired_ratio, processor, ratio_text, running_engine
 from tools.bench.torch_env import add_torch, find_torch
 from tools.lib.command import count, run_command
-from tools.lib.tables import Table, format_of, render
+from tools.lib.tables import Table, format_of, print_and_write
 
 #: Upper bounds of the ratios.
 LOOP_TARGET, TORCH_TARGET, GA_TARGET, LAYERS_TARGET = 1.05, 1.1, 1.08, 0.01
@@ -90,9 +89,7 @@ def main(arguments=None):
     rows.append(["load average at the end", f"{os.getloadavg()[0]:.1f}", ""])
     table = Table(["a training step", "measured", "at most"], rows, title(options),
                   notes=notes(options, reason))
-    print(render(table, "text"), end="")
-    if form:
-        write_whole(options.output, render(table, form))
+    print_and_write([table], options.output, form)
 
 
 def machine_rows(engine, threads):

@@ -31,7 +31,7 @@ GUARDS = 3
 
 
 class Turns:
-    """Times the training loop as one of its watches; after each iteration each other takes a step.
+    """A watch of the training loop: times each iteration, then lets the others take a step each.
 
     others: {name: function that takes a step and returns {"seconds", "gradients"}}.
     times: {"loop" or name: [seconds]}; gradients: {name: [seconds]}. The first turn is not counted,

@@ -6,6 +6,7 @@ import math
 from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
 
 from data.errors import InputError
+from data.files import write_whole
 from tools.lib.outputs import require_file
 
 FORMATS = ("text", "markdown", "csv", "latex")
@@ -81,6 +82,13 @@ def format_of(path, form=None):
             return name
     raise InputError(f"--output {path}: the ending names no table format; expected "
                      f"{', '.join(ENDINGS)}", "or give --format")
+
+
+def print_and_write(tables, path, form):
+    """Prints the tables as text and writes them to the file `path` in `form`; None writes none."""
+    print("\n".join(render(table, "text") for table in tables), end="")
+    if path:
+        write_whole(path, "\n".join(render(table, form) for table in tables))
 
 
 def _text(table, cells):
