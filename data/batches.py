@@ -3,13 +3,14 @@ from dataclasses import dataclass
 from typing import Optional
 
 from data import ordering, transforms
+from data.augmentation import NONE, Augmentation
 from data.record import DataSet, unlabelled
 
 
 @dataclass(frozen=True)
 class Domain:
     """One side of a batch: `images` samples a batch from the frames of a data set, read at `resize`
-    times their size."""
+    times their size and varied as `augmentation` says."""
 
     stream: str  # "source" or "target": the random stream
     data: DataSet
@@ -17,19 +18,21 @@ class Domain:
     images: int
     resize: float = 1.0
     labelled: bool = True
+    augmentation: Augmentation = NONE
 
 
 _passed = set()  # (frame, labelled) that check_ahead has looked at
 
 
-def make_domain(stream, data, split, images, resize=1.0, labelled=True):
+def make_domain(stream, data, split, images, resize=1.0, labelled=True,
+                augmentation=NONE):
     """A Domain over a split, checked file by file but for what check_ahead has passed. Raises
     InputError naming the list and line of the first frame that will not do."""
     frames = domain_frames(data, split, labelled)
     for frame in frames:
         if (frame, labelled) not in _passed:
             data.check(frame, labelled)
-    return Domain(stream, data, frames, images, resize, labelled)
+    return Domain(stream, data, frames, images, resize, labelled, augmentation)
 
 
 def domain_frames(data, split, labelled):
@@ -99,18 +102,23 @@ class BatchMaker:
 
     def _sample(self, domain, frame, position):
         generator = ordering.generator(self.seed, domain.stream, position)
+        varied = domain.augmentation.draw(
+            ordering.generator(self.seed, domain.stream, position, ordering.AUGMENTATION))
+        resize = domain.resize * varied.scale
         label = None
         if domain.labelled:
             image, label = domain.data.read_pair(frame)
-            label = transforms.resize_label(label, domain.resize)
+            label = transforms.resize_label(label, resize)
         else:
             image = domain.data.read_image(frame)
-        image = transforms.resize(image, domain.resize)
+        image = transforms.resize(image, resize)
         top, left, mirror = transforms.random_window(image.shape, self.crop, generator)
         window = (top, left, mirror and self.mirror)
-        blob = transforms.to_blob(transforms.cut_image(image, window, self.crop, self.margin),
-                                  self.mean)
-        return blob, None if label is None else transforms.cut_label(label, window, self.crop)
+        cut = transforms.cut_image(image, window, self.crop, self.margin)
+        if domain.augmentation.colours:
+            cut = varied.recoloured(cut)
+        return (transforms.to_blob(cut, self.mean),
+                None if label is None else transforms.cut_label(label, window, self.crop))
 
     def _domains(self):
         return [domain for domain in (self.source, self.target) if domain is not None]

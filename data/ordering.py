@@ -10,22 +10,24 @@ import functools
 import numpy as np
 
 STREAMS = {"source": 0, "target": 1}
+#: What the numbers of one position are for: each purpose has numbers of its own.
+WINDOW, _ORDER, AUGMENTATION = range(3)
 
 
-def generator(seed, stream, position):
+def generator(seed, stream, position, purpose=WINDOW):
     """A numpy Generator for the random choices at one position of a stream ("source" or "target").
 
     Use only its random(): numpy promises the bits, not the algorithms of permutation() or
     integers(), across versions.
     """
     return np.random.Generator(
-        np.random.PCG64(np.random.SeedSequence((seed, STREAMS[stream], 0, position))))
+        np.random.PCG64(np.random.SeedSequence((seed, STREAMS[stream], purpose, position))))
 
 
 @functools.lru_cache(maxsize=8)
 def epoch_order(seed, stream, epoch, frames):
     """The order of `frames` frames in an epoch: a permutation of 0..frames-1, int64."""
-    bits = np.random.PCG64(np.random.SeedSequence((seed, STREAMS[stream], 1, epoch)))
+    bits = np.random.PCG64(np.random.SeedSequence((seed, STREAMS[stream], _ORDER, epoch)))
     return np.argsort(np.random.Generator(bits).random(frames), kind="stable")
 
 

@@ -3,6 +3,7 @@ import caffe
 import numpy as np
 
 from data import sharing
+from data.augmentation import Augmentation
 from data.batches import BatchMaker, domain_frames, make_domain
 from data.errors import InputError
 from data.params import boolean, check_params, integer, list_of, mapping, number, parse_params, text
@@ -34,6 +35,11 @@ class SourceTargetData(caffe.Layer):
         margin            pixels of context around the window, real where the image goes on, else reflected (default 0)
         mirror            mirror half of the samples left to right (default true)
         source_resize, target_resize   factor applied to images and labels before cropping, 0.01 to 16 (default 1)
+        source_scale, target_scale     [least, most]: a random factor beside the former, drawn for each sample, uniform in its
+                          logarithm (default [1, 1]: none)
+        source_jitter, target_jitter   random colours, drawn for each sample (default {}: none): an object with any of
+                          brightness, contrast, saturation and channels, each from 0 (off) to 1:
+                          data/augmentation.py
         mean              [blue, green, red] to subtract
         seed              the random choices and the order of frames (default 1)
         workers           processes that make batches ahead; 0 makes them in the main process (default 2)
@@ -88,9 +94,13 @@ OPTIONAL = {
     "source_images": (integer(minimum=0), 1), "target_images": (integer(minimum=0), 0),
     "margin": (integer(minimum=0), 0), "mirror": (boolean(), True),
     "source_resize": (number(*FACTORS), 1), "target_resize": (number(*FACTORS), 1),
+    "source_scale": (list_of(number(*FACTORS), 2), [1, 1]),
+    "target_scale": (list_of(number(*FACTORS), 2), [1, 1]),
+    "source_jitter": (mapping(), {}), "target_jitter": (mapping(), {}),
     "seed": (integer(minimum=0, maximum=2**31 - 1), 1), "workers": (integer(minimum=0,
                                                                             maximum=64), 2)
 }
+JITTER = {key: (number(0, 1), 0) for key in ("brightness", "contrast", "saturation", "channels")}
 
 
 def served_frames(param_str):
@@ -107,7 +117,22 @@ def _domain(params, side):
     """The source or the target as a data.batches.Domain; None if it gives no images."""
     data, split = _opened(params, side)
     return data and make_domain(side, data, split, params[side + "_images"],
-                                params[side + "_resize"], _labelled(side))
+                                params[side + "_resize"], _labelled(side),
+                                _augmentation(params, side))
+
+
+def _augmentation(params, side):
+    """The Augmentation of the source or the target."""
+    least, most = params[side + "_scale"]
+    where = f'{_NAME}: "{side}_scale"'
+    if least > most:
+        raise InputError(f"{where} is [{least}, {most}]", "give the smaller factor first")
+    extremes = [factor * params[side + "_resize"] for factor in (least, most)]
+    if extremes[0] < FACTORS[0] or extremes[1] > FACTORS[1]:
+        raise InputError(f'{where} times "{side}_resize" reaches {extremes[0]:g} to '
+                         f"{extremes[1]:g}; expected factors from {FACTORS[0]} to {FACTORS[1]}")
+    jitter = check_params(f'{_NAME}: "{side}_jitter"', params[side + "_jitter"], {}, JITTER)
+    return Augmentation((least, most), **jitter)
 
 
 def _labelled(side):

@@ -18,7 +18,7 @@ def source_target_data(data, shape, target_images):
     """The Python data layer; `data` holds its keys apart from the number of target images."""
     keys = dict(data, margin=shape.margin, target_images=target_images)
     if not target_images:
-        for key in ("target", "target_resize"):
+        for key in ("target", "target_resize", "target_scale", "target_jitter"):
             keys.pop(key, None)
     return L.Python(module="layers.source_target_data", layer="SourceTargetData", ntop=2,
                     param_str=json.dumps(keys, sort_keys=True))

@@ -15,7 +15,10 @@ CITYSCAPES_MEAN = (72.39, 82.91, 73.16)     # BGR, of the released Cityscapes mo
 def data_keys(experiment):
     """The keys of the data layer of an experiment, apart from margin and target images."""
     source, target = experiment.source, experiment.target
-    return dict(source=source.layer_keys, target=target.layer_keys,
+    augmentation = {f"{name}_{key}": value
+                    for name, side in (("source", source), ("target", target))
+                    for key, value in side.augmentation_keys.items()}
+    return dict(augmentation, source=source.layer_keys, target=target.layer_keys,
                 source_images=experiment.batch, crop=list(experiment.crop), mirror=True,
                 source_resize=source.resize, target_resize=target.resize,
                 mean=list(experiment.mean), seed=1, workers=1)

@@ -20,6 +20,8 @@ class DataSide:
     resize: float = 1.0                 # factor on images and labels, before the crop is taken
     label_space: Optional[str] = None   # of its labels; None: the data set's first
     options: Optional[dict] = None      # the data set's: {"season": "fall"}
+    scale: Tuple[float, float] = (1.0, 1.0)  # smallest, largest random factor beside resize
+    jitter: Optional[dict] = None       # random colours: {"brightness": 0.2} (data/augmentation.py)
 
     @property
     def argument(self):
@@ -33,6 +35,12 @@ class DataSide:
         keys = dict(dataset=self.dataset, split=self.split, label_space=self.label_space,
                     options=self.options)
         return {key: value for key, value in keys.items() if value is not None}
+
+    @property
+    def augmentation_keys(self):
+        """`scale` and `jitter` of the data layer, where they are not its defaults."""
+        keys = dict(scale=list(self.scale), jitter=self.jitter or {})
+        return {key: value for key, value in keys.items() if value not in ([1.0, 1.0], {})}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data import ordering, transforms
+from data.augmentation import Augmentation
 from data.batches import make_domain
 from data.errors import InputError
 from data.registry import open_dataset
@@ -120,6 +121,64 @@ def test_without_mirror_and_with_the_whole_image_nothing_is_random_but_the_order
     seen = [index for batch in batches(net, 5) for made in batch["data"]
             for index, image in enumerate(images) if (made.transpose(1, 2, 0) == image).all()]
     assert sorted(seen) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4] and sorted(seen[:5]) == [0, 1, 2, 3, 4]
+
+
+def test_augmentation_is_a_function_of_seed_and_position(root):
+    changes = dict(source_scale=[0.5, 2], source_jitter={"brightness": 0.5, "channels": 0.1},
+                   target_scale=[0.75, 1.5], target_jitter={"contrast": 0.5, "saturation": 0.5})
+    wanted = batches(make_net(root, **changes), 6)
+    assert not (wanted[0]["data"] == batches(make_net(root), 1)[0]["data"]).all()
+    for workers in (0, 2):
+        net = make_net(root, workers=workers, **changes)
+        net.layers[0].set_position(3)
+        assert_same(batches(net, 3), wanted[3:])
+
+
+def test_a_sample_is_scaled_with_its_label_and_recoloured_as_drawn(root):
+    jitter = {"brightness": 0.3, "contrast": 0.2, "saturation": 0.4, "channels": 0.1}
+    net = make_net(root, source_scale=[0.5, 2], source_jitter=jitter, source_resize=0.9)
+    data = open_dataset("folder:path=source")
+    for number, batch in enumerate(batches(net, 3)):
+        for item, position in enumerate((2 * number, 2 * number + 1)):
+            varied = Augmentation((0.5, 2), **jitter).draw(
+                ordering.generator(5, "source", position, ordering.AUGMENTATION))
+            frame = data.frames("train")[ordering.frame_index(5, "source", position, 5)]
+            image, label = data.read_pair(frame)
+            image = transforms.resize(image, 0.9 * varied.scale)
+            label = transforms.resize_label(label, 0.9 * varied.scale)
+            window = transforms.random_window(image.shape, (8, 10),
+                                              ordering.generator(5, "source", position))
+            wanted = varied.recoloured(transforms.cut_image(image, window, (8, 10), 3))
+            assert (batch["data"][item] == transforms.to_blob(wanted, (10, 20.5, 30))).all()
+            assert (batch["label"][item, 0] == transforms.cut_label(label, window, (8, 10))).all()
+
+
+def test_augmentation_of_one_domain_leaves_the_other_as_it_is(root):
+    plain, varied = (batches(make_net(root, **changes), 3)
+                     for changes in ({}, dict(target_jitter={"brightness": 1},
+                                              target_scale=[1, 3])))
+    for a, b in zip(plain, varied):
+        assert (a["data"][:2] == b["data"][:2]).all() and (a["label"] == b["label"]).all()
+        assert (a["data"][2] != b["data"][2]).any()
+
+
+def test_augmentation_by_its_defaults_changes_nothing(root):
+    assert_same(batches(make_net(root), 3),
+                batches(make_net(root, source_scale=[1, 1], target_jitter={"contrast": 0}), 3))
+
+
+@pytest.mark.parametrize("changes, words", [
+    (dict(source_scale=[2, 1]), '"source_scale" is [2, 1]'),
+    (dict(source_scale=[1, 9], source_resize=2), "reaches 2 to 18; expected factors from 0.01 to"),
+    (dict(source_scale=[0, 1]), "each item a number from 0.01 to 16"),
+    (dict(target_jitter={"hue": 0.1}), 'unknown key "hue"'),
+    (dict(target_jitter={"contrast": 1.5}), '"contrast" must be a number from 0 to 1'),
+    (dict(target_jitter=0.1), '"target_jitter" must be an object'),
+])
+def test_augmentation_out_of_range_is_refused(root, changes, words):
+    with pytest.raises(InputError) as caught:
+        make_net(root, **changes)
+    assert words in caught.value.what
 
 
 def test_resizes_apply_to_their_own_domain(root):

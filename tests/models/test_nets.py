@@ -1,5 +1,6 @@
 """The nets and solvers: generated, committed, and of the shapes that the method fixes."""
 import json
+from dataclasses import replace
 
 import caffe
 import numpy as np
@@ -124,6 +125,19 @@ def test_source_net_names_no_target():
     data = next(iter(models.build.nets(EXPERIMENTS["toy"])["source.prototxt"].layer))
     keys = json.loads(data.python_param.param_str)
     assert keys["target_images"] == 0 and "target" not in keys
+
+
+def test_augmentation_of_each_domain_reaches_the_data_layer():
+    toy = EXPERIMENTS["toy"]
+    jitter = {"brightness": 0.2}
+    built = models.build.nets(replace(
+        toy, source=replace(toy.source, scale=(0.75, 1.5)),
+        target=replace(toy.target, scale=(0.5, 1.0), jitter=jitter)))
+    found = {stage: json.loads(built[stage + ".prototxt"].layer[0].python_param.param_str)
+             for stage in ("source", "ga")}
+    assert found["ga"]["source_scale"] == found["source"]["source_scale"] == [0.75, 1.5]
+    assert found["ga"]["target_scale"] == [0.5, 1] and found["ga"]["target_jitter"] == jitter
+    assert not {"source_jitter", "target_scale", "target_jitter"} & set(found["source"])
 
 
 def test_adaptation_without_target_images_is_refused():
