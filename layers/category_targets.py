@@ -11,11 +11,14 @@ Plain numpy, apart from Caffe.
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from layers.size_constraints import solve
 
 BOUNDS = ("both", "lower", "upper", "none")
 PRESENCE_FACTOR = 0.1  # the paper's
+#: The matrix libraries that numpy has loaded. Looking for them takes long, limiting them 5 us.
+MATRIX_LIBRARIES = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,18 @@ def category_rule(statistics, slack=2.0, presence_factor=PRESENCE_FACTOR, down_w
 def predicted_shares(scores):
     """(C,) shares of the pixels at which each class has the largest of scores (C, h, w)."""
     return np.bincount(scores.argmax(axis=0).ravel(), minlength=len(scores)) / scores[0].size
+
+
+def category_targets(scores, rule):
+    """The CategoryTarget of every image of scores (N, C, h, w), matrix products on one thread.
+
+    The products are small: more threads gain nothing in OpenBLAS and take 25 times as long in MKL,
+    which spreads them. The limit holds for the process until this returns.
+    """
+    with MATRIX_LIBRARIES.limit(limits=1):
+        # One image after the other: so short array operations fight for Python's lock, and threads
+        # take longer (tools/bench/bench_constraints.py prints both).
+        return [category_target(image, rule) for image in scores]
 
 
 def category_target(scores, rule):

@@ -8,7 +8,7 @@ from data.errors import InputError
 from data.files import ROOT
 from data.params import choice, number, parse_params, text
 from data.statistics import read_statistics
-from layers.category_targets import BOUNDS, PRESENCE_FACTOR, category_rule, category_target
+from layers.category_targets import BOUNDS, PRESENCE_FACTOR, category_rule, category_targets
 
 REQUIRED = {"statistics": text()}
 OPTIONAL = {"slack": (number(0, 1e6), 2.0), "presence_factor": (number(0, 1e6), PRESENCE_FACTOR),
@@ -68,9 +68,7 @@ class ConstrainedMILLoss(caffe.Layer):
         # 3. dV/dscores
         # N, C, h, w
         scores = bottom[0].data
-        # In turn: threads take longer, because so short array operations fight for Python's lock
-        # (tools/bench/bench_constraints.py prints both).
-        targets = [category_target(image, self.rule) for image in scores]
+        targets = category_targets(scores, self.rule)
         # N times C, h, w
         self.gradients = [target.gradient for target in targets]
         top[0].data[...] = np.mean([target.value for target in targets])

@@ -11,8 +11,8 @@ which is two matrix-vector products. Buffers are made once, so memory does not g
 evaluations.
 
 The products run over blocks of pixels small enough that OpenBLAS keeps them on the calling thread.
-Its own threads cost more than they bring at these sizes (about 10 to 300 microseconds a product),
-and on a busy machine much more.
+Threads cost more than they bring at these sizes (about 10 to 300 microseconds a product), and on a
+busy machine much more. For matrix libraries with other limits see ``category_targets``.
 """
 import numpy as np
 

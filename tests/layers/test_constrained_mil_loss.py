@@ -12,7 +12,13 @@ caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 to
 from data.errors import InputError  # noqa: E402
 from data.label_spaces import LabelSpace  # noqa: E402
 from data.statistics import summarise, to_json  # noqa: E402
-from layers.category_targets import category_rule, category_target, predicted_shares  # noqa: E402
+from layers.category_targets import (  # noqa: E402
+    MATRIX_LIBRARIES,
+    category_rule,
+    category_target,
+    category_targets,
+    predicted_shares,
+)
 from layers.constrained_mil_loss import inside_repository  # noqa: E402
 from layers.size_constraints import solve  # noqa: E402
 
@@ -142,6 +148,30 @@ def test_loss_and_log_are_those_of_each_image(tmp_path):
     assert values["relaxed"] == sum(target.relaxed for target in targets)
     assert np.allclose(net.blobs["final"].diff,
                        np.stack([target.gradient for target in targets]) / 3, atol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+def test_matrix_products_stay_on_one_thread_whatever_the_process_uses(threads, monkeypatch):
+    scores = scores_of(2, height=40, width=60)
+    expected = [category_target(image, category_rule(STATISTICS)).gradient for image in scores]
+    seen = []
+
+    def threads_of():
+        return [library["num_threads"] for library in MATRIX_LIBRARIES.info()]
+
+    def watched(image, rule):
+        seen.append(threads_of())
+        return category_target(image, rule)
+    monkeypatch.setattr("layers.category_targets.category_target", watched)
+    with MATRIX_LIBRARIES.limit(limits=threads):
+        before = threads_of()
+        targets = category_targets(scores, category_rule(STATISTICS))
+        assert threads_of() == before
+    # OpenCV brings an OpenBLAS that knows one thread only
+    assert set(before) <= {1, threads} and threads in before
+    assert len(seen) == 2 and all(set(counts) == {1} for counts in seen)
+    assert all(np.array_equal(target.gradient, gradient)
+               for target, gradient in zip(targets, expected))
 
 
 def test_images_do_not_see_each_other(tmp_path):

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch_step import scores, segmentation_loss, trunk, upsampling
 
 from data.statistics import read_statistics
-from layers.category_targets import category_rule, category_target
+from layers.category_targets import category_rule, category_targets
 
 #: Above it softplus is linear to float64's last bit.
 LINEAR = 40

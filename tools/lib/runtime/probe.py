@@ -12,7 +12,7 @@ import tempfile
 
 #: Import names of what the commands need, beside caffe itself.
 MODULES = ("numpy", "scipy", "cv2", "lmdb", "google.protobuf", "skimage", "matplotlib", "tqdm",
-           "tabulate", "pytest", "pytest_timeout")
+           "tabulate", "threadpoolctl", "pytest", "pytest_timeout")
 
 NET = """
 force_backward: true

@@ -22,7 +22,8 @@ from tools.lib.runtime.mirror import SCHEMES, machine_mirrors
 
 #: Downloads and unpacked packages together, at the worst moment.
 NEEDED_BYTES = 1.3e9
-PROBE = "import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tabulate, tqdm; caffe.Net"
+PROBE = ("import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tabulate, threadpoolctl, tqdm\n"
+         "caffe.Net")
 
 
 def fingerprint():
