@@ -21,6 +21,7 @@
     torch_lock           writes these lists of packages
     gpu_engines          the engines of bench_gpu, their turns, the largest batch that fits
     constraint_problems  made problems for the solver of the size constraints
+    constraint_threads   the constraint loss with 1, 2 and 16 threads of the matrix library
     sample_labels        drawn label maps and flawed predictions, to score
     official             Cityscapes' evaluation; official_run runs it in a process of its own
     scaling_plan         the calculation for several GPUs

@@ -7,7 +7,8 @@ part, which makes the dual smooth with box bounds, and every evaluation takes al
 two solvers take turns, so that other work on the machine lengthens both. Both are asked for a KKT
 residual of 1e-8; the table shows the residual that each reached. --problems takes the problems from
 the .npz files of a folder (scores, present, lower, upper, slack) instead of making them.
-Two last lines time the problems of 2 and of 4 images, one after the other and in threads.
+The last lines time the whole loss of 1 and of 6 images with 1, 2 and 16 threads set for the matrix
+library, and the 6 images side by side.
 """
 import _init_paths  # noqa: F401
 
@@ -19,7 +20,6 @@ import argparse
 import glob
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.optimize import minimize
@@ -28,6 +28,7 @@ from data.errors import InputError
 from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
 from tools.bench.constraint_problems import STREET_KINDS, street_problem
+from tools.bench.constraint_threads import thread_lines
 from tools.lib.command import count, run_command
 from tools.lib.tables import Table, format_of, print_and_write
 
@@ -125,26 +126,6 @@ def compare_solvers(problems, repeats):
     ]
 
 
-def compare_threads(height, width, repeats):
-    """Sentences on the time of a batch in turn and in threads: why the layer has no threads."""
-    lines = []
-    for images in (2, 4):
-        batch = [street_problem(STREET_KINDS[index], height, width, index)
-                 for index in range(images)]
-        one, many = [], []
-        for _ in range(repeats):
-            one.append(timed(lambda problems: [solve(*problem) for problem in problems], batch)[1])
-            with ThreadPoolExecutor(min(images, len(os.sched_getaffinity(0)))) as pool:
-                many.append(timed(_solve_in, pool, batch)[1])
-        lines.append(f"{images} images: {np.median(one):.2f} ms in turn, {np.median(many):.2f} ms "
-                     f"in threads, ratio {np.median(np.array(one) / np.array(many)):.2f}.")
-    return lines
-
-
-def _solve_in(pool, batch):
-    return list(pool.map(lambda problem: solve(*problem), batch))
-
-
 def main():
     """Measures, prints the table and writes it to --output."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -168,7 +149,7 @@ def main():
         ["problem", "size", "solve ms", "L-BFGS-B ms", "ratio", "solve KKT", "L-BFGS-B KKT"],
         compare_solvers(problems, options.repeats),
         f"Written by python3 tools/bench/bench_constraints.py {source} --repeats {options.repeats}",
-        [len(problems)], notes + compare_threads(options.height, options.width, options.repeats))
+        [len(problems)], notes + thread_lines(options.height, options.width, options.repeats))
     print_and_write([table], options.output, form)
 
 

@@ -102,7 +102,7 @@ class CategoryLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, scored, rule):
-        targets = [category_target(image, rule) for image in scored.detach().cpu().numpy()]
+        targets = category_targets(scored.detach().cpu().numpy(), rule)
         gradients = np.stack([target.gradient for target in targets])
         ctx.gradient = torch.from_numpy(gradients) / len(targets)
         return scored.new_tensor(np.mean([target.value for target in targets]))
