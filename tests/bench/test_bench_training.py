@@ -129,8 +129,8 @@ def test_layer_rows_are_those_of_the_given_times():
 def test_the_first_turn_is_not_counted():
     steps = iter([dict(seconds=9.0, gradients=8.0), dict(seconds=2.0, gradients=1.0)])
     turns = training_step.Turns({"bare": lambda: next(steps)})
-    turns.see(0, {})
-    turns.see(1, {})
+    turns.check(0, {})
+    turns.check(1, {})
     assert turns.times["bare"] == [2.0] and turns.gradients["bare"] == [1.0]
     assert len(turns.times["loop"]) == 1
 

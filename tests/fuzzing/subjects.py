@@ -137,7 +137,7 @@ def one_step(engine, *_):
 
 def train(place, *options):
     """tools/train.py up to and including one step."""
-    run.watched_training = one_step
+    run.run_loop = one_step
     record.git_state = lambda: None
     run.main([
         "--solver",
@@ -149,7 +149,7 @@ def train(place, *options):
 def make_snapshots(place):
     """A finished run of three iterations; its record is the same whenever it is made."""
     make_training(place)
-    run.plot_apart = lambda *_: None    # drawing takes longer than training here
+    run.plot_in_child = lambda *_: None    # drawing takes longer than training here
     record.now, record.command, record.git_state = lambda: "2016-12-08T00:00:00+00:00", lambda: [
         "train.py"
     ], lambda: None

@@ -8,7 +8,7 @@ caffe = pytest.importorskip("caffe")
 
 from data.errors import InputError  # noqa: E402
 from tools.lib.training import guards  # noqa: E402
-from tools.lib.training.guards import LONG, ClassifierWatch, FirstLossWatch  # noqa: E402
+from tools.lib.training.guards import AVERAGED, ClassifierMonitor, FirstLossMonitor  # noqa: E402
 from tools.lib.training.snapshots import read_manifest  # noqa: E402
 
 from tiny_training import entries, net_text, train, write_run  # noqa: E402
@@ -90,40 +90,40 @@ def domain(source, target):
     return {"domain_accuracy_source": source, "domain_accuracy_target": target}
 
 
-def test_classifier_that_has_won_for_long_is_said_once_and_again_after_it_recovered():
-    watch = ClassifierWatch()
-    said = [watch.see(k, domain(1.0, 1.0)) for k in range(3 * LONG)]
-    warnings = [text for text in said if text]
-    assert len(warnings) == 1 and "has won" in warnings[0] and said.index(warnings[0]) >= LONG - 1
-    assert not any(watch.see(0, domain(0.5, 0.5)) for _ in range(LONG))
-    assert any(watch.see(0, domain(1.0, 1.0)) for _ in range(10 * LONG))
+def test_classifier_that_has_won_for_long_is_reported_once_and_again_after_it_recovered():
+    monitor = ClassifierMonitor()
+    texts = [monitor.check(k, domain(1.0, 1.0)) for k in range(3 * AVERAGED)]
+    warnings = [text for text in texts if text]
+    assert len(warnings) == 1 and "has won" in warnings[0]
+    assert texts.index(warnings[0]) >= AVERAGED - 1
+    assert not any(monitor.check(0, domain(0.5, 0.5)) for _ in range(AVERAGED))
+    assert any(monitor.check(0, domain(1.0, 1.0)) for _ in range(10 * AVERAGED))
 
 
 @pytest.mark.parametrize("source, target, side", [(1.0, 0.0, "every unit source"), (0.0, 1.0, "every unit target")])
 def test_classifier_that_calls_everything_one_domain_has_collapsed(source, target, side):
-    watch = ClassifierWatch()
-    warnings = [
-        text for text in (watch.see(k, domain(source, target)) for k in range(10 * LONG)) if text
-    ]
+    monitor = ClassifierMonitor()
+    texts = [monitor.check(k, domain(source, target)) for k in range(10 * AVERAGED)]
+    warnings = [text for text in texts if text]
     assert len(warnings) == 1 and "collapsed" in warnings[0] and side in warnings[0]
 
 
 @pytest.mark.parametrize("source, target", [(0.9, 0.9), (1.0, 0.6), (0.5, 0.5), (float("nan"), 1.0)])
 def test_classifier_that_still_learns_is_not_warned_about(source, target):
-    watch = ClassifierWatch()
-    assert not any(watch.see(k, domain(source, target)) for k in range(10 * LONG))
+    monitor = ClassifierMonitor()
+    assert not any(monitor.check(k, domain(source, target)) for k in range(10 * AVERAGED))
 
 
-def test_net_without_a_classifier_is_not_watched():
-    assert ClassifierWatch().see(0, {"loss": 1.0}) is None
+def test_net_without_a_classifier_gets_no_warning():
+    assert ClassifierMonitor().check(0, {"loss": 1.0}) is None
 
 
 def test_first_loss_near_ln_classes_is_healthy_and_a_high_one_is_not():
-    watch = FirstLossWatch(19)
-    assert "only 0.5" in FirstLossWatch(19).see(0, {"seg_loss": 0.5})
-    assert watch.see(0, {"seg_loss": 2.95}) is None
-    assert "ln(19) = 2.94" in watch.see(0, {"seg_loss": 60.0})
-    assert watch.see(1, {"seg_loss": 60.0}) is None
+    monitor = FirstLossMonitor(19)
+    assert "only 0.5" in FirstLossMonitor(19).check(0, {"seg_loss": 0.5})
+    assert monitor.check(0, {"seg_loss": 2.95}) is None
+    assert "ln(19) = 2.94" in monitor.check(0, {"seg_loss": 60.0})
+    assert monitor.check(1, {"seg_loss": 60.0}) is None
 
 
 def test_high_first_loss_is_warned_about_in_the_run_and_its_log(tmp_path, capfd):

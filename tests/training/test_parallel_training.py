@@ -36,8 +36,8 @@ DRIVER = """
 import tiny_training
 from tools.lib.command import run_command
 from tools.lib.training.run import main
-from tools.lib.training.parallel import together
-run_command(together(main))
+from tools.lib.training.parallel import abort_others_on_failure
+run_command(abort_others_on_failure(main))
 """
 
 

@@ -190,7 +190,7 @@ def worker(net, steps):
         file.flush()
         solver = caffe.get_solver(file.name)
     solver.add_callback(lambda: None, lambda: group.average_gradients(solver.net))
-    group.equalize(solver.net)
+    group.broadcast_weights(solver.net)
     solver.step(2)  # memory is allocated, and every process has started
     times, exchanges = [], []
     for _ in range(steps):
@@ -209,7 +209,7 @@ def worker(net, steps):
         large = np.ones(parameters(GTA.shape, GTA.classes), np.float32)
         found.update(large_bytes=large.nbytes,
                      large_exchange=fastest_exchange(group, [large], LARGE_EXCHANGES))
-    if group.leads:
+    if group.rank == 0:
         print(RESULT + json.dumps(found), flush=True)
 
 

@@ -17,9 +17,9 @@ from tools.bench.random_nets import fill, with_random_data
 from tools.lib.checking.solver import load_solver
 from tools.lib.training import run_folder
 from tools.lib.training.engine import Engine
-from tools.lib.training.guards import ClassifierWatch, check_parameters
+from tools.lib.training.guards import ClassifierMonitor, check_parameters
 from tools.lib.training.parallel import ALONE
-from tools.lib.training.run import parse, watched_training
+from tools.lib.training.run import parse, run_loop
 from tools.lib.training.snapshots import Snapshots
 from tools.lib.training.solver import engine_param, resolve, use_data_root
 
@@ -31,7 +31,7 @@ GUARDS = 3
 
 
 class Turns:
-    """A watch of the training loop: times each iteration, then lets the others take a step each.
+    """A monitor of the training loop: times each iteration, then lets the others take a step each.
 
     others: {name: function that takes a step and returns {"seconds", "gradients"}}.
     times: {"loop" or name: [seconds]}; gradients: {name: [seconds]}. The first turn is not counted,
@@ -44,7 +44,7 @@ class Turns:
         self.gradients = {name: [] for name in others}
         self._since = time.perf_counter()
 
-    def see(self, iteration, _values):
+    def check(self, iteration, _values):
         """Called by the loop at the end of each iteration."""
         loop = time.perf_counter() - self._since
         steps = {name: step() for name, step in self._others.items()}
@@ -110,7 +110,7 @@ def measure(shape, size, repeats, data_root, folder, torch=None):
             check_same_size(bare.parameters(), torch.parameters)
             others["torch"] = torch.step
         turns = Turns(others)
-        if watched_training(engine, resolved, snapshots, [ClassifierWatch(), turns]) is not None:
+        if run_loop(engine, resolved, snapshots, [ClassifierMonitor(), turns]) is not None:
             raise KeyboardInterrupt
         guard = float(np.median([_guard_seconds(engine) for _ in range(GUARDS)]))
         return turns, guard, resolved.param.display

@@ -1,4 +1,9 @@
-"""Caffe's solver and nets, and the few things the loop asks of them."""
+"""Caffe's solver and nets: one iteration, the tests, and what both of them draw.
+
+Every random number is a function of (seed, number of the pass), and every batch of its number:
+before each pass Caffe's and NumPy's generators are seeded, and the data layers are told which
+batch comes next. A resumed run therefore needs no state beside Caffe's own.
+"""
 import os
 import tempfile
 
@@ -15,28 +20,27 @@ from tools.lib.training.solver import engine_param, tests_before
 class Engine:
     """One solver on one device.
 
-    resolved:  tools.lib.training.solver.Resolved
-    snapshots: folder that caffe_snapshot() writes to
-    group:     the processes that train together (tools.lib.training.parallel)
+    resolved: tools.lib.training.solver.Resolved; folder: where caffe_snapshot() writes to;
+    group: the processes that train together (tools.lib.training.parallel).
     """
 
-    def __init__(self, resolved, snapshots, group):
+    def __init__(self, resolved, folder, group):
         self.param = resolved.param
         self.seed = resolved.seed
         self.group = group
-        self._prefix = os.path.join(snapshots, resolved.prefix)
+        self._prefix = os.path.join(folder, resolved.prefix)
         self.on_gpu = self.param.solver_mode == caffe_pb2.SolverParameter.GPU
         choose_device(self.param, group)
         with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
-            file.write(text_format.MessageToString(engine_param(resolved, snapshots)))
+            file.write(text_format.MessageToString(engine_param(resolved, folder)))
             file.flush()
             self.solver = caffe.get_solver(file.name)
         self.net = self.solver.net
         self.test_nets = list(self.solver.test_nets)
         self._sums, self._pass = {}, 0
         self._last = len(self.net.layers) - 1
-        # Each callback is a few bytecodes, in which Python notices signals: a long step
-        # would otherwise hold Ctrl-C back until it ends.
+        # Python notices a signal only while it runs bytecode. The callbacks run some after every
+        # layer, so that Ctrl-C does not wait for the end of a long step.
         self.net.before_forward(self._begin_pass)
         self.net.after_forward(self._add_outputs)
         self.net.after_backward(lambda layer: None)
@@ -48,12 +52,11 @@ class Engine:
         return self.solver.iter
 
     def step(self):
-        """One iteration: iter_size forward and backward passes and the update.
+        """One iteration: iter_size forward and backward passes, then the update.
 
-        Returns {"loss": weighted sum, blob name: value, ...}, means over the passes of all
-        processes.
-        Raises guards.NotFinite and whatever a Python layer raised; the weights are then
-        those before the step.
+        Returns {"loss": weighted sum of the losses, output blob: value}: means over the passes of
+        all processes. Raises guards.NotFinite and whatever a Python layer raises; the weights are
+        then those before the step.
         """
         self._sums, self._pass = {}, 0
         self.solver.step(1)
@@ -61,20 +64,19 @@ class Engine:
                                 for name, value in self._sums.items()})
 
     def forward(self):
-        """The train net's forward pass alone, as Caffe does once after the last update."""
+        """The train net's forward pass alone; Caffe runs it once after the last update."""
         self._sums, self._pass = {}, 0
         self.net.forward()
         return self.group.mean(self._sums)
 
     def seed_generators(self, number=None):
-        """Makes what pass `number` draws a function of (seed, number); default: this
-        iteration's."""
+        """Seeds Caffe's and NumPy's generators with (seed, number); default: this iteration."""
         seed = step_seed(self.seed, self.iteration if number is None else number)
         caffe.set_random_seed(seed)
         np.random.seed(seed)
 
     def _begin_pass(self, layer):
-        # Passes count over all processes: n of them do what one does with iter_size n.
+        # Passes are counted over all processes: n of them do what one does with iter_size n.
         if layer == 0:
             passes = self.iteration * self.param.iter_size + self._pass
             number = passes * self.group.size + self.group.rank
@@ -100,7 +102,10 @@ class Engine:
 
 
 def choose_device(param, group):
-    """Puts Caffe on the solver's device; InputError when there is no such GPU or no GPU code."""
+    """Selects the solver's device for Caffe.
+
+    InputError when that GPU is missing, or Caffe was built without GPU code.
+    """
     on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
     gpu = param.device_id + group.gpu_offset if on_gpu else None
     use_device(gpu, f"--device gpu:{gpu}, or the solver's solver_mode and device_id")
@@ -109,7 +114,7 @@ def choose_device(param, group):
 def read_outputs(net):
     """{"loss": sum of all weighted losses, output blob: value}.
 
-    A blob with several values counts with their sum in the loss and its mean as a value.
+    A blob with several values adds their sum to the loss; its own value is their mean.
     """
     weights = net.blob_loss_weights
     values = {"loss": sum(weight * float(np.sum(net.blobs[name].data, dtype=np.float64))
@@ -120,18 +125,18 @@ def read_outputs(net):
 
 
 def set_position(net, batches):
-    """Tells every Python layer with a position how many batches have been served before."""
+    """Tells every Python layer that counts batches how many have been served before."""
     for layer in net.layers:
         if hasattr(layer, "set_position"):
             layer.set_position(batches)
 
 
 def run_tests(engine, signals):
-    """Runs every test net for its test_iter batches with the current weights.
+    """Runs every test net for its test_iter batches with the current weights, as Caffe does.
 
     Returns [{output blob: mean over the batches}] by test net, with "loss" where the solver
-    asks for test_compute_loss; [] when a signal to stop comes in between. Tests serve
-    consecutive batches, as a function of the iteration.
+    sets test_compute_loss; [] when a signal to stop comes meanwhile. A test goes on in the data
+    where the one before has stopped; the place is a function of the iteration.
     """
     engine.seed_generators()
     results = []
@@ -152,9 +157,9 @@ def run_tests(engine, signals):
 
 
 def step_seed(seed, iteration):
-    """The 32-bit seed of Caffe's generator for one iteration.
+    """The 32-bit seed of the generators for one iteration or pass.
 
-    Neighbouring seeds and iterations give unrelated streams, so that a run with seed
-    2 is not the run with seed 1 shifted by one.
+    Neighbouring seeds and iterations give unrelated numbers: a run with seed 2 is not the run with
+    seed 1 shifted by one iteration.
     """
     return int(np.random.SeedSequence((seed, iteration)).generate_state(1)[0])

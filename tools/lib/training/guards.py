@@ -1,7 +1,7 @@
-"""Stops a run whose numbers have become nan or infinite, and warns when its curves mean trouble.
+"""Stops a run whose numbers are nan or infinite, and warns about curves that mean trouble.
 
-A guard ends the run before a snapshot keeps bad numbers. A warning is a line of text: a first loss
-that is too high or too low, a domain classifier that has won or collapsed.
+A guard stops the run before a snapshot keeps the bad numbers. A monitor returns a warning: about
+a first loss that is too high or too low, or a domain classifier that has won or collapsed.
 """
 import math
 
@@ -12,32 +12,35 @@ from data.errors import InputError
 ADVICE = ("The earlier snapshots are good. Usual causes: base_lr too high, a layer without "
           "its initial weights, inputs that are not mean-free 0..255. Lower base_lr and start "
           "again, or use --weights with the last good caffemodel.")
-#: Iterations over which the classifier's accuracy is averaged, and the shortest "for long".
-LONG = 200
-#: Average accuracy from which the classifier makes no mistake worth learning from.
+#: Iterations over which the classifier's accuracy is averaged; no warning comes before them.
+AVERAGED = 200
+#: From this average accuracy on, the classifier hardly makes a mistake to learn from.
 CERTAIN = 0.98
-#: A healthy first loss is ln(classes) and a little; method.md section 2.
+#: The first loss of a net with random predictions is about ln(classes); within this factor of it
+#: the start counts as healthy.
 FIRST_LOSS_FACTOR = 1.5
 
 
 class NotFinite(InputError):
-    """The run's numbers are nan or infinite: nothing of its state may be kept."""
+    """Numbers of the run are nan or infinite; its present state must not be kept."""
 
 
 def check_loss(net, iteration, loss):
-    """NotFinite when the loss is not finite; names where it came from.
+    """NotFinite when the loss is not finite; its message names the place where this began.
 
-    Called after a forward pass: parameters and blobs are those that gave the loss.
+    Called after a forward pass: the net still holds the parameters and blobs that gave the loss.
     """
     if math.isfinite(loss):
         return
-    parameter = bad_parameter(net)
+    parameter, blob = bad_parameter(net), bad_blob(net)
     if parameter is not None:
-        where = "parameter %d of layer %s became so in the last update" % parameter[::-1]
+        layer, index = parameter
+        where = f"parameter {index} of layer {layer} became so in the last update"
+    elif blob is not None:
+        name, layer = blob
+        where = f"it starts in blob {name}, made by layer {layer}"
     else:
-        blob = bad_blob(net)
-        where = ("it starts in blob %s, made by layer %s" % blob if blob is not None
-                 else "every blob is finite: the sum of the losses overflows")
+        where = "every blob is finite: the sum of the losses overflows"
     raise NotFinite(f"iteration {iteration}: the loss is {loss}; {where}", ADVICE)
 
 
@@ -60,8 +63,10 @@ def bad_parameter(net):
 
 
 def bad_blob(net):
-    """(blob, layer that makes it) of the first blob in forward order that is not finite, or
-    None."""
+    """(blob, the layer that makes it) of the first blob in forward order that is not finite.
+
+    None when all are finite.
+    """
     for layer, tops in net.top_names.items():
         for top in tops:
             if not _finite(net.blobs[top].data):
@@ -70,68 +75,67 @@ def bad_blob(net):
 
 
 def _finite(values):
-    # one BLAS pass without a temporary array; squares may overflow though the values do not
+    # The sum of squares is one BLAS pass without a temporary array. It may overflow although the
+    # values are finite; only then are they looked at one by one.
     flat = values.reshape(-1)
     return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
 
 
-class FirstLossWatch:
+class FirstLossMonitor:
     """Warns when the first segmentation loss is far from ln(classes).
 
-    Only for a net whose prediction layer starts from small random values: its first
-    predictions are then nearly uniform.  classes: their number.
+    For a net whose prediction layer starts from small random values, so that its first predictions
+    are nearly uniform. classes: their number.
     """
 
     def __init__(self, classes):
         self._classes = classes
 
-    def see(self, iteration, values):
-        """values: one iteration's outputs; returns a warning or None."""
-        loss = values.get("seg_loss")
-        expected = math.log(self._classes)
-        if iteration != 0 or loss is None or expected / FIRST_LOSS_FACTOR <= loss <= FIRST_LOSS_FACTOR * expected:
+    def check(self, iteration, values):
+        """values: {output: number} of one iteration; returns a warning or None."""
+        loss, expected = values.get("seg_loss"), math.log(self._classes)
+        if iteration != 0 or loss is None:
             return None
+        if expected / FIRST_LOSS_FACTOR <= loss <= FIRST_LOSS_FACTOR * expected:
+            return None
+        healthy = (f"a healthy start with {self._classes} classes has about ln({self._classes}) = "
+                   f"{expected:.2f}")
         if loss < expected:
-            return (f"the first loss is only {loss:.3g}; a healthy start with {self._classes} "
-                    f"classes has about ln({self._classes}) = {expected:.2f}. Likely causes: the "
+            return (f"the first loss is only {loss:.3g}; {healthy}. Likely causes: the "
                     "prediction layer is not new but comes from initial weights under another "
-                    "name, or the labels have one class "
-                    "only.")
-        return (f"the first loss is {loss:.3g}; a healthy start with {self._classes} classes has "
-                f"about ln({self._classes}) = {expected:.2f}. "
-                "Likely causes: the prediction layer's initialisation is too large (gaussian 0.001 "
-                "expected), the mean is not subtracted or is not that of the initial weights, "
-                "channels are RGB instead of BGR, or a layer before it has no initial weights.")
+                    "name, or the labels have one class only.")
+        return (f"the first loss is {loss:.3g}; {healthy}. Likely causes: the prediction layer's "
+                "initialisation is too large (gaussian 0.001 expected), the mean is not "
+                "subtracted or is not that of the initial weights, channels are RGB instead of "
+                "BGR, or a layer before it has no initial weights.")
 
 
-class ClassifierWatch:
-    """Warns, once an episode, when the domain classifier has won or collapsed.
+class ClassifierMonitor:
+    """Warns when the domain classifier has won or collapsed; again only after it has recovered.
 
-    won        it tells both domains apart nearly without error for long: its gradient
-               carries little and the features do not become alike
+    won        for long it has told both domains apart nearly without error: its gradient carries
+               little, and the features do not become alike
     collapsed  it calls everything source, or everything target
     """
 
     def __init__(self):
         self._source = self._target = 0.5
-        self._said = None
         self._count = 0
+        self._state = None
 
-    def see(self, _iteration, values):
-        """values: one iteration's outputs; returns a warning or None."""
-        if "domain_accuracy_source" not in values or "domain_accuracy_target" not in values:
-            return None
-        source, target = values["domain_accuracy_source"], values["domain_accuracy_target"]
+    def check(self, _iteration, values):
+        """values: {output: number} of one iteration; returns a warning or None."""
+        source = values.get("domain_accuracy_source", math.nan)
+        target = values.get("domain_accuracy_target", math.nan)
         if not (math.isfinite(source) and math.isfinite(target)):
             return None
         self._count += 1
-        self._source += (source - self._source) / min(self._count, LONG)
-        self._target += (target - self._target) / min(self._count, LONG)
-        state = self._state() if self._count >= LONG else None
-        new, self._said = state is not None and state != self._said, state
-        return self._words(state) if new else None
+        self._source += (source - self._source) / min(self._count, AVERAGED)
+        self._target += (target - self._target) / min(self._count, AVERAGED)
+        before, self._state = self._state, self._judge() if self._count >= AVERAGED else None
+        return self._warning() if self._state not in (None, before) else None
 
-    def _state(self):
+    def _judge(self):
         low, high = sorted((self._source, self._target))
         if low >= CERTAIN:
             return "won"
@@ -139,14 +143,15 @@ class ClassifierWatch:
             return "collapsed"
         return None
 
-    def _words(self, state):
-        numbers = f"accuracy {self._source:.2f} on source, {self._target:.2f} on target, averaged over about {LONG} iterations"
-        if state == "won":
+    def _warning(self):
+        numbers = (f"accuracy {self._source:.2f} on source, {self._target:.2f} on target, "
+                   f"averaged over about {AVERAGED} iterations")
+        if self._state == "won":
             return (f"the domain classifier has won ({numbers}): it tells the domains apart nearly "
-                    "without "
-                    "error and the features hardly get a useful gradient. A larger weight "
+                    "without error and the features hardly get a useful gradient. A larger weight "
                     "of the domain loss, a smaller lr_mult of the classifier or more dropout in it "
                     "give the features a chance.")
-        return ("the domain classifier has collapsed (%s): it calls every unit %s. A smaller "
-                "weight of the domain loss, a larger lr_mult of the classifier or a lower base_lr "
-                "lets it recover." % (numbers, "source" if self._source > 0.5 else "target"))
+        side = "source" if self._source > 0.5 else "target"
+        return (f"the domain classifier has collapsed ({numbers}): it calls every unit {side}. A "
+                "smaller weight of the domain loss, a larger lr_mult of the classifier or a lower "
+                "base_lr lets it recover.")

@@ -1,4 +1,4 @@
-"""The run's log (one JSON object a line), its curves as a picture, and the progress line."""
+"""What a run shows of itself: log.jsonl, the plot of its curves, and the progress line."""
 import json
 import logging
 import os
@@ -11,35 +11,37 @@ from tools.lib.training.files import replace_file, writing
 
 #: Names in the output folder.
 LOG, PLOT = "log.jsonl", "plot.png"
-#: Seconds after which drawing counts as hanging.
+#: Seconds after which drawing the plot counts as hanging.
 SLOWEST_PLOT = 120
-
 #: Panels: title, and the outputs drawn in it where the log has them.
 PANELS = (
     ("losses", ("loss", "seg_loss", "domain_loss", "domain_loss_inverse", "mil_loss")),
     ("domain classifier's accuracy", ("domain_accuracy_source", "domain_accuracy_target")),
     ("constrained MIL", ("mil_present", "mil_active", "mil_relaxed")),
 )
-#: Outputs by the names that the line has room for, in its order; others are in the log only.
+#: Outputs on the progress line, in its order, with short names; the log has all outputs.
 SHOWN = (("loss", "loss"), ("seg_loss", "seg"), ("domain_loss", "L_D"),
          ("domain_loss_inverse", "L_Dinv"), ("domain_accuracy_source", "accS"),
          ("domain_accuracy_target", "accT"), ("mil_loss", "MIL"), ("mil_present", "present"),
          ("mil_active", "active"), ("mil_relaxed", "relaxed"))
 
-# tqdm's monitor is a thread, and training forks: for the dry run, for workers and for snapshots.
+# tqdm's monitor is a thread, and a run forks: for the dry run, data workers and snapshots.
 tqdm.monitor_interval = 0
 
 
 class Log:
-    """Appends lines to log.jsonl; every line is in the file before write() returns.
+    """log.jsonl: one JSON object a line; a line is in the file before write() returns.
 
-    A line has "kind" ("train", "test", "snapshot", "note") and "iteration"; the others
+    Every line has "kind" ("train", "test", "snapshot" or "note") and "iteration"; the other keys
     depend on the kind.
     """
 
     def __init__(self, path, from_iteration):
-        """Lines of iterations at or after `from_iteration` are dropped: a run that was
-        killed later than its last snapshot wrote them, and they come again."""
+        """Drops the lines of iterations from `from_iteration` on.
+
+        A run that was killed after its last snapshot wrote them, and the run that goes on from the
+        snapshot writes them again.
+        """
         kept = [entry for entry in read_log(path) if entry["iteration"] < from_iteration
                 or (entry["iteration"] == from_iteration and entry["kind"] == "snapshot")]
         replace_file(path, "".join(_line(entry) for entry in kept).encode())
@@ -47,7 +49,7 @@ class Log:
 
     def write(self, kind, iteration, **values):
         """Appends a line; InputError when the disk does not take it."""
-        # opened for each line: a file left open after a full disk would fail once more on closing
+        # Opened for each line: after a full disk, closing a file left open would fail once more.
         with writing(self._path), open(self._path, "a", encoding="utf-8") as file:
             file.write(_line(dict(kind=kind, iteration=iteration, **values)))
 
@@ -63,8 +65,8 @@ def read_log(path):
                 entry = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(entry, dict) and isinstance(entry.get("iteration"),
-                                                      int) and "kind" in entry:
+            if (isinstance(entry, dict) and isinstance(entry.get("iteration"), int)
+                    and "kind" in entry):
                 entries.append(entry)
     return entries
 
@@ -74,17 +76,15 @@ def _line(entry):
 
 
 def iteration_seconds(path):
-    """Seconds that an iteration took, of every line of a run's log that tells a rate."""
-    return [
-        1 / entry["iterations_per_second"] for entry in read_log(path)
-        if entry.get("iterations_per_second")
-    ]
+    """Seconds an iteration, from every line of a run's log that has a rate."""
+    return [1 / entry["iterations_per_second"] for entry in read_log(path)
+            if entry.get("iterations_per_second")]
 
 
-def plot_apart(log_path, path, title):
-    """plot_log() of a log file in a forked child, whose memory for matplotlib ends with it.
+def plot_in_child(log_path, path, title):
+    """Draws a log file in a forked child, so that matplotlib's memory is freed with the child.
 
-    A picture that cannot be drawn is a warning: the run matters more.
+    A plot that fails is only a warning, because the run matters more.
     """
     outcome = run_in_child(lambda: plot_log(read_log(log_path), path, title), SLOWEST_PLOT)
     if outcome.exception or outcome.signal or outcome.timeout:
@@ -93,10 +93,10 @@ def plot_apart(log_path, path, title):
 
 
 def plot_log(entries, path, title):
-    """Draws the log's train and test values over the iterations into a PNG.
+    """Draws the train and test values over the iterations into a PNG.
 
-    entries: what read_log returns.  Panels without a value are left out; a log without
-    train entries makes no picture.
+    entries: as read_log() returns them. A panel without a value is left out; a log without train
+    entries makes no picture.
     """
     import matplotlib
     matplotlib.use("Agg")
@@ -139,18 +139,18 @@ class Progress:
 
     def __init__(self, name, start, end):
         self._bar = tqdm(total=end, initial=start, desc=name, unit="it", dynamic_ncols=True,
-                         # a log file needs no line every tenth of a second
+                         # In a file, a line every tenth of a second would be too many.
                          mininterval=0.1 if sys.stderr.isatty() else 10.0)
 
     def advance(self):
         self._bar.update(1)
 
     def show(self, values):
-        """values: {output: number}; those of SHOWN appear."""
+        """Shows those of the values {output: number} that SHOWN names."""
         parts = [f"{short} {values[name]:.3g}" for name, short in SHOWN if name in values]
         self._bar.set_postfix_str(" ".join(parts), refresh=False)
 
-    def say(self, text):
+    def write(self, text):
         """Prints a line above the bar."""
         self._bar.write(text, file=sys.stderr)
 

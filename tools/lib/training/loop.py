@@ -1,4 +1,4 @@
-"""The training loop: Caffe's own, with everything around the step in Python; and its signals."""
+"""The training loop: Caffe's own loop in Python around Caffe's step, and the signals to it."""
 import collections
 import math
 import os
@@ -11,13 +11,14 @@ from tools.lib.training.engine import run_tests
 from tools.lib.training.solver import displays_at, learning_rate, snapshots_at, tests_at
 
 
-def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
+def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
     """Trains until max_iter or a signal; returns the signal's number, or None at max_iter.
 
-    Order within iteration i, as in Caffe: test, forward and backward (iter_size times),
-    display, update; then i + 1 updates are done and a snapshot may be due.
-    watches: see(iteration, values) returns a warning or None. on_snapshot() is called after
-    each snapshot. Raises InputError from guards, data and disk.
+    Order within iteration i, as in Caffe: test; forward and backward, iter_size times; display;
+    update. Then i + 1 updates are done, and a snapshot may be due.
+
+    monitors: objects whose check(iteration, values) returns a warning or None. on_snapshot() is
+    called after each snapshot. Raises InputError when a guard, the data or the disk stops the run.
     """
     param, saved = engine.param, engine.iteration
     window = collections.deque(maxlen=param.average_loss)
@@ -35,7 +36,7 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
         try:
             log.write(kind, iteration, **values)
         except InputError:
-            # what refused the line, a limit on a file's size or a quota, may let a snapshot pass
+            # A quota or a limit on a file's size that refuses the line may still allow a snapshot.
             if engine.iteration > saved:
                 save()
             raise
@@ -43,23 +44,23 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
     def display(iteration):
         nonlocal started, since
         elapsed = time.monotonic() - started
-        write_line(
-            "train", iteration, values=finite(mean(window)), learning_rate=learning_rate(
-                param, iteration),
-            iterations_per_second=(iteration - since) / elapsed if iteration > since else None)
+        write_line("train", iteration, values=finite(mean(window)),
+                   learning_rate=learning_rate(param, iteration),
+                   iterations_per_second=(iteration - since) / elapsed if iteration > since
+                   else None)
         started, since = time.monotonic(), iteration
 
     def test():
         for number, values in enumerate(run_tests(engine, signals)):
             write_line("test", engine.iteration, net=number, values=finite(values))
-            progress.say("iteration %d, test net %d: %s" % (engine.iteration, number, ", ".join(
-                "%s %.4g" % item for item in values.items())))
+            text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            progress.write(f"iteration {engine.iteration}, test net {number}: {text}")
 
     while engine.iteration < param.max_iter and signals.stop is None:
         iteration = engine.iteration
         if tests_at(param, iteration):
             test()
-            if signals.stop is not None:        # it may have come in the middle of a long test
+            if signals.stop is not None:        # the signal came during a long test
                 break
         try:
             values = engine.step()
@@ -76,9 +77,9 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
             display(iteration)
         progress.advance()
         progress.show(mean(window))
-        for warning in filter(None, [watch.see(iteration, values) for watch in watches]):
+        for warning in filter(None, [monitor.check(iteration, values) for monitor in monitors]):
             write_line("note", iteration, text=warning)
-            progress.say("warning: " + warning)
+            progress.write("warning: " + warning)
         if snapshots_at(param, engine.iteration) or signals.snapshot:
             signals.snapshot = False
             save()
@@ -95,31 +96,31 @@ def train(engine, snapshots, log, progress, signals, watches, on_snapshot):
 
 
 def mean(window):
-    """{name: mean over the window's iterations} (Caffe's average_loss, for every output)."""
+    """{output: mean over the window's iterations}, as Caffe's average_loss does with the loss."""
     return {name: sum(values[name] for values in window) / len(window) for name in window[-1]}
 
 
 def finite(values):
-    """The values as JSON can hold them: nan and infinities become None."""
+    """The values for JSON, which has no nan and no infinity: they become None."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 class Signals:
-    """Notes what was asked for; the loop looks after each iteration.
+    """Notes signals to the run; the loop looks at them after each iteration.
 
-    SIGINT, SIGTERM  `stop` becomes the signal's number; a second one leaves at once
+    SIGINT, SIGTERM  `stop` becomes the signal's number; the second one ends the process at once
                      with 128 + number, without a snapshot
     SIGUSR1          `snapshot` becomes True, until the loop sets it back
 
-    Python runs its handlers between bytecodes only, and a step of a large net takes
-    minutes of C++.  Engine's per-layer callbacks make that one layer.
+    Python runs a signal's handler between two bytecodes only, and one step of a large net is
+    minutes of C++. Engine's callbacks after every layer shorten the wait to one layer.
     """
 
-    def __init__(self, tell):
-        """tell(text) is called when a signal comes, to say what will happen."""
+    def __init__(self, report):
+        """report(text) is called when a signal to stop comes, with what will happen."""
         self.stop = None
         self.snapshot = False
-        self._tell = tell
+        self._report = report
         self._before = {}
 
     def __enter__(self):
@@ -136,8 +137,8 @@ class Signals:
         if self.stop is not None:
             os._exit(128 + number)
         self.stop = number
-        self._tell(f"{signal.Signals(number).name}: finishing this iteration, then a snapshot; "
-                   "once more leaves at once")
+        self._report(f"{signal.Signals(number).name}: finishing this iteration, then a snapshot; "
+                     "once more leaves at once")
 
     def _on_snapshot(self, _number, _frame):
         self.snapshot = True

@@ -1,8 +1,8 @@
 """Several processes that train one net together, started by an MPI launcher.
 
-Every process makes the same net, reads its own share of the batches, and adds its gradients
-to those of the others before each update, so that all keep the same weights. Process 0
-leads: it alone checks, logs, tests, prints and snapshots.
+Every process builds the same net and reads its own share of the batches. Before each update the
+gradients are averaged over the processes, so that all keep the same weights. Rank 0 alone checks,
+logs, tests, prints and snapshots; the other processes, the workers, only take the steps.
 """
 import os
 import sys
@@ -22,38 +22,36 @@ from tools.lib.training.loop import Signals, train
 from tools.lib.training.snapshots import Snapshots
 from tools.lib.training.solver import resolve, use_data_root
 
-#: Seconds for the launcher to pass on what a process has said: what it has not read when the process
-#: aborts is lost.
-FORWARD = 1.0
+#: Seconds that a failed process waits before it ends the others: the launcher loses the output that
+#: it has not read by then.
+OUTPUT_SECONDS = 1.0
 
 
 class Alone:
-    """One process: nothing to share."""
+    """The group of a run in one process, which has nothing to exchange."""
 
     rank, size, gpu_offset, seconds = 0, 1, 0, 0.0
-    leads = True
 
     def average_gradients(self, net):
-        """Every parameter's gradient becomes its mean over the processes."""
+        """Replaces every parameter's gradient by its mean over the processes."""
         self.average(blobs_once(net, "diff"))
 
     def average(self, arrays):
-        """Each array becomes its mean over the processes, in place; that of one process is
-        itself."""
+        """Replaces each array by its mean over the processes, in place."""
 
     def mean(self, values):
         """{name: mean over the processes} of {name: number}."""
         return dict(values)
 
     def agreed(self, signals):
-        """A tools.lib.training.signals.Signals that says the same in every process."""
+        """A view of tools.lib.training.loop.Signals that is the same in every process."""
         return signals
 
-    def announce(self, plan):
-        """Process 0 tells the others what to do; see hear()."""
+    def send_plan(self, plan):
+        """Sends the plan of rank 0 to the workers; receive_plan() returns it there."""
 
-    def equalize(self, net):
-        """Gives every process the weights of process 0."""
+    def broadcast_weights(self, net):
+        """Gives every process the weights of rank 0."""
 
 
 ALONE = Alone()
@@ -62,15 +60,14 @@ ALONE = Alone()
 class Group(Alone):
     """The processes of an MPI communicator.
 
-    gpu_offset: the number of this process's GPU, counted from the solver's. seconds: spent so far
-    in waiting for the others and exchanging gradients.
+    gpu_offset: number of this process's GPU, counted from the solver's device_id. seconds: time
+    spent so far in waiting for the others and exchanging gradients.
     """
 
     def __init__(self, communicator):
         self._communicator = communicator
         self.rank, self.size = communicator.rank, communicator.size
         self.gpu_offset = _gpu_offset(communicator)
-        self.leads = self.rank == 0
         self.seconds = 0.0
         self._signals = None
 
@@ -82,7 +79,7 @@ class Group(Alone):
         self.seconds += time.monotonic() - started
 
     def mean(self, values):
-        """As Alone.mean; the signals that came to any process are agreed upon with it."""
+        """As Alone.mean; in the same exchange the processes agree on the signals that came."""
         names = sorted(values)
         sums = np.array([values[name] for name in names])
         self._communicator.Allreduce(_in_place(), sums)
@@ -94,35 +91,36 @@ class Group(Alone):
         self._signals = _AgreedSignals(signals)
         return self._signals
 
-    def announce(self, plan):
+    def send_plan(self, plan):
         self._communicator.bcast(plan)
 
-    def hear(self):
-        """What process 0 announced."""
+    def receive_plan(self):
+        """What rank 0 gave to send_plan()."""
         return self._communicator.bcast(None)
 
-    def equalize(self, net):
+    def broadcast_weights(self, net):
         for values in blobs_once(net, "data"):
             self._communicator.Bcast(values)
 
 
 def join():
-    """The group this process was started in: ALONE unless an MPI launcher started several.
+    """The group of this process: ALONE unless an MPI launcher started several.
 
-    Says to the data layers which batches are theirs. InputError when mpi4py is missing.
+    Also sets which batches the data layers of this process read. InputError when mpi4py is missing
+    or belongs to another MPI than the launcher.
     """
-    if mpi.launched()[1] == 1:
+    size = mpi.launched()[1]
+    if size == 1:
         return ALONE
     mpi.make_importable()
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as problem:
-        raise InputError(f"started as one of {mpi.launched()[1]} processes, but mpi4py does not "
-                         f"work in the runtime: {problem}", fix=mpi.SETUP) from None
-    if MPI.COMM_WORLD.size != mpi.launched()[1]:
-        raise InputError(f"the launcher started {mpi.launched()[1]} processes, but their MPI "
-                         f"library sees {MPI.COMM_WORLD.size}: launcher and library "
-                         "belong to different MPIs",
+        raise InputError(f"started as one of {size} processes, but mpi4py does not work in the "
+                         f"runtime: {problem}", fix=mpi.SETUP) from None
+    if MPI.COMM_WORLD.size != size:
+        raise InputError(f"the launcher started {size} processes, but their MPI library sees "
+                         f"{MPI.COMM_WORLD.size}: launcher and library belong to different MPIs",
                          fix="start them with tools/mpirun, or install mpi4py for the launcher's "
                              "MPI in the runtime")
     group = Group(MPI.COMM_WORLD)
@@ -130,8 +128,54 @@ def join():
     return group
 
 
-def together(main):
-    """main for run_command(): a process that fails says so and ends the others with it."""
+def train_as_worker(group):
+    """Takes the steps of a run that rank 0 has checked; returns the exit code, as rank 0 does."""
+    options, entry = group.receive_plan()
+    use_data_root(options)
+    resolved = resolve(options)
+    os.chdir(ROOT)
+    for field in ("test_net", "test_net_param", "test_iter", "test_state", "test_interval"):
+        resolved.param.ClearField(field)        # rank 0 runs the tests
+    with tempfile.TemporaryDirectory() as folder:
+        snapshots = _NoSnapshots(resolved.output, folder)
+        engine = Engine(resolved, folder, group)
+        if entry is not None:
+            snapshots.restore(engine, entry)
+        group.broadcast_weights(engine.net)
+        with Signals(_ignore) as signals:
+            stopped = train(engine, snapshots, _NoOutput(), _NoOutput(), group.agreed(signals), [],
+                            _ignore)
+    return 0 if stopped is None else 128 + stopped
+
+
+class _NoSnapshots(Snapshots):
+    """Restores from the run's folder and writes nothing there.
+
+    folder: of the run, which this process must be able to read; aside: for the copy that restore()
+    makes.
+    """
+
+    def __init__(self, folder, aside):
+        self.folder, self.partial = folder, aside
+
+    def save(self, engine):
+        """Does nothing: rank 0 writes the snapshot."""
+        return {"iteration": engine.iteration, "model": {"name": None}}
+
+
+class _NoOutput:
+    """A log and a progress line that write nothing."""
+
+    def __getattr__(self, name):
+        return _ignore
+
+
+def _ignore(*_arguments, **_values):
+    return None
+
+
+def abort_others_on_failure(main):
+    """Wraps main for run_command(): a process that fails also ends the others of its group."""
     def run():
         try:
             code = exit_code(main)
@@ -143,19 +187,19 @@ def together(main):
             traceback.print_exc()
             code = 1
         rank, size = mpi.launched()
-        # 128 and more: stopped by a signal, as all have agreed
+        # From 128 on, a signal has stopped the run: all processes have agreed to stop.
         if 0 < code < 128 and size > 1 and "mpi4py.MPI" in sys.modules:
             sys.stderr.write(f"process {rank} of {size} has failed (exit code {code}): the "
                              "others are ended too\n")
             sys.stderr.flush()
-            time.sleep(FORWARD)
+            time.sleep(OUTPUT_SECONDS)
             sys.modules["mpi4py.MPI"].COMM_WORLD.Abort(code)
         return code
     return run
 
 
 def blobs_once(net, part):
-    """The net's parameter arrays ("data" or "diff"); one that layers share comes once."""
+    """The net's parameter arrays ("data" or "diff"); an array that layers share comes once."""
     seen = set()
     for blobs in net.params.values():
         for blob in blobs:
@@ -166,8 +210,7 @@ def blobs_once(net, part):
 
 
 class _AgreedSignals:
-    """Signals as of the last agreement, so that every process stops and snapshots at the same
-    iteration."""
+    """The signals at the last exchange: all processes stop and snapshot at the same iteration."""
 
     def __init__(self, signals):
         self._signals = signals
@@ -188,11 +231,10 @@ class _AgreedSignals:
 
 
 def _gpu_offset(communicator):
-    """0, 1, ... among the communicator's processes that share this machine's memory, whatever
-    launcher started them.
+    """This process's number, 0, 1, ..., among those of its machine.
 
-    0 in all of them where the launcher shows GPUs of its own to each, which CUDA then counts from
-    0.
+    0 in all of them where the launcher shows every process other GPUs (CUDA_VISIBLE_DEVICES): CUDA
+    counts the visible GPUs from 0.
     """
     from mpi4py import MPI
     own = communicator.Split_type(MPI.COMM_TYPE_SHARED, communicator.rank)
@@ -210,49 +252,3 @@ def _in_place():
 def _maximum():
     from mpi4py import MPI
     return MPI.MAX
-
-
-def follow(group):
-    """Trains with process 0, which has checked everything; returns the exit code as it does."""
-    options, entry = group.hear()
-    use_data_root(options)
-    resolved = resolve(options)
-    os.chdir(ROOT)
-    # process 0 tests for all
-    for field in ("test_net", "test_net_param", "test_iter", "test_state", "test_interval"):
-        resolved.param.ClearField(field)
-    with tempfile.TemporaryDirectory() as folder:
-        snapshots = _NoSnapshots(resolved.output, folder)
-        engine = Engine(resolved, folder, group)
-        if entry is not None:
-            snapshots.restore(engine, entry)
-        group.equalize(engine.net)
-        with Signals(_ignore) as signals:
-            stopped = train(engine, snapshots, _Silent(), _Silent(), group.agreed(signals), [],
-                            _ignore)
-    return 0 if stopped is None else 128 + stopped
-
-
-class _NoSnapshots(Snapshots):
-    """Restores from the run's folder and writes nothing.
-
-    folder: the run's, which this process must be able to read; aside: for a restored copy.
-    """
-
-    def __init__(self, folder, aside):
-        self.folder, self.partial = folder, aside
-
-    def save(self, engine):
-        """The leader's business."""
-        return {"iteration": engine.iteration, "model": {"name": None}}
-
-
-class _Silent:
-    """A log and a progress line that say nothing."""
-
-    def __getattr__(self, name):
-        return _ignore
-
-
-def _ignore(*_arguments, **_values):
-    return None

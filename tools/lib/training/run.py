@@ -16,8 +16,8 @@ from tools.lib.command import count, seed
 from tools.lib.outputs import make_folder
 from tools.lib.training import parallel, run_folder, weights
 from tools.lib.training.engine import Engine, choose_device
-from tools.lib.training.guards import ClassifierWatch, FirstLossWatch
-from tools.lib.training.log import LOG, PLOT, Log, Progress, plot_apart
+from tools.lib.training.guards import ClassifierMonitor, FirstLossMonitor
+from tools.lib.training.log import LOG, PLOT, Log, Progress, plot_in_child
 from tools.lib.training.loop import Signals, train
 from tools.lib.training.record import (
     add_resume,
@@ -32,13 +32,13 @@ from tools.lib.training.run_folder import FolderLock
 from tools.lib.training.snapshots import Snapshots, newest_complete
 from tools.lib.training.solver import DEVICE, output_folder, resolve, shown, use_data_root
 
-#: Seconds between two drawings of the plot while a run goes on.
-PLOT_EVERY = 60
 DESCRIPTION = """Trains a net as a Caffe solver prototxt says, on the CPU or one GPU.
 
 Everything goes to runs/<solver name>/ (or --output): the solver and the nets as Caffe
 was given them, record.json, log.jsonl, plot.png and the snapshots. Ctrl-C finishes the
 iteration and snapshots; --resume goes on from there, bit for bit as if never stopped."""
+#: Seconds between two drawings of the plot during a run.
+PLOT_EVERY = 60
 
 
 def parse(arguments=None):
@@ -89,14 +89,14 @@ def main(arguments=None):
     """Trains; returns the exit code: 0 at max_iter, 128 + number after a signal."""
     options = parse(arguments)
     group = parallel.join()
-    if not group.leads:
-        return parallel.follow(group)
+    if group.rank > 0:
+        return parallel.train_as_worker(group)
     folder = output_folder(options)
     record = read_record(folder) if options.resume else None
     run_folder.recall_options(options, record)
     use_data_root(options)
 
-    # Everything that can be known to be wrong is found before anything is written.
+    # Every fault that can be found early is found before anything is written.
     resolved = resolve(options)
     solver = load_solver(options.solver)
     train_net, test_nets = load_nets(solver, options.solver)
@@ -105,12 +105,12 @@ def main(arguments=None):
     check_files([train_net] + test_nets, shown(options.solver))
     shapes = dry_run_solver(solver, train_net, test_nets, shown(options.solver))
     data = data_lists([train_net] + test_nets)
-    entry = newest_complete(folder, say) if options.resume else None
-    reports = []
+    entry = newest_complete(folder, report) if options.resume else None
+    weight_reports = []
     if entry is None:
         commands = weights.making_commands(options.solver)
         weights.check_present(resolved.param.weights, commands)
-        reports = weights.compare_all(resolved.param.weights, shapes)
+        weight_reports = weights.compare_all(resolved.param.weights, shapes)
 
     choose_device(resolved.param, group)
     check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
@@ -120,56 +120,51 @@ def main(arguments=None):
         if record is None:
             run_folder.refuse_overwriting(resolved, options.resume)
             record = new_record(options, resolved, data,
-                                        describe_weights(reports, commands), group.size)
+                                describe_weights(weight_reports, commands), group.size)
         else:
             run_folder.refuse_difference(resolved, data, record, group.size)
-        # The record first: it marks the folder as a run's, and a kill may come between the files.
+        # The record comes first: it marks the folder as that of a run, should a kill come now.
         write_record(folder, record)
         run_folder.write_prototxts(resolved)
-        group.announce((options, entry))
-        return run(options, resolved, shapes, record, entry, reports, group)
+        group.send_plan((options, entry))
+        return run(options, resolved, shapes, record, entry, weight_reports, group)
 
 
-def run(options, resolved, shapes, record, entry, reports, group):
-    """One run in its locked, checked output folder; returns the exit code.
+def run(options, resolved, shapes, record, entry, weight_reports, group):
+    """Trains in the checked and locked output folder; returns the exit code.
 
-    entry: the snapshot to go on from, or None; reports: what the initial weights fill.
+    entry: the snapshot to go on from, or None; weight_reports: what the initial weights fill.
     """
     snapshots = Snapshots(resolved.output, options.keep_snapshots or 0)
     try:
         engine = Engine(resolved, snapshots.partial, group)
         if entry is not None:
             snapshots.restore(engine, entry)
-            say(f"going on from iteration {engine.iteration}")
+            report(f"going on from iteration {engine.iteration}")
         else:
             if options.resume:
-                say("no complete snapshot yet: starting at iteration 0")
-            weights.load(engine.net, reports, say)
-        group.equalize(engine.net)
+                report("no complete snapshot yet: starting at iteration 0")
+            weights.load(engine.net, weight_reports, report)
+        group.broadcast_weights(engine.net)
         if resolved.param.debug_info and not enable_logging():
-            say("warning: debug_info prints nothing: Caffe's log is off and cannot be turned on; "
-                "start with "
-                "GLOG_minloglevel=0 in the environment")
+            report("warning: debug_info prints nothing: Caffe's log is off and cannot be turned "
+                   "on; start with GLOG_minloglevel=0 in the environment")
         if options.resume:
             add_resume(record, engine.iteration)
             write_record(resolved.output, record)
-        stopped = watched_training(engine, resolved, snapshots, watches_for(shapes, reports))
+        stopped = run_loop(engine, resolved, snapshots, make_monitors(shapes, weight_reports))
     finally:
         snapshots.close()
     if stopped is not None:
-        say("stopped by %s after %d iterations; go on with:\n  %spython3 tools/train.py --solver "
-            "%s%s "
-            "--resume" %
-            (signal.Signals(stopped).name, engine.iteration,
-             f"tools/mpirun -n {group.size} " if group.size > 1 else "", shown(
-                 options.solver), f" --output {shown(options.output)}" if options.output else ""))
+        report(f"stopped by {signal.Signals(stopped).name} after {engine.iteration} iterations; "
+               f"go on with:\n  {resume_command(options, group)}")
         return 128 + stopped
-    say(f"done: {engine.iteration} iterations, in {shown(resolved.output)}")
+    report(f"done: {engine.iteration} iterations, in {shown(resolved.output)}")
     return 0
 
 
-def watched_training(engine, resolved, snapshots, watches):
-    """The loop with its log, progress, plot and signals; what train() returns."""
+def run_loop(engine, resolved, snapshots, monitors):
+    """The loop with its log, progress line, plot and signals; returns what train() returns."""
     log_path = os.path.join(resolved.output, LOG)
     log = Log(log_path, engine.iteration)
     progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
@@ -178,27 +173,34 @@ def watched_training(engine, resolved, snapshots, watches):
     def plot(at_once=False):
         nonlocal drawn
         if at_once or time.monotonic() - drawn > PLOT_EVERY:
-            plot_apart(log_path, os.path.join(resolved.output, PLOT), resolved.name)
+            plot_in_child(log_path, os.path.join(resolved.output, PLOT), resolved.name)
             drawn = time.monotonic()
 
     try:
-        with Signals(progress.say) as signals:
-            stopped = train(engine, snapshots, log, progress, engine.group.agreed(signals), watches,
-                            plot)
+        with Signals(progress.write) as signals:
+            stopped = train(engine, snapshots, log, progress, engine.group.agreed(signals),
+                            monitors, plot)
         plot(at_once=True)
     finally:
         progress.close()
     return stopped
 
 
-def watches_for(shapes, reports):
-    """The watches of a run: the first loss only where layer `final` starts from its filler."""
-    watches = [ClassifierWatch()]
-    if "final" in weights.left_initial(reports, shapes):
-        watches.append(FirstLossWatch(shapes.parameters["final"][0][0]))
-    return watches
+def make_monitors(shapes, weight_reports):
+    """The monitors of a run; of the first loss only where layer `final` starts from its filler."""
+    monitors = [ClassifierMonitor()]
+    if "final" in weights.unfilled_layers(weight_reports, shapes):
+        monitors.append(FirstLossMonitor(shapes.parameters["final"][0][0]))
+    return monitors
 
 
-def say(text):
-    """One line on standard error, where the progress goes too."""
+def resume_command(options, group):
+    """The command line that goes on with a stopped run."""
+    launcher = f"tools/mpirun -n {group.size} " if group.size > 1 else ""
+    output = f" --output {shown(options.output)}" if options.output else ""
+    return f"{launcher}python3 tools/train.py --solver {shown(options.solver)}{output} --resume"
+
+
+def report(text):
+    """Prints a line on standard error, where the progress line is too."""
     sys.stderr.write(text + "\n")

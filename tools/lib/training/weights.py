@@ -56,7 +56,7 @@ def compare_all(paths, shapes):
     return reports
 
 
-def left_initial(reports, shapes):
+def unfilled_layers(reports, shapes):
     """Names of the layers with weights that no caffemodel fills, in the net's order."""
     loaded = {name for report in reports for name in report.loaded}
     return [name for name, own in shapes.parameters.items()
