@@ -42,8 +42,8 @@ def shared_real():
 @pytest.fixture(scope="session")
 def outside_python():
     """A Python that is not the private runtime's, to start commands as a user does."""
-    from tools.lib.runtime import places
-    inside = os.path.realpath(places.prefix())
+    from tools.lib.runtime import private_runtime
+    inside = os.path.realpath(private_runtime.prefix_folder())
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = os.path.join(folder, "python3")
         if os.access(path, os.X_OK) and not os.path.realpath(path).startswith(inside):

@@ -1,6 +1,6 @@
-"""Tells what the commands will run on, and for everything missing the command that repairs it.
+"""Prints what the commands run on, and for each missing part the command that repairs it.
 
-Exit code 0 when everything needed works, 1 when something does not.
+Exit code 0 when everything needed works, 1 when something is missing.
 """
 import argparse
 

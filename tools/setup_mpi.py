@@ -1,7 +1,7 @@
-"""Sets up a private MPI (MPICH and mpi4py) for training in several processes; no root, nothing
-outside .mpi.
+"""Sets up a private MPI (MPICH and mpi4py) for training in several processes.
 
-Not needed where the machine has an MPI of its own and the runtime can import mpi4py.
+No root is needed, and nothing is written outside .mpi. A machine that has an MPI of its own, and a
+runtime that can import mpi4py, needs no set-up.
 """
 import argparse
 

@@ -37,7 +37,7 @@ def test_caffe_steps_in_a_process_of_its_own_and_the_layers_are_reported(
 
 
 def test_without_a_gpu_nothing_is_measured_and_the_error_says_so(monkeypatch):
-    monkeypatch.setattr(bench_gpu.gpu, "cards", lambda: [])
+    monkeypatch.setattr(bench_gpu, "cards", lambda: [])
     with pytest.raises(InputError, match="no NVIDIA GPU.*nothing was measured(.|\n)*--device cpu"):
         bench_gpu.main(["--without-torch"])
 

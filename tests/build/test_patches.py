@@ -1,4 +1,4 @@
-"""The patches of Caffe's source: they fit exactly or stop the build, whatever git is told besides."""
+"""The patches of Caffe's source fit exactly or stop the build, whatever git's settings are."""
 import os
 import re
 import subprocess

@@ -11,7 +11,7 @@ from tools.build import build_page as report
 from tools.build.configure import cmake_arguments
 from tools.build.phases import Phases
 from tools.lib.runtime import enter, source_builds, wheels
-from tools.lib.runtime.environment import runtime_environment
+from tools.lib.runtime.enter import runtime_environment
 
 
 def test_a_finished_phase_is_not_done_again_but_a_changed_or_lost_one_is(tmp_path):

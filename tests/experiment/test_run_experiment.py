@@ -21,7 +21,7 @@ from tools.lib.command import INPUT_ERROR
 from tools.lib.experiment import data_sets, plan, report, scheduler, tuning
 from tools.lib.experiment.plan import Task
 from tools.lib.experiment.unchanged import require_unchanged
-from tools.lib.runtime.environment import runtime_environment
+from tools.lib.runtime.enter import runtime_environment
 from tools.lib.training import run_folder
 from tools.lib.training.run import parse
 from tools.lib.training.solver import resolve

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tools.lib.runtime import checkup, cpu, gpu, probe
+from tools.lib.runtime import checkup, machine, probe
 from tools.lib.runtime.enter import SETUP
 
 
@@ -22,7 +22,7 @@ def test_openblas_kernel_and_threads_are_read_from_the_library_caffe_uses(monkey
     if not (answer["blas"] or "").startswith("OpenBLAS"):
         pytest.skip(f"this Caffe uses {answer['blas']}")
     assert answer["threads"] == 1
-    if "OPENBLAS_CORETYPE" not in os.environ and cpu.openblas_coretype(cpu.cpu_flags()):
+    if "OPENBLAS_CORETYPE" not in os.environ and machine.openblas_coretype(machine.cpu_flags()):
         assert answer["kernel"] not in checkup.SLOW_KERNELS
 
 
@@ -40,7 +40,7 @@ WELL = {
 
 
 def test_slow_kernels_are_pointed_out_with_the_way_back(monkeypatch):
-    monkeypatch.setattr(cpu, "cpu_flags", lambda: {"avx2", "fma"})
+    monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "fma"})
     engine = dict(WELL["engine"], kernel="Prescott")
     blas = findings(monkeypatch, dict(WELL, engine=engine))["blas"]
     assert blas.grade == "slow" and blas.repair == "unset OPENBLAS_CORETYPE"
@@ -79,9 +79,9 @@ def test_the_probe_gives_the_reason_of_a_module_that_does_not_import(monkeypatch
 
 def test_a_build_for_cuda_that_cannot_use_the_card_has_a_repair(monkeypatch):
     engine = dict(WELL["engine"], cuda=True, devices=0)
-    monkeypatch.setattr(gpu, "cards", lambda: [])
+    monkeypatch.setattr(machine, "cards", lambda: [])
     assert findings(monkeypatch, dict(WELL, engine=engine))["device"].grade == "ok"
-    monkeypatch.setattr(gpu, "cards", lambda: ["H100"])
+    monkeypatch.setattr(machine, "cards", lambda: ["H100"])
     device = findings(monkeypatch, dict(WELL, engine=engine))["device"]
     assert device.grade == "slow" and "nvidia-smi" in device.repair
 
@@ -89,12 +89,12 @@ def test_a_build_for_cuda_that_cannot_use_the_card_has_a_repair(monkeypatch):
 def test_cards_are_those_the_driver_names_or_else_lists(monkeypatch, tmp_path):
     (tmp_path / "0000:01:00.0").mkdir()
     (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t NVIDIA H200\nIRQ: 5\n")
-    assert gpu.listed(str(tmp_path)) == ["NVIDIA H200"]
-    monkeypatch.setattr(gpu, "listed", lambda: ["listed"])
-    monkeypatch.setattr(gpu, "LIBRARY", "libno_such_driver.so.1")
-    assert gpu.cards() == ["listed"]
-    monkeypatch.setattr(gpu, "LIBRARY", "libc.so.6")
-    monkeypatch.setattr(gpu, "QUESTION", "print('one'); print('two')")
-    assert gpu.cards() == ["one", "two"]
-    monkeypatch.setattr(gpu, "QUESTION", "raise SystemExit(1)")
-    assert gpu.cards() == ["listed"]
+    assert machine.listed_cards(str(tmp_path)) == ["NVIDIA H200"]
+    monkeypatch.setattr(machine, "listed_cards", lambda: ["listed"])
+    monkeypatch.setattr(machine, "CUDA_DRIVER", "libno_such_driver.so.1")
+    assert machine.cards() == ["listed"]
+    monkeypatch.setattr(machine, "CUDA_DRIVER", "libc.so.6")
+    monkeypatch.setattr(machine, "PRINT_CARDS", "print('one'); print('two')")
+    assert machine.cards() == ["one", "two"]
+    monkeypatch.setattr(machine, "PRINT_CARDS", "raise SystemExit(1)")
+    assert machine.cards() == ["listed"]

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from data.files import ROOT
-from tools.lib.runtime import places
+from tools.lib.runtime import private_runtime
 from tools.lib.runtime.enter import in_private_runtime
 
 COMMAND = f"""
@@ -97,7 +97,7 @@ def test_without_a_runtime_a_command_ends_with_2_and_one_message(outside_python,
 @needs_private
 def test_a_damaged_runtime_ends_with_2(outside_python, script, tmp_path):
     (tmp_path / "prefix").mkdir()
-    (tmp_path / "prefix" / places.READY).write_text("{}")
+    (tmp_path / "prefix" / private_runtime.READY).write_text("{}")
     done = start(outside_python, script(""), env=dict(os.environ,
                                                       CAFFE_PREFIX=str(tmp_path / "prefix")))
     assert done.returncode == 2 and "setup_caffe.py" in done.stderr and "Traceback" not in done.stderr
@@ -126,7 +126,7 @@ def test_stock_caffe_trains_a_net_with_a_python_layer(outside_python, repo_root,
         'layer { name: "c" type: "Convolution" bottom: "d" top: "c"\n'
         '        convolution_param { num_output: 1 kernel_size: 1 } }\n'
         'layer { name: "t" type: "Python" bottom: "c" top: "t"\n'
-        '        python_param { module: "tools.lib.runtime.probe_layer" layer: "Twice" } }\n'
+        '        python_param { module: "tools.lib.runtime.known_net" layer: "Twice" } }\n'
         'layer { name: "l" type: "Reduction" bottom: "t" top: "l" loss_weight: 1 }\n')
     (tmp_path / "solver.prototxt").write_text(
         'net: "net.prototxt"\nbase_lr: 0.01\nlr_policy: "fixed"\nmax_iter: 2\ndisplay: 1\n'

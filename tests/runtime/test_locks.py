@@ -5,7 +5,7 @@ import re
 import pytest
 
 from data.errors import InputError
-from tools.lib.runtime import packages, wheels
+from tools.lib.runtime import debian, wheels
 
 #: conda-forge name -> PyPI name, where they differ.
 PYPI_NAMES = {
@@ -41,7 +41,7 @@ def test_a_lock_line_without_version_and_hash_is_refused_by_name(tmp_path, line)
 
 
 def test_the_package_list_holds_caffe_and_nothing_twice():
-    locked = packages.locked()
+    locked = debian.locked_packages()
     names = [name for _, name in locked]
     assert len(set(names)) == len(names) and all(
         re.fullmatch("[0-9a-f]{64}", digest) for digest, _ in locked)

@@ -10,7 +10,7 @@ import types
 import pytest
 
 from data.errors import InputError
-from tools.lib.runtime import debian, packages, places, setup, wheels
+from tools.lib.runtime import debian, mirrors, private_runtime, setup, wheels
 
 pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-deb on this machine")
 
@@ -84,7 +84,7 @@ def world(tmp_path, monkeypatch, archive):
 
 def test_it_ends_with_a_prefix_and_nothing_beside_it(world):
     assert world.run() == world.prefix
-    assert places.is_ready(world.prefix) and setup.is_current(world.prefix)
+    assert private_runtime.is_ready(world.prefix) and setup.is_current(world.prefix)
     assert os.path.exists(os.path.join(world.prefix, "usr/share/x"))
     assert os.access(os.path.join(world.prefix, "bin/python"), os.X_OK)
     assert not os.path.exists(world.prefix + "-partial")
@@ -92,27 +92,27 @@ def test_it_ends_with_a_prefix_and_nothing_beside_it(world):
 
 def test_a_second_run_does_nothing_and_rebuild_does_it_again(world):
     world.run()
-    stamp = os.stat(os.path.join(world.prefix, places.READY))
+    stamp = os.stat(os.path.join(world.prefix, private_runtime.READY))
     world.run()
     assert world.downloads == 1
     world.run(rebuild=True)
     assert world.downloads == 2 and os.stat(os.path.join(world.prefix,
-                                                         places.READY)).st_ino != stamp.st_ino
+                                                         private_runtime.READY)).st_ino != stamp.st_ino
 
 
 def test_interrupted_while_unpacking_it_unpacks_anew_and_downloads_nothing(world, monkeypatch):
-    unpack_one = packages._unpack_one
+    unpack_one = debian._unpack_one
 
     def interrupted(path, folder):
         if "python" in path:
             raise KeyboardInterrupt
         unpack_one(path, folder)
 
-    monkeypatch.setattr(packages, "_unpack_one", interrupted)
+    monkeypatch.setattr(debian, "_unpack_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert not os.path.exists(world.prefix)
-    monkeypatch.setattr(packages, "_unpack_one", unpack_one)
+    monkeypatch.setattr(debian, "_unpack_one", unpack_one)
     world.run()
     assert world.fetched == ["libc6", "python", "other"]
     assert os.path.exists(os.path.join(world.prefix, "usr/lib/python3.9/os.py"))
@@ -143,7 +143,7 @@ def test_a_file_that_is_not_what_the_index_lists_stops_it(world):
 
 def test_an_outdated_prefix_stays_until_the_new_one_works(world, monkeypatch):
     world.run()
-    ready = os.path.join(world.prefix, places.READY)
+    ready = os.path.join(world.prefix, private_runtime.READY)
     with open(ready, "w") as file:
         json.dump({"fingerprint": "of another day"}, file)
 
@@ -153,7 +153,7 @@ def test_an_outdated_prefix_stays_until_the_new_one_works(world, monkeypatch):
     monkeypatch.setattr(setup, "_probe", broken)
     with pytest.raises(InputError):
         world.run()
-    assert places.is_ready(world.prefix) and not setup.is_current(world.prefix)
+    assert private_runtime.is_ready(world.prefix) and not setup.is_current(world.prefix)
     monkeypatch.setattr(setup, "_probe", lambda tree: None)
     world.run()
     assert setup.is_current(world.prefix)
@@ -161,7 +161,7 @@ def test_an_outdated_prefix_stays_until_the_new_one_works(world, monkeypatch):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{}"])
 def test_a_damaged_stamp_is_not_current(tmp_path, text):
-    (tmp_path / places.READY).write_text(text)
+    (tmp_path / private_runtime.READY).write_text(text)
     assert not setup.is_current(str(tmp_path))
 
 
@@ -169,13 +169,13 @@ def test_a_damaged_stamp_is_not_current(tmp_path, text):
                                                                              "bookworm", "-o"])
 def test_a_mirror_that_is_no_address_is_refused(mirror):
     with pytest.raises(InputError, match="--mirror: expected an address"):
-        setup.mirrors(mirror)
+        mirrors.mirrors_to_ask(mirror)
 
 
 def test_a_machine_without_mirrors_is_told_the_other_routes(monkeypatch):
-    monkeypatch.setattr(setup, "machine_mirrors", lambda: [])
+    monkeypatch.setattr(mirrors, "machine_mirrors", lambda: [])
     with pytest.raises(InputError, match="environment.yml"):
-        setup.mirrors()
+        mirrors.mirrors_to_ask()
 
 
 def test_a_full_disk_is_said_before_anything_is_fetched(world, monkeypatch):
@@ -196,8 +196,8 @@ def test_another_kind_of_machine_is_sent_to_conda(world, monkeypatch):
 def lock(world, tmp_path, monkeypatch):
     path = tmp_path / "debian.lock"
     path.write_text("# comment\n" + "".join(f"{p.sha256} {p.file}\n" for p in world.packages))
-    real = packages.locked
-    monkeypatch.setattr(packages, "locked", lambda: real(str(path)))
+    real = debian.locked_packages
+    monkeypatch.setattr(debian, "locked_packages", lambda: real(str(path)))
 
 
 def test_an_offline_folder_needs_no_mirror_and_any_file_names_will_do(world, lock, archive,
@@ -230,4 +230,4 @@ def test_a_damaged_package_is_named(tmp_path):
     path = tmp_path / "damaged_1_amd64.deb"
     path.write_bytes(b"!<arch>\n")
     with pytest.raises(InputError, match="cannot unpack .*damaged_1_amd64.deb"):
-        packages.unpack([str(path)], str(tmp_path / "tree"), lambda: None)
+        debian.unpack([str(path)], str(tmp_path / "tree"), lambda: None)

@@ -15,7 +15,7 @@ from models.experiments.toy import TOY  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
 from tools.bench.random_nets import experiment, with_random_data  # noqa: E402
 from tools.lib.checking.device import use_device  # noqa: E402
-from tools.lib.runtime.gpu import cards  # noqa: E402
+from tools.lib.runtime.machine import cards  # noqa: E402
 
 import tiny_training as tiny  # noqa: E402
 

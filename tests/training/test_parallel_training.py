@@ -15,8 +15,8 @@ caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
 from data.files import ROOT
 from data.sharing import ALONE, Share  # noqa: E402
-from tools.lib.runtime import mpi  # noqa: E402
-from tools.lib.runtime.environment import runtime_environment  # noqa: E402
+from tools.lib.runtime import RUNNING_PYTHON, mpi  # noqa: E402
+from tools.lib.runtime.enter import runtime_environment  # noqa: E402
 from tools.lib.training import parallel  # noqa: E402
 
 import tiny_training as tiny  # noqa: E402
@@ -56,7 +56,7 @@ def environment():
 @pytest.fixture(scope="session")
 def mpi_starts():
     """Skips where there is no MPI, or where it cannot start two processes that find each other."""
-    if not (os.path.isdir(mpi.packages("%d.%d" % sys.version_info[:2]))
+    if not (os.path.isdir(mpi.packages(RUNNING_PYTHON))
             and os.access(os.path.join(mpi.FOLDER, "bin/mpiexec"), os.X_OK)):
         pytest.skip(f"no private MPI for this Python: {mpi.SETUP} makes it")
     try:
@@ -110,8 +110,8 @@ def test_ranks_are_read_from_the_launchers_variables(environ, expected):
 
 
 def test_processes_of_a_machine_share_its_cores(monkeypatch):
-    from tools.lib.runtime import environment as of_runtime
-    monkeypatch.setattr(of_runtime, "usable_cores", lambda: 8)
+    from tools.lib.runtime import enter
+    monkeypatch.setattr(enter, "usable_cores", lambda: 8)
     for processes, threads in (("1", "8"), ("3", "2"), ("16", "1")):
         environ = {"MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": processes}
         assert runtime_environment(environ)["OPENBLAS_NUM_THREADS"] == threads

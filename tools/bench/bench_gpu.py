@@ -25,7 +25,8 @@ from tools.bench import gpu_engines, torch_env
 from tools.bench.random_nets import add_size, check_size
 from tools.bench.timing import milliseconds, paired_ratio, processor, ratio_text, running_engine
 from tools.lib.command import count, run_command
-from tools.lib.runtime import gpu, source_builds
+from tools.lib.runtime import source_builds
+from tools.lib.runtime.machine import cards
 from tools.lib.scoring.score_command import device
 from tools.lib.tables import Table, format_of, print_and_write
 
@@ -62,7 +63,7 @@ def main(arguments=None):
     options = parse(arguments)
     form = options.output and format_of(options.output)
     number = None if options.device == "cpu" else options.device
-    if number is not None and not gpu.cards():
+    if number is not None and not cards():
         raise InputError("no NVIDIA GPU with a driver on this machine, so nothing was measured",
                          f"{CHECK} checks the program itself")
     engines, reason = find_engines(options, number)
@@ -211,7 +212,7 @@ def notes(options, number, reason):
                    "the end): a check of the program, no GPU was seen. Memory is the process's "
                    "peak.")
     else:
-        machine = (f"GPU: {gpu.cards()[number]}. Memory is the GPU's free memory at the start, "
+        machine = (f"GPU: {cards()[number]}. Memory is the GPU's free memory at the start, "
                    "after the context was made, minus that after a step.")
     sentences = [
         machine,

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 
 from data.errors import InputError
-from tools.lib.runtime import debian, packages
-from tools.lib.runtime.counter import Counter
-from tools.lib.runtime.setup import mirrors
+from tools.lib.runtime import debian
+from tools.lib.runtime.mirrors import mirrors_to_ask
+from tools.lib.runtime.setup import Counter
 
 SOURCE_VERSION = "1.0.0+git20180821.99bd997-8"
 LIBRARIES_SUITE = "bookworm"
@@ -30,7 +30,7 @@ TRIPLET = "x86_64-linux-gnu"
 def fetch_source(package, version, suite, work, tree, mirror):
     """Unpacks a Debian source package, its patches applied, as the folder `tree`; apt checks the
     signatures."""
-    apt = debian.open_apt(os.path.join(work, "apt-src-" + suite), mirrors(mirror), suite,
+    apt = debian.open_apt(os.path.join(work, "apt-src-" + suite), mirrors_to_ask(mirror), suite,
                           ("deb-src", ))
     folder = os.path.join(work, "source-" + package)
     shutil.rmtree(folder, ignore_errors=True)
@@ -51,7 +51,7 @@ def fetch_source(package, version, suite, work, tree, mirror):
 
 def fetch_libraries(work, folder, mirror):
     """Unpacks LIBRARIES and what they depend on into `folder`; its programs run from there."""
-    apt = debian.open_apt(os.path.join(work, "apt-" + LIBRARIES_SUITE), mirrors(mirror),
+    apt = debian.open_apt(os.path.join(work, "apt-" + LIBRARIES_SUITE), mirrors_to_ask(mirror),
                           LIBRARIES_SUITE)
     debs, aside = os.path.join(work, "debs"), folder + ".aside"
     os.makedirs(debs, exist_ok=True)
@@ -62,7 +62,7 @@ def fetch_libraries(work, folder, mirror):
         raise InputError(f"{apt.mirror} could not deliver the libraries: {problem.first_error()}",
                          fix="run this again: it goes on where it stopped") from None
     shutil.rmtree(aside, ignore_errors=True)
-    packages.unpack([os.path.join(debs, package.file) for package in wanted], aside, lambda: None)
+    debian.unpack([os.path.join(debs, package.file) for package in wanted], aside, lambda: None)
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(aside, folder)
     # protoc looks for its library beside itself, wherever the folder lies

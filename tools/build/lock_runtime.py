@@ -13,8 +13,8 @@ import _init_paths  # noqa: F401
 
 from data.files import sha256, write_whole
 from tools.lib.command import run_command
-from tools.lib.runtime import debian, packages, wheels
-from tools.lib.runtime.setup import mirrors
+from tools.lib.runtime import debian, wheels
+from tools.lib.runtime.mirrors import mirrors_to_ask
 
 WHEELS = "# Written by `python3 tools/%s` from %s: change that file, not this one.\n"
 DEBS = "# Written by `python3 tools/build/lock_runtime.py`: SHA-256 and file name of the Debian 11 packages (amd64).\n"
@@ -39,7 +39,7 @@ def lock_wheels(folder, requested=wheels.REQUESTED, target=wheels.TARGET_PYTHON,
 
 def lock_debs(folder, mirror):
     """Text of the package list, from the signed index."""
-    apt = debian.open_apt(folder, mirrors(mirror))
+    apt = debian.open_apt(folder, mirrors_to_ask(mirror))
     return DEBS + "".join(f"{package.sha256} {package.file}\n"
                           for package in sorted(apt.closure(), key=lambda package: package.file))
 
@@ -53,9 +53,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         debs = lock_debs(os.path.join(folder, "apt"), options.mirror)
         wheel_text = lock_wheels(os.path.join(folder, "wheels"))
-    write_whole(packages.DEBS_LOCK, debs)
+    write_whole(debian.DEBS_LOCK, debs)
     write_whole(wheels.LOCK, wheel_text)
-    print(f"{len(packages.locked())} Debian packages, {len(wheels.locked())} wheels locked")
+    print(f"{len(debian.locked_packages())} Debian packages, {len(wheels.locked())} wheels locked")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from data.errors import InputError
-from tools.lib.runtime.counter import Counter
+from tools.lib.runtime.setup import Counter
 
 #: program: what is missing without it.
 NEEDED = {"g++": "the C++ compiler", "make": "make", "dpkg-source": "the unpacker of Debian source "

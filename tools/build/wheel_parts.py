@@ -7,7 +7,7 @@ import shutil
 import sys
 
 from tools.lib.runtime import wheels
-from tools.lib.runtime.counter import Counter
+from tools.lib.runtime.setup import Counter
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "locks")
 #: This Python, whichever runs the build.

@@ -1,4 +1,4 @@
-"""The doctor's examination: findings about the machine, the runtime and Caffe itself."""
+"""The doctor's findings about the machine, the runtime and Caffe itself."""
 import collections
 import json
 import os
@@ -9,20 +9,21 @@ import sys
 
 from data.cores import usable_cores
 from data.files import ROOT
-from tools.lib.runtime import cpu, gpu, places, source_builds
+from tools.lib.runtime import machine, private_runtime, source_builds
 from tools.lib.runtime.enter import (
+    BUILD,
     CONDA,
     REBUILD,
     SETUP,
     in_private_runtime,
     python_command,
     python_has_caffe,
+    runtime_environment,
 )
-from tools.lib.runtime.environment import runtime_environment
 from tools.lib.runtime.setup import is_current
 
-BUILD = "python3 tools/build/build_caffe.py --variant %s --activate"
-#: Kernels that use neither AVX2 nor AVX-512.
+BUILD_CUDNN = f"{BUILD} --variant cudnn --activate"
+#: OpenBLAS kernels that use neither AVX2 nor AVX-512.
 SLOW_KERNELS = ("Prescott", "Core2", "Generic", "Nehalem", "Barcelona", "Sandybridge", "Atom")
 
 #: subject; text; grade: "ok", "note", "slow" or "MISSING"; repair: a command, or None.
@@ -34,11 +35,12 @@ def examine():
     yield from _machine()
     kind, repair = runtime_kind()
     if kind is None:
+        folder = private_runtime.prefix_folder()
         yield _missing("caffe", f"not importable by {sys.executable}, and no finished runtime in "
-                                f"{places.prefix()}", SETUP)
+                                f"{folder}", SETUP)
         return
     yield _ok("runtime", kind)
-    if repair == REBUILD and not is_current(places.prefix()):
+    if repair == REBUILD and not is_current(private_runtime.prefix_folder()):
         yield Finding("runtime", "made by another version of the set-up", "note", SETUP)
     yield from _modules(repair)
     yield from _engine(repair)
@@ -46,19 +48,20 @@ def examine():
 
 
 def runtime_kind():
-    """(description, command that repairs it) of the runtime that commands would run in; (None,
-    None) without one."""
+    """(description, command that repairs it) of the runtime in which commands run.
+
+    (None, None) without a runtime.
+    """
     build = source_builds.selected()
     if build:
         record = source_builds.read_record(build)
-        return ("built from source (%s%s, Python %s), %s" %
-                (record["variant"], "".join(f" sm_{number}"
-                                            for number in record["arch"]), record["python"], build),
-                f"python3 tools/build/build_caffe.py --variant {record['variant']}")
+        what = record["variant"] + "".join(f" sm_{number}" for number in record["arch"])
+        return (f"built from source ({what}, Python {record['python']}), {build}",
+                f"{BUILD} --variant {record['variant']}")
     if python_has_caffe() and not in_private_runtime():
         return f"the running Python, {sys.executable}", CONDA
-    if places.is_ready(places.prefix()):
-        return f"private, {places.prefix()}", REBUILD
+    if private_runtime.is_ready(private_runtime.prefix_folder()):
+        return f"private, {private_runtime.prefix_folder()}", REBUILD
     return None, None
 
 
@@ -71,24 +74,26 @@ def ask(question):
         return json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
         lines = done.stderr.strip().splitlines()
-        return {
-            "failed": lines[-1] if lines else f"the process ended with code {done.returncode}"
-        }
+        return {"failed": lines[-1] if lines
+                else f"the process ended with code {done.returncode}"}
 
 
 def _machine():
     yield _ok("python", f"{platform.python_version()} ({sys.executable})")
-    best = cpu.openblas_coretype(cpu.cpu_flags())
+    best = machine.openblas_coretype(machine.cpu_flags())
     vectors = {"SkylakeX": "AVX-512", "Haswell": "AVX2", None: "neither AVX2 nor AVX-512"}[best]
     yield _ok("processor", f"{usable_cores()} of {os.cpu_count()} cores usable, {vectors}")
     free = shutil.disk_usage(ROOT).free / 1e9
     text = f"{free:.1f} GB free at {ROOT}"
-    yield _ok("disk", text) if free > 2 else Finding("disk", text, "note", "make room for "
-                                                                           "snapshots and data")
-    cards = gpu.cards()
-    yield _ok(
-        "graphics", f"{len(cards)} NVIDIA card(s) with a driver: {', '.join(cards)}"
-        if cards else "no NVIDIA driver: training on the CPU")
+    if free > 2:
+        yield _ok("disk", text)
+    else:
+        yield Finding("disk", text, "note", "make room for snapshots and data")
+    cards = machine.cards()
+    if cards:
+        yield _ok("graphics", f"{len(cards)} NVIDIA card(s) with a driver: {', '.join(cards)}")
+    else:
+        yield _ok("graphics", "no NVIDIA driver: training on the CPU")
 
 
 def _modules(repair):
@@ -115,7 +120,7 @@ def _engine(repair):
         return
     text = answer["blas"] + (f", kernel {answer['kernel']}" if answer["kernel"] else "")
     text += f", {answer['threads']} threads" if answer["threads"] else ""
-    if answer["kernel"] in SLOW_KERNELS and cpu.openblas_coretype(cpu.cpu_flags()):
+    if answer["kernel"] in SLOW_KERNELS and machine.openblas_coretype(machine.cpu_flags()):
         yield Finding("blas", text + ": this processor can do better", "slow",
                       "unset OPENBLAS_CORETYPE")
     else:
@@ -129,22 +134,22 @@ def _built_for(answer):
 
 
 def _device(answer):
-    """What Caffe computes on, and the build that would be faster on this machine."""
+    """The device that Caffe computes on, and the build that would be faster on this machine."""
     if answer["cuda"] and answer["devices"]:
-        tf32 = "on" if os.environ.get(
-            "CAFFE_TF32") == "1" else "off (CAFFE_TF32=1 is faster and less exact)"
+        wanted = os.environ.get("CAFFE_TF32") == "1"
+        tf32 = "on" if wanted else "off (CAFFE_TF32=1 is faster and less exact)"
         yield _ok("device", f"{answer['devices']} CUDA device(s), TF32 {tf32}")
         if not answer["cudnn"]:
-            yield Finding("device", "cuDNN's convolutions would be faster", "slow", BUILD % "cudnn")
-    elif answer["cuda"] and gpu.cards():
+            yield Finding("device", "cuDNN's convolutions would be faster", "slow", BUILD_CUDNN)
+    elif answer["cuda"] and machine.cards():
         yield Finding("device", "the CPU, though there is an NVIDIA card: this build for CUDA "
                                 "cannot use it", "slow",
                       "nvidia-smi shows the driver: CUDA 13 needs 580 or later, and "
                       "CUDA_VISIBLE_DEVICES must not hide the card")
     elif answer["cuda"]:
         yield _ok("device", "the CPU: this build for CUDA finds no device")
-    elif gpu.cards():
-        yield Finding("device", "the CPU, though there is an NVIDIA card", "slow", BUILD % "cudnn")
+    elif machine.cards():
+        yield Finding("device", "the CPU, though there is an NVIDIA card", "slow", BUILD_CUDNN)
     else:
         yield _ok("device", "the CPU")
 

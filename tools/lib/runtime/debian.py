@@ -1,33 +1,34 @@
-"""Debian 11's Caffe packages, found and fetched through a private apt state, signatures checked.
+"""Debian 11's Caffe packages: found and fetched by an apt of our own, signatures checked; unpacked.
 
-Nothing of the machine's own package state is read or written, no root is needed, and
-the machine's own apt configuration counts only where it says how to reach the network.
+The machine's own package state is neither read nor written, and no root is needed. Of the machine's
+apt configuration only the settings of the network count.
 """
 import collections
+import concurrent.futures
+import glob
 import os
 import re
 import subprocess
 
+from data.cores import usable_cores
 from data.errors import InputError
 from data.files import sha256
+from tools.lib.runtime.mirrors import OTHER_ROUTES
 
+#: SHA-256 and file name of every package, for folders that no signature vouches for.
+DEBS_LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "debian.lock")
 SUITE = "bullseye"
 RELEASES = {"bullseye": "Debian 11", "bookworm": "Debian 12"}
-#: What apt resolves with everything it depends on.
+#: Packages that are taken with everything they depend on.
 ROOTS = ("caffe", "libopenblas0-pthread", "libboost-python1.74.0", "python3.9-minimal",
          "libpython3.9-stdlib")
-#: Taken without its dependencies: Debian's Python modules clash with pip's.
+#: Taken without dependencies: Debian's Python modules clash with pip's.
 ALONE = ("python3-caffe",)
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
             "/usr/share/keyrings/debian-archive-keyring.pgp",
             "/usr/share/keyrings/debian-archive-bullseye-stable.gpg")
+#: Packages that one apt-get downloads.
 BATCH = 12
-
-OTHER_ROUTES = ("name another mirror (--mirror URL), or a folder with the packages (--debs "
-                "FOLDER), or take conda: "
-                "conda env create -f environment.yml, then run the commands in that environment; "
-                "or compile "
-                "it: python3 tools/build/build_caffe.py --variant cpu (docs/source_build.md)")
 
 #: name; version; name of the .deb file; size in bytes; SHA-256 as hexadecimal text.
 Package = collections.namedtuple("Package", "name version file size sha256")
@@ -45,9 +46,8 @@ class PrivateApt:
             os.makedirs(os.path.join(folder, part), exist_ok=True)
         self.config = os.path.join(folder, "apt.conf")
         self._write("status", "")
-        self._write("sources.list", "".join(f"{kind} [signed-by={_keyring()}] {mirror} {suite} "
-                                            "main\n"
-                                            for kind in kinds))
+        lines = [f"{kind} [signed-by={_keyring()}] {mirror} {suite} main\n" for kind in kinds]
+        self._write("sources.list", "".join(lines))
         self._write("apt.conf", _configuration(folder))
 
     def _write(self, name, text):
@@ -55,7 +55,7 @@ class PrivateApt:
             file.write(text)
 
     def run(self, arguments, cwd=None):
-        """Standard output of `apt-get <arguments>`; raises AptFailed with apt's own words."""
+        """Standard output of `apt-get <arguments>`; raises AptFailed with apt's own message."""
         env = dict(os.environ, APT_CONFIG=self.config, LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
         done = subprocess.run(["apt-get", "-q"] + list(arguments), cwd=cwd or self.folder, env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -69,22 +69,20 @@ class PrivateApt:
         self.run(["update", "-o", "APT::Update::Error-Mode=any"])
 
     def closure(self, roots=ROOTS, alone=ALONE, left_out=None):
-        """The packages of `roots` with all they depend on, and `alone`: list of Package, hashes
-        from the signed index.
+        """List of Package: `roots` with all they depend on, and `alone`.
 
-        left_out: regular expression of names (from their start) that are not wanted.
+        left_out: regular expression that matches the beginning of unwanted names.
+        The hashes come from the signed index.
         """
         names = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)",
                            self.run(["install", "-s"] + list(roots)), re.M)
-        wanted = [
-            "%s=%s" % pair for pair in names if not (left_out and re.match(left_out, pair[0]))
-        ] + list(alone)
+        wanted = [f"{name}={version}" for name, version in names
+                  if not (left_out and re.match(left_out, name))] + list(alone)
         lines = self.run(["download", "--print-uris"] + wanted).splitlines()
         return [package for package in map(_package, lines) if package]
 
     def fetch(self, packages, folder, progress):
-        """Downloads into `folder` what is not there whole; apt checks each file against the
-        index."""
+        """Downloads the packages that `folder` lacks; apt checks each file against the index."""
         missing = []
         for package in packages:
             if is_whole(os.path.join(folder, package.file), package):
@@ -99,7 +97,7 @@ class PrivateApt:
 
 
 class AptFailed(Exception):
-    """apt-get ended with an error; the text is what it wrote."""
+    """apt-get ended with an error; the text is apt's output."""
 
     def suite_is_gone(self):
         """True when the mirror answers but has no such suite, or no such package in it."""
@@ -108,6 +106,7 @@ class AptFailed(Exception):
                 or "Unable to locate package" in text or "no installation candidate" in text)
 
     def first_error(self):
+        """apt's first line that begins with E:, else all that apt wrote."""
         lines = [line[3:] for line in str(self).splitlines() if line.startswith("E: ")]
         return lines[0] if lines else str(self).strip() or "no message"
 
@@ -121,8 +120,8 @@ def open_apt(folder, mirrors, suite=SUITE, kinds=("deb",)):
             apt.update()
             return apt
         except AptFailed as problem:
-            (gone if problem.suite_is_gone() else failed).append(f"{mirror} "
-                                                                 f"({problem.first_error()})")
+            answers = gone if problem.suite_is_gone() else failed
+            answers.append(f"{mirror} ({problem.first_error()})")
     if failed:
         raise InputError(f"no package index of {RELEASES[suite]} ({suite}) from "
                          f"{'; '.join(failed + gone)}",
@@ -134,8 +133,52 @@ def open_apt(folder, mirrors, suite=SUITE, kinds=("deb",)):
 
 def is_whole(path, package):
     """True when `path` is exactly the package's file."""
-    return os.path.isfile(path) and os.path.getsize(path) == package.size and sha256(
-        path) == package.sha256
+    return (os.path.isfile(path) and os.path.getsize(path) == package.size
+            and sha256(path) == package.sha256)
+
+
+def locked_packages(path=DEBS_LOCK):
+    """[(sha256, file name)] of the committed package list."""
+    with open(path, encoding="ascii") as file:
+        return [tuple(line.split()) for line in file if line.strip() and not line.startswith("#")]
+
+
+def offline_packages(folder):
+    """Paths of the locked packages among the .deb files of `folder`, whatever their names.
+
+    Raises InputError naming the missing ones: a file counts only when its SHA-256 is in the lock.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f"--debs: no folder {folder}")
+    there = {sha256(path): path for path in glob.glob(os.path.join(glob.escape(folder), "*.deb"))}
+    wanted = locked_packages()
+    missing = [name for digest, name in wanted if digest not in there]
+    if missing:
+        raise InputError(
+            f"--debs {folder}: {len(missing)} of {len(wanted)} packages are missing or differ from "
+            f"the lock, first {missing[0]}",
+            fix="python3 tools/setup_caffe.py --list-debs prints every file with its SHA-256")
+    return [there[digest] for digest, _ in wanted]
+
+
+def unpack(paths, folder, progress):
+    """Unpacks .deb files into a new `folder`, several at once."""
+    os.makedirs(folder)
+    with concurrent.futures.ThreadPoolExecutor(usable_cores()) as pool:
+        for _ in pool.map(lambda path: _unpack_one(path, folder), paths):
+            progress()
+
+
+def _unpack_one(path, folder):
+    try:
+        done = subprocess.run(["dpkg-deb", "-x", path, folder], stderr=subprocess.PIPE,
+                              universal_newlines=True)
+    except FileNotFoundError:
+        raise InputError("dpkg-deb is missing: it unpacks the Debian packages",
+                         fix="install dpkg") from None
+    if done.returncode:
+        raise InputError(f"cannot unpack {path}: {done.stderr.strip()}",
+                         fix="make room on the disk or delete the file, then run this again")
 
 
 def _package(line):
@@ -159,15 +202,16 @@ def _keyring():
 
 def _configuration(folder):
     """apt.conf text: all state in `folder`, no hooks, signatures demanded."""
+    inside = {
+        "Dir::State": "", "Dir::State::status": "status", "Dir::State::lists": "lists",
+        "Dir::Cache": "", "Dir::Cache::archives": "archives",
+        "Dir::Etc::parts": "none.d", "Dir::Etc::main": "none",
+        "Dir::Etc::sourcelist": "sources.list", "Dir::Etc::sourceparts": "none.d",
+        "Dir::Etc::trusted": "none", "Dir::Etc::trustedparts": "none.d",
+        "Dir::Etc::preferences": "none", "Dir::Etc::preferencesparts": "none.d",
+    }
     lines = _network_settings()
-    for key, name in (("Dir::State", ""), ("Dir::State::status", "status"),
-                      ("Dir::State::lists", "lists"), ("Dir::Cache", ""),
-                      ("Dir::Cache::archives", "archives"), ("Dir::Etc::parts",
-                                                             "none.d"), ("Dir::Etc::main", "none"),
-                      ("Dir::Etc::sourcelist", "sources.list"), ("Dir::Etc::sourceparts", "none.d"),
-                      ("Dir::Etc::trusted", "none"), ("Dir::Etc::trustedparts", "none.d"),
-                      ("Dir::Etc::preferences", "none"), ("Dir::Etc::preferencesparts", "none.d")):
-        lines.append('%s "%s";' % (key, os.path.join(folder, name)))
+    lines += [f'{key} "{os.path.join(folder, name)}";' for key, name in inside.items()]
     lines += [
         'APT::Architecture "amd64";', 'APT::Architectures { "amd64"; };',
         'APT::Install-Recommends "false";', 'APT::Sandbox::User "root";',
@@ -178,8 +222,7 @@ def _configuration(folder):
 
 
 def _network_settings():
-    """The machine's own Acquire:: settings for proxies, certificates and dates, as apt.conf
-    lines."""
+    """The machine's own settings for proxies, certificates and dates, as lines of apt.conf."""
     try:
         dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE,
                               universal_newlines=True, check=True).stdout

@@ -1,7 +1,9 @@
-"""A private MPI: MPICH and mpi4py from pinned wheels, in .mpi inside the repository. A machine's
-own MPI works too.
+"""A private MPI: MPICH and mpi4py from pinned wheels, in .mpi inside the repository.
 
-<folder>/bin, lib, include   MPICH        <folder>/python-X.Y   mpi4py for the runtime's Python
+.mpi/bin, lib, include   MPICH
+.mpi/python-X.Y          mpi4py for the runtime's Python
+
+The MPI of a machine works too.
 """
 import os
 import shutil
@@ -9,21 +11,22 @@ import sys
 import zipfile
 
 from data.errors import InputError
-from data.files import ROOT
-from tools.lib.runtime import wheels
+from data.files import ROOT, folder_aside
+from tools.lib.runtime import RUNNING_PYTHON, wheels
 
 FOLDER = os.path.join(ROOT, ".mpi")
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mpi.lock")
 SETUP = "python3 tools/setup_mpi.py"
-#: Process number and count, as launchers tell them to processes: MPICH and Intel (PMI), Open MPI.
+#: Variables in which launchers give each process its rank and their number: MPICH and Intel (PMI),
+#: Open MPI.
 RANKS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"))
 #: The same among the processes of one machine.
-LOCAL_RANKS = (("MPI_LOCALRANKID", "MPI_LOCALNRANKS"), ("OMPI_COMM_WORLD_LOCAL_RANK",
-                                                        "OMPI_COMM_WORLD_LOCAL_SIZE"))
+LOCAL_RANKS = (("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+               ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"))
 
 
 def launched(environ=None, names=RANKS):
-    """(rank, size) that an MPI launcher gave this process; (0, 1) without one."""
+    """(rank, size) that an MPI launcher gave this process; (0, 1) without a launcher."""
     environ = os.environ if environ is None else environ
     for rank, size in names:
         try:
@@ -52,12 +55,11 @@ def packages(version):
 
 
 def make_importable():
-    """Puts the private mpi4py at the end of the import path, told where MPICH's library is.
+    """Puts the private mpi4py at the end of the import path, after any mpi4py of the runtime.
 
-    A mpi4py that the runtime has itself goes first; so does the MPI of a launcher that is not
-    MPICH's.
+    When MPICH's launcher started this process, mpi4py loads MPICH's library of the private MPI.
     """
-    folder = packages("%d.%d" % sys.version_info[:2])
+    folder = packages(RUNNING_PYTHON)
     if os.path.isdir(folder) and folder not in sys.path:
         sys.path.append(folder)
     if "PMI_RANK" in os.environ and os.path.isdir(folder):
@@ -65,7 +67,10 @@ def make_importable():
 
 
 def set_up(version, say=print):
-    """Fetches and unpacks MPICH, and mpi4py for Python `version`; what is there already stays."""
+    """Fetches and unpacks MPICH, and mpi4py for Python `version`, unless both are there.
+
+    say: called with one line about the outcome.
+    """
     done = packages(version)
     if os.path.isdir(done) and os.access(os.path.join(FOLDER, "bin", "mpiexec"), os.X_OK):
         say(f"MPI is there: {FOLDER}")
@@ -77,11 +82,8 @@ def set_up(version, say=print):
         if name.startswith("mpich-"):
             _unpack(os.path.join(store, name), FOLDER, ".data/data/")
         elif tag in name.split("-"):
-            aside = done + ".aside"
-            shutil.rmtree(aside, ignore_errors=True)
-            _unpack(os.path.join(store, name), aside, "")
-            shutil.rmtree(done, ignore_errors=True)
-            os.rename(aside, done)
+            with folder_aside(done) as aside:
+                _unpack(os.path.join(store, name), aside, "")
     say(f"MPI is ready in {FOLDER}, for Python {version}")
 
 

@@ -1,7 +1,7 @@
-"""Builds the private runtime: phases that are each done once, in a folder beside the prefix.
+"""Makes the private runtime: five phases that are each done once, in a folder beside the prefix.
 
-The prefix appears by one rename when everything in it works, so that a half-made
-runtime is never seen; an interrupted set-up goes on at the phase it had reached.
+The prefix appears by one rename when everything in it works, so nobody sees a half-made runtime.
+An interrupted set-up goes on at the phase that it had reached.
 """
 import contextlib
 import fcntl
@@ -14,21 +14,40 @@ import subprocess
 import sys
 
 from data.errors import InputError
-from data.files import ROOT, write_whole
+from data.files import ROOT, folder_aside, replace_folder, write_whole
 from tools.lib.outputs import make_folder
-from tools.lib.runtime import debian, packages, places, wheels
-from tools.lib.runtime.counter import Counter
-from tools.lib.runtime.mirror import SCHEMES, machine_mirrors
+from tools.lib.runtime import debian, mirrors, private_runtime, wheels
 
-#: Downloads and unpacked packages together, at the worst moment.
+#: Bytes of downloads and unpacked packages together, at the worst moment.
 NEEDED_BYTES = 1.3e9
 PROBE = ("import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tabulate, threadpoolctl, tqdm\n"
          "caffe.Net")
 
 
+class Counter:
+    """Counts steps up to `total`: on one moving line of a terminal, in a few lines of a log."""
+
+    def __init__(self, label, total, stream=None):
+        self.label, self.total, self.done = label, total, 0
+        self.stream = stream or sys.stdout
+        self.moving = self.stream.isatty()
+
+    def step(self):
+        """One more step is done."""
+        self.done += 1
+        last = self.done == self.total
+        text = f"    {self.label} {self.done} of {self.total}"
+        if self.moving:
+            self.stream.write("\r" + text + ("\n" if last else ""))
+        elif last or self.done % max(1, self.total // 4) == 0:
+            self.stream.write(text + "\n")
+        self.stream.flush()
+
+
 def fingerprint():
     """Hash of everything that decides what a prefix holds."""
-    made_of = (debian.SUITE, debian.ROOTS, debian.ALONE, packages.WRAPPER, packages.SITECUSTOMIZE)
+    made_of = (debian.SUITE, debian.ROOTS, debian.ALONE, private_runtime.WRAPPER,
+               private_runtime.SITECUSTOMIZE)
     digest = hashlib.sha256(repr(made_of).encode())
     with open(wheels.LOCK, "rb") as file:
         digest.update(file.read())
@@ -36,24 +55,24 @@ def fingerprint():
 
 
 def is_current(folder):
-    """True when `folder` holds a finished runtime that this version of the set-up would make
-    again."""
+    """True when `folder` holds the finished runtime that this version of the set-up makes."""
     try:
-        with open(os.path.join(folder, places.READY), encoding="utf-8") as file:
+        with open(os.path.join(folder, private_runtime.READY), encoding="utf-8") as file:
             return json.load(file).get("fingerprint") == fingerprint()
     except (OSError, ValueError, AttributeError):
         return False
 
 
 def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
-    """Makes the private prefix, or finds it made already. Returns its folder.
+    """Makes the private runtime unless it is there. Returns its folder.
 
     mirror: address of a Debian mirror; None reads the machine's apt sources.
-    debs: folder with the .deb files; nothing is asked of a mirror then.
+    debs: folder with the .deb files; no mirror is asked then.
     rebuild: make it anew although it is there.
     say: called with each line of progress.
+    Raises InputError for a machine that it is not for, a full disk, and whatever cannot be fetched.
     """
-    folder = places.prefix()
+    folder = private_runtime.prefix_folder()
     if is_current(folder) and not rebuild:
         return folder
     _check_machine(os.path.dirname(folder))
@@ -63,13 +82,13 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
         if is_current(folder) and not rebuild:
             return folder
         tree = _unpacked_debs(work, mirror, debs, say)
-        _installed_wheels(work, tree, say)
+        _install_wheels(work, tree, say)
         say("[5/5] Checking that Caffe works")
-        packages.finish(tree)
+        private_runtime.write_starter(tree)
         _probe(tree)
-        write_whole(os.path.join(tree, places.READY),
+        write_whole(os.path.join(tree, private_runtime.READY),
                     json.dumps({"fingerprint": fingerprint()}) + "\n")
-        _swap(tree, folder, work)
+        replace_folder(tree, folder)
     shutil.rmtree(work, ignore_errors=True)
     return folder
 
@@ -82,16 +101,14 @@ def _unpacked_debs(work, mirror, debs, say):
         return tree
     if debs:
         say(f"[1/5] Comparing {debs} with the package list")
-        files = packages.offline(debs)
+        files = debian.offline_packages(debs)
     else:
         say("[1/5] Reading Debian 11's signed package index")
-        apt = debian.open_apt(os.path.join(work, "apt"), mirrors(mirror))
+        apt = debian.open_apt(os.path.join(work, "apt"), mirrors.mirrors_to_ask(mirror))
         files = _fetched(apt, os.path.join(work, "debs"), say)
     say("[3/5] Unpacking")
-    aside = tree + ".aside"
-    shutil.rmtree(aside, ignore_errors=True)
-    packages.unpack(files, aside, Counter("package", len(files)).step)
-    os.rename(aside, tree)
+    with folder_aside(tree) as aside:
+        debian.unpack(files, aside, Counter("package", len(files)).step)
     return tree
 
 
@@ -104,11 +121,11 @@ def _fetched(apt, folder, say):
         say(f"[2/5] Downloading {len(wanted)} packages, {megabytes:.0f} MB, from {apt.mirror}")
         apt.fetch(wanted, folder, Counter("package", len(wanted)).step)
     except debian.AptFailed as problem:
-        what = "has dropped packages of Debian 11" if problem.suite_is_gone(
-        ) else "could not deliver"
+        what = ("has dropped packages of Debian 11" if problem.suite_is_gone()
+                else "could not deliver")
         raise InputError(
             f"{apt.mirror} {what}: {problem.first_error()}",
-            fix="run this again, it goes on where it stopped; or " + debian.OTHER_ROUTES) from None
+            fix=f"run this again, it goes on where it stopped; or {mirrors.OTHER_ROUTES}") from None
     paths = []
     for package in wanted:
         path = os.path.join(folder, package.file)
@@ -119,57 +136,34 @@ def _fetched(apt, folder, say):
     return paths
 
 
-def _installed_wheels(work, tree, say):
+def _install_wheels(work, tree, say):
     """Phase 4: the wheels inside `tree`."""
-    target = places.site_packages(tree)
+    target = private_runtime.site_packages(tree)
     if os.path.isdir(target):
         say("[4/5] Python packages: installed already")
         return
     say(f"[4/5] Downloading and installing {len(wheels.locked())} Python packages")
-    folder, aside = os.path.join(work, "wheels"), os.path.join(work, "wheels.aside")
+    folder = os.path.join(work, "wheels")
     wheels.download(folder, Counter("package", len(wheels.locked())).step)
-    shutil.rmtree(aside, ignore_errors=True)
-    wheels.install(folder, aside)
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.rename(aside, target)
-
-
-def _swap(tree, folder, work):
-    """Puts `tree` in the place of `folder`; an outdated prefix leaves only when the new one is
-    ready."""
-    if os.path.lexists(folder):
-        old = os.path.join(work, "old")
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(folder, old)
-    os.rename(tree, folder)
+    with folder_aside(target) as aside:
+        wheels.install(folder, aside)
 
 
 def _probe(tree):
+    """Imports Caffe and its companions in the new runtime; raises InputError when that fails."""
     done = subprocess.run(
-        places.command(tree, places.PYTHON, ["-c", PROBE]),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, env=dict(
-            os.environ, GLOG_minloglevel="2", PYTHONNOUSERSITE="1", PYTHONPATH=ROOT))
+        private_runtime.command(tree, private_runtime.PYTHON, ["-c", PROBE]),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+        env=dict(os.environ, GLOG_minloglevel="2", PYTHONNOUSERSITE="1", PYTHONPATH=ROOT))
     if done.returncode:
         lines = done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]
         raise InputError(f"the new runtime cannot load Caffe: {lines[-1]}",
                          fix=f"delete {os.path.dirname(tree)} and run this again")
 
 
-def mirrors(given=None):
-    """Addresses to ask, best first: the given one, otherwise those of the machine's apt sources."""
-    if given is not None:
-        if not given.startswith(SCHEMES) or len(given.split()) != 1:
-            raise InputError("--mirror: expected an address such as file:/mnt/debian or "
-                             f"http://.../debian, found '{given}'")
-        return [given.rstrip("/")]
-    found = machine_mirrors()
-    if not found:
-        raise InputError("no Debian mirror in this machine's apt sources (/etc/apt)",
-                         fix=debian.OTHER_ROUTES)
-    return found
-
-
 def _check_machine(parent):
+    """Raises InputError unless the runtime runs on this machine and `parent` has room for it."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise InputError(f"the private runtime is for Linux on x86_64, this is {sys.platform} on "
                          f"{platform.machine()}",
@@ -186,7 +180,7 @@ def _check_machine(parent):
 
 @contextlib.contextmanager
 def one_at_a_time(work):
-    """Holds the set-up's lock, waiting for another set-up of the same prefix to end."""
+    """Holds the lock of the folder `work`, waiting for another set-up in it to end."""
     with open(work + ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

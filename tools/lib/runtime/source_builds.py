@@ -1,10 +1,8 @@
 """Caffe built by tools/build/build_caffe.py: which build the commands use, and with which Python.
 
-CAFFE_BUILD=FOLDER names one; CAFFE_BUILD= (empty) means none. Without the variable
-it is the one that `tools/build/build_caffe.py --activate` has chosen, if any. A build goes
-before every other runtime.
+CAFFE_BUILD=FOLDER names a build; CAFFE_BUILD= (empty) means none. Without the variable, the
+commands use the build that `tools/build/build_caffe.py --activate` has chosen, if any.
 """
-import glob
 import json
 import os
 import shutil
@@ -13,18 +11,19 @@ import sys
 
 from data.errors import InputError
 from data.files import ROOT
+from tools.lib.runtime import RUNNING_PYTHON
 
 HOME = os.path.join(ROOT, ".caffe-build")
 #: Link to the chosen build.
 ACTIVE = os.path.join(HOME, "active")
 #: Written last: a folder that has it is a finished build.
 RECORD = "build.json"
-REPAIR = "python3 tools/build/build_caffe.py --activate, or unset CAFFE_BUILD, or python3 tools/build/build_caffe.py --deactivate"
+REPAIR = ("python3 tools/build/build_caffe.py --activate, or unset CAFFE_BUILD, or "
+          "python3 tools/build/build_caffe.py --deactivate")
 
 
 def selected(environ=None):
-    """Folder of the build to use, None when there is none to use; InputError when the named one is
-    not a build."""
+    """Folder of the build to use, or None; InputError when the named folder is not a build."""
     environ = os.environ if environ is None else environ
     named = environ.get("CAFFE_BUILD")
     if named is None:
@@ -37,8 +36,10 @@ def selected(environ=None):
 
 
 def read_record(folder):
-    """The record of a finished build: variant, arch, python, executable, caffe, compiler,
-    seconds."""
+    """The record of a finished build: a dictionary, written by tools/build/source_build.py.
+
+    Keys: variant, arch, python, executable, caffe, compiler, seconds.
+    """
     path = os.path.join(folder, RECORD)
     try:
         with open(path, encoding="utf-8") as file:
@@ -52,26 +53,24 @@ def read_record(folder):
 
 
 def site_packages(folder):
-    """Where the build's Python packages lie, caffe among them."""
+    """Folder of the build's Python packages, caffe among them."""
     return os.path.join(folder, "python")
 
 
 def is_running(folder):
-    """True when this process has the build's packages on its path and is a Python of its
-    version."""
+    """True when this is a Python of the build's version with the build's packages on its path."""
     here = {os.path.realpath(path) for path in sys.path if path}
     return (os.path.realpath(site_packages(folder)) in here
-            and "%d.%d" % sys.version_info[:2] == read_record(folder)["python"])
+            and read_record(folder)["python"] == RUNNING_PYTHON)
 
 
 def python(folder):
-    """Path of a Python of the build's version: this one, or the one that built it, or one on the
-    path."""
+    """Path of a Python of the build's version: this one, the one that built it, or one on PATH."""
     record = read_record(folder)
-    if "%d.%d" % sys.version_info[:2] == record["python"]:
+    if record["python"] == RUNNING_PYTHON:
         return sys.executable
     for path in (record.get("executable"), shutil.which("python" + record["python"])):
-        if path and ask(path, "'%d.%d' % sys.version_info[:2]") == record["python"]:
+        if path and ask(path, "'.'.join(map(str, sys.version_info[:2]))") == record["python"]:
             return path
     raise InputError(f"the build in {folder} is for Python {record['python']}, which is not on "
                      "this machine's path",
@@ -80,8 +79,10 @@ def python(folder):
 
 
 def ask(executable, expression):
-    """Value of a Python expression (sys and sysconfig are imported) in another Python, as text;
-    None when it fails."""
+    """The value of a Python expression in another Python, as text; None when it fails.
+
+    The expression may use the modules sys and sysconfig.
+    """
     try:
         done = subprocess.run([executable, "-c", f"import sys, sysconfig; print({expression})"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -92,16 +93,18 @@ def ask(executable, expression):
 
 
 def stock_program(folder):
-    """(path of the build's `caffe` program, environment variables it needs: it embeds the build's
-    Python)."""
+    """(path of the build's `caffe` program, environment variables that it needs).
+
+    The program embeds the build's Python. Raises InputError where that has no shared library.
+    """
     executable = python(folder)
-    libraries = ask(executable, "sysconfig.get_config_var('LIBDIR') or ''")
-    if not glob.glob(
-            os.path.join(libraries or "", f"libpython{read_record(folder)['python']}.so.1.0")):
+    libraries = ask(executable, "sysconfig.get_config_var('LIBDIR') or ''") or ""
+    if not os.path.exists(os.path.join(libraries,
+                                       f"libpython{read_record(folder)['python']}.so.1.0")):
         raise InputError(f"{executable} has no shared libpython, which the stock caffe program "
                          "embeds",
                          fix="apt install libpython3-dev, or use python3 tools/train.py: it needs "
-                             "none")
+                             "no such library")
     return os.path.join(folder, "bin/caffe"), {
         "LD_LIBRARY_PATH": libraries, "PYTHONHOME": ask(executable, "sys.base_prefix") or "",
         # libcaffe's protobuf is global in this process and clashes with the one inside the wheel
@@ -109,7 +112,7 @@ def stock_program(folder):
 
 
 def activate(folder):
-    """Makes `folder` the build that commands use; None takes the choice back."""
+    """Makes `folder` the build that commands use; with None they use no build."""
     if folder is None:
         if os.path.lexists(ACTIVE):
             os.unlink(ACTIVE)

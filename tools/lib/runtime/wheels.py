@@ -1,4 +1,4 @@
-"""Python packages of the private runtime: wheels from the user's own pip index, pinned by hash."""
+"""Python packages of a runtime: wheels from the user's own pip index, pinned by hash."""
 import os
 import re
 import shutil
@@ -17,31 +17,29 @@ PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux_2_1
 
 
 def target_python(version):
-    """pip's options for CPython `version` ("3.9") with the C library of Debian 11 (2.31) or
-    later."""
-    options = [
-        "--python-version", version, "--implementation", "cp", "--abi",
-        "cp" + version.replace(".", ""), "--abi", "abi3", "--abi", "none", "--only-binary=:all:"
-    ]
+    """pip's options for CPython `version` ("3.9") and a C library of 2.28 or later."""
+    options = ["--python-version", version, "--implementation", "cp",
+               "--abi", "cp" + version.replace(".", ""), "--abi", "abi3", "--abi", "none",
+               "--only-binary=:all:"]
     for platform in PLATFORMS:
         options += ["--platform", platform + "_x86_64"]
     return options
 
 
-#: The private runtime's Python, said to a pip that runs in another one.
+#: pip's options for the private runtime's Python: another one may run pip.
 TARGET_PYTHON = target_python("3.9")
-
-NO_PIP = "pip is missing: the Python packages of the runtime are installed with it"
+#: pip's options for the Python that runs pip.
+THIS_PYTHON = ["--only-binary=:all:"]
 
 
 def pip_command(verb):
-    """argv of pip's `verb`, from this Python or, where it has none, from the machine's."""
+    """argv of pip's `verb`, from this Python or, where it has no pip, from the machine's."""
     for python in (sys.executable, shutil.which("python3")):
         if python and subprocess.run([python, "-m", "pip", "--version"], stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL).returncode == 0:
             return [python, "-m", "pip", verb, "--disable-pip-version-check", "--no-input"]
-    raise InputError(NO_PIP, fix="apt install python3-pip (or python3 -m ensurepip), then run this "
-                                 "again")
+    raise InputError("pip is missing: it installs the Python packages of the runtime",
+                     fix="apt install python3-pip (or python3 -m ensurepip), then run this again")
 
 
 def locked(path=LOCK):
@@ -66,17 +64,14 @@ def locked(path=LOCK):
 
 
 def download(folder, progress, lock=LOCK, target=TARGET_PYTHON):
-    """Fetches the wheels of `lock` into `folder`; those that are there already are checked and
-    kept.
+    """Downloads the wheels of `lock` into `folder`; a wheel that is there is checked and kept.
 
     progress: called once a package.  target: pip's options that say for which Python.
     """
     os.makedirs(folder, exist_ok=True)
-    _pip(
-        pip_command("download") + target + [
-            "--no-deps", "--require-hashes", "--progress-bar", "off", "--dest", folder,
-            "--requirement", lock
-        ], progress)
+    _pip(pip_command("download") + target
+         + ["--no-deps", "--require-hashes", "--progress-bar", "off", "--dest", folder,
+            "--requirement", lock], progress)
 
 
 def install(folder, into, lock=LOCK, target=TARGET_PYTHON):
@@ -90,22 +85,21 @@ def install(folder, into, lock=LOCK, target=TARGET_PYTHON):
 
 
 def _pip(argv, progress):
-    """Runs pip, calling `progress` for every package it takes up."""
+    """Runs pip, calling `progress` for every package that pip takes up."""
     env = dict(os.environ, PIP_REQUIRE_VIRTUALENV="0", PIP_USER="0", PIP_CONSTRAINT=os.devnull)
-    # the packages are for another Python: nothing made for this one may be looked at
+    # the packages may be for another Python, to which this one's packages mean nothing
     env.pop("PYTHONPATH", None)
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, universal_newlines=True,
+    with tempfile.TemporaryFile("w+") as output:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=output, universal_newlines=True,
                               env=env) as pip:
             for line in pip.stdout:
                 if line.startswith(("Collecting ", "Processing ")):
                     progress()
         if pip.returncode == 0:
             return
-        errors.seek(0)
-        said = [line[len("ERROR: "):].strip() for line in errors if line.startswith("ERROR: ")]
-    raise InputError("pip could not bring the runtime's Python packages: %s"
-                     % (said or [f"exit code {pip.returncode}"])[-1],
+        output.seek(0)
+        errors = [line[len("ERROR: "):].strip() for line in output if line.startswith("ERROR: ")]
+    why = errors[-1] if errors else f"exit code {pip.returncode}"
+    raise InputError(f"pip could not bring the runtime's Python packages: {why}",
                      fix="check `python3 -m pip config list`, the network and the free disk space, "
-                         "then run this "
-                         "again: it goes on where it stopped")
+                         "then run this again: it goes on where it stopped")

@@ -19,7 +19,7 @@ from data.registry import open_dataset
 from layers.constrained_mil_loss import inside_repository
 from layers.source_target_data import served_frames
 from tools.lib.checking.net import DATA_LAYER, running_layers
-from tools.lib.runtime.repository import git_state
+from tools.lib.runtime.machine import git_state
 from tools.lib.training.files import replace_file
 from tools.lib.training.solver import DEVICE, python_keys, shown
 

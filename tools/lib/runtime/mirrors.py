@@ -1,18 +1,38 @@
-"""Debian mirrors that the machine itself uses, read from its apt sources."""
+"""The Debian mirrors to ask: a given one, or those that the machine's own apt uses."""
 import glob
 import os
 
-#: Schemes that apt can fetch from and that outlive the reading of a disc.
+from data.errors import InputError
+
+#: Beginnings of the addresses that apt can fetch from at any time; a disc is none of them.
 SCHEMES = ("http:", "https:", "file:", "mirror+", "tor+", "ftp:")
+OTHER_ROUTES = (
+    "name another mirror (--mirror URL), or a folder with the packages (--debs FOLDER), or take "
+    "conda: conda env create -f environment.yml, then run the commands in that environment; or "
+    "compile it: python3 tools/build/build_caffe.py --variant cpu (docs/source_build.md)")
+
+
+def mirrors_to_ask(given=None):
+    """Addresses, best first: the given one, otherwise those of the machine's apt sources."""
+    if given is not None:
+        if not given.startswith(SCHEMES) or len(given.split()) != 1:
+            raise InputError("--mirror: expected an address such as file:/mnt/debian or "
+                             f"http://.../debian, found '{given}'")
+        return [given.rstrip("/")]
+    found = machine_mirrors()
+    if not found:
+        raise InputError("no Debian mirror in this machine's apt sources (/etc/apt)",
+                         fix=OTHER_ROUTES)
+    return found
 
 
 def machine_mirrors(folder="/etc/apt"):
     """Archive addresses of the machine's enabled Debian sources, in apt's order, each once.
 
-    Both formats are read: `deb URI suite component...` lines (*.list) and deb822
-    stanzas (*.sources). Only entries with the component `main` and a plain suite name
-    count; security archives, which hold no whole suite, come last. Other vendors'
-    archives may be among them: apt refuses what Debian has not signed.
+    Both formats are read: `deb URI suite component...` lines (*.list) and deb822 stanzas
+    (*.sources). Only entries with the component `main` and a plain suite name count. Security
+    archives, which hold no whole suite, come last. Other vendors' archives may be among the
+    addresses: apt refuses what Debian has not signed.
     """
     paths = [os.path.join(folder, "sources.list")]
     paths += sorted(glob.glob(os.path.join(folder, "sources.list.d", "*.list"))
@@ -29,8 +49,7 @@ def machine_mirrors(folder="/etc/apt"):
             if "main" in components and any("/" not in suite.rstrip("/") for suite in suites):
                 found += [uri.rstrip("/") for uri in uris if uri.startswith(SCHEMES)]
     found = list(dict.fromkeys(found))
-    return [uri for uri in found if "security" not in uri
-            ] + [uri for uri in found if "security" in uri]
+    return sorted(found, key=lambda uri: "security" in uri)
 
 
 def one_line_sources(text):
@@ -64,8 +83,7 @@ def deb822_sources(text):
 
 
 def _stanzas(text):
-    """Dictionaries (lower-case field -> value) of an RFC 822 like text; comment lines may be
-    anywhere."""
+    """Yields a dictionary (lower-case field -> value) for each stanza; comments may be anywhere."""
     stanza, field = {}, None
     for line in text.splitlines() + [""]:
         if line.startswith("#"):

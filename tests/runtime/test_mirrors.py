@@ -1,7 +1,7 @@
 """Reading the machine's own Debian mirrors from both formats of apt sources."""
 import os
 
-from tools.lib.runtime.mirror import deb822_sources, machine_mirrors, one_line_sources
+from tools.lib.runtime.mirrors import deb822_sources, machine_mirrors, one_line_sources
 
 
 def write(folder, name, text):

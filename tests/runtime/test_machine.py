@@ -7,8 +7,8 @@ import pytest
 
 from data import cores
 from data.files import ROOT
-from tools.lib.runtime import cpu, environment
-from tools.lib.runtime.environment import runtime_environment
+from tools.lib.runtime import enter, machine
+from tools.lib.runtime.enter import runtime_environment
 
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 
@@ -21,15 +21,15 @@ AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
     ({"avx", "sse4_2"}, None),
     (set(), None)])
 def test_coretype_from_flags(flags, expected):
-    assert cpu.openblas_coretype(flags) == expected
+    assert machine.openblas_coretype(flags) == expected
 
 
 def test_cpu_flags_of_the_first_processor_and_of_none(tmp_path):
     path = tmp_path / "cpuinfo"
     path.write_text("processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 fma\n\nprocessor\t: "
                     "1\nflags\t\t: fpu\n")
-    assert cpu.cpu_flags(str(path)) == {"fpu", "avx2", "fma"}
-    assert cpu.cpu_flags(str(tmp_path / "none")) == set()
+    assert machine.cpu_flags(str(path)) == {"fpu", "avx2", "fma"}
+    assert machine.cpu_flags(str(tmp_path / "none")) == set()
 
 
 def cgroup(tmp_path, files, membership):
@@ -70,8 +70,8 @@ def test_usable_cores(affinity, quota, expected):
 
 
 def test_environment_fills_in_what_is_unset(monkeypatch):
-    monkeypatch.setattr(cpu, "cpu_flags", lambda: {"avx2", "fma"})
-    monkeypatch.setattr(environment, "usable_cores", lambda: 3)
+    monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "fma"})
+    monkeypatch.setattr(enter, "usable_cores", lambda: 3)
     env = runtime_environment({"PATH": "/bin", "PYTHONHOME": "/other"})
     assert env["OPENBLAS_CORETYPE"] == "Haswell" and env["OPENBLAS_NUM_THREADS"] == "3"
     assert env["GLOG_minloglevel"] == "2" and env["PYTHONPATH"] == ROOT and env["PATH"] == "/bin"
@@ -79,7 +79,7 @@ def test_environment_fills_in_what_is_unset(monkeypatch):
 
 
 def test_environment_leaves_the_users_values(monkeypatch):
-    monkeypatch.setattr(cpu, "cpu_flags", lambda: {"avx2", "fma"})
+    monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "fma"})
     given = {"OPENBLAS_CORETYPE": "Zen", "OPENBLAS_NUM_THREADS": "7", "GLOG_minloglevel": "0"}
     env = runtime_environment(given)
     assert {key: env[key] for key in given} == given
