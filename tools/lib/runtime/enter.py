@@ -14,7 +14,7 @@ REBUILD = f"{SETUP} --rebuild"
 BUILD = "python3 tools/build/build_caffe.py"
 CONDA = "conda env update -f environment.yml"
 #: Packages that joined the runtime after its first version: an older one lacks them.
-JOINED = ("tabulate",)
+JOINED = ("tabulate", "threadpoolctl")
 
 
 def enter_runtime(set_up=False):

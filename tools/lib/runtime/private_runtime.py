@@ -12,14 +12,6 @@ from data.files import ROOT
 READY = "ready.json"
 PYTHON = "python3.9"
 
-#: bin/python, by which subprocesses start the runtime's Python (sys.executable names it).
-WRAPPER = """#!/bin/sh
-# The runtime's Python, started through its own loader.
-home=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
-unset PYTHONHOME
-exec "$home/{loader}" --library-path "{libraries}" "$home/usr/bin/{python}" "$@"
-"""
-
 #: It replaces Debian's sitecustomize, a link to the machine's /etc. With it, sys.executable is
 #: bin/python, so that child processes start through the loader too.
 SITECUSTOMIZE = '''"""sys.executable names a program that can be started: Python through the \
@@ -75,14 +67,25 @@ def site_packages(folder):
     return os.path.join(folder, "usr/local/lib", PYTHON, "dist-packages")
 
 
+def starter(loader_inside):
+    """Text of bin/python. loader_inside: the loader's path, relative to the runtime's folder."""
+    return f"""#!/bin/sh
+# The runtime's Python, started through its own loader.
+home=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
+unset PYTHONHOME
+exec "$home/{loader_inside}" --library-path "{library_path("$home")}" "$home/usr/bin/{PYTHON}" "$@"
+"""
+
+
 def write_starter(tree):
-    """Writes `bin/python` and the sitecustomize module that names it into the unpacked `tree`."""
-    relative = os.path.relpath(loader(tree), tree)
-    os.makedirs(os.path.join(tree, "bin"), exist_ok=True)
-    wrapper = os.path.join(tree, "bin/python")
-    _replace(wrapper, WRAPPER.format(loader=relative, libraries=library_path("$home"),
-                                     python=PYTHON))
-    os.chmod(wrapper, 0o755)
+    """Writes bin/python and the sitecustomize module that names it into the unpacked `tree`.
+
+    Subprocesses start the runtime's Python by bin/python.
+    """
+    path = os.path.join(tree, "bin/python")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    _replace(path, starter(os.path.relpath(loader(tree), tree)))
+    os.chmod(path, 0o755)
     _replace(os.path.join(tree, "usr/lib", PYTHON, "sitecustomize.py"), SITECUSTOMIZE)
 
 

@@ -46,7 +46,7 @@ class Counter:
 
 def fingerprint():
     """Hash of everything that decides what a prefix holds."""
-    made_of = (debian.SUITE, debian.ROOTS, debian.ALONE, private_runtime.WRAPPER,
+    made_of = (debian.SUITE, debian.ROOTS, debian.ALONE, private_runtime.starter("loader"),
                private_runtime.SITECUSTOMIZE)
     digest = hashlib.sha256(repr(made_of).encode())
     with open(wheels.LOCK, "rb") as file:
