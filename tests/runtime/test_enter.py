@@ -11,7 +11,7 @@ import pytest
 
 from data.files import ROOT
 from tools.lib.runtime import private_runtime
-from tools.lib.runtime.enter import in_private_runtime
+from tools.lib.runtime.enter import JOINED, in_private_runtime
 
 COMMAND = f"""
 import json, os, sys
@@ -147,8 +147,8 @@ def test_tools_folder_does_not_shadow_the_standard_library(outside_python, repo_
 
 @pytest.fixture
 def python_with_caffe(tmp_path):
-    """Environment of a Python that can import empty modules `caffe` and `tabulate`."""
-    for name in ("caffe", "tabulate"):
+    """Environment of a Python that can import empty modules: `caffe` and those of JOINED."""
+    for name in ("caffe",) + JOINED:
         (tmp_path / "site" / name).mkdir(parents=True)
         (tmp_path / "site" / name / "__init__.py").write_text("")
     return dict(os.environ, PYTHONPATH=str(tmp_path / "site"), CAFFE_BUILD="",

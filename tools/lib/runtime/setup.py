@@ -20,8 +20,10 @@ from tools.lib.runtime import debian, mirrors, private_runtime, wheels
 
 #: Bytes of downloads and unpacked packages together, at the worst moment.
 NEEDED_BYTES = 1.3e9
-PROBE = ("import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tabulate, threadpoolctl, tqdm\n"
-         "caffe.Net")
+PROBE = """
+import caffe, cv2, lmdb, numpy, scipy.ndimage, matplotlib, tabulate, threadpoolctl, tqdm
+caffe.Net
+"""
 
 
 class Counter:
