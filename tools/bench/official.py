@@ -20,20 +20,29 @@ def official_package(folder=FOLDER, timeout=60):
     Of its dependencies only those in the lock file are fetched: the evaluation also needs numpy and
     Pillow, which the runtime has. InputError when pip cannot fetch it within `timeout` seconds.
     """
+    return pinned_package(folder, LOCK, timeout)
+
+
+def pinned_package(folder, lock, timeout, target=()):
+    """`folder` with the packages of a lock file, fetched by pip when it is not there yet.
+
+    target: pip's options that say for which Python. Raises InputError when pip cannot bring them
+    within `timeout` seconds.
+    """
     if os.path.isdir(folder):
         return folder
     try:
         with folder_aside(folder) as aside:
             done = subprocess.run(
-                pip_command("install")
-                + ["--no-deps", "--require-hashes", "-q", "--target", aside, "-r", LOCK],
+                pip_command("install") + list(target)
+                + ["--no-deps", "--require-hashes", "-q", "--target", aside, "-r", lock],
                 env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 universal_newlines=True, timeout=timeout)
             if done.returncode:
                 reason = done.stdout.strip().split("\n")[-1]
-                raise InputError(f"cityscapesscripts could not be installed: {reason}")
+                raise InputError(f"{os.path.basename(lock)} could not be installed: {reason}")
     except (OSError, subprocess.TimeoutExpired) as problem:
-        raise InputError(f"cityscapesscripts could not be installed: {problem}") from None
+        raise InputError(f"{os.path.basename(lock)} could not be installed: {problem}") from None
     return folder
 
 
