@@ -7,8 +7,8 @@ import onnx
 
 from data.errors import InputError
 from data.files import write_aside
+from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import use_device
-from tools.lib.checking.model import open_net
 from tools.lib.checking.net import load_net, running_layers
 from tools.lib.export.onnx_graph import convert
 from tools.lib.outputs import require_file
