@@ -5,16 +5,26 @@ import pytest
 
 caffe = pytest.importorskip("caffe")
 
+from caffe.proto import caffe_pb2
+
 from data.child_process import run_in_child
 from data.errors import InputError
-from tools.lib.checking.dry_run import dry_run_solver, shapes_of
-from tools.lib.checking.memory import check_memory, machine_memory, training_bytes
+from models.build import nets
+from models.cost import train_layers, training_bytes
+from models.experiments import EXPERIMENTS
+from tools.lib.checking.dry_run import dry_run_net, dry_run_solver, shapes_of
+from tools.lib.checking.memory import check_memory, layer_costs, machine_memory
 from tools.lib.checking.net import check_net, load_net, running_layers
 from tools.lib.checking.solver import load_nets, load_solver
 
 from tiny_nets import NET, write_net, write_solver
 
 LARGE = NET.replace("dim: 6 dim: 5", "dim: 700 dim: 900")
+
+
+def needed(layers, path, solver_type="SGD"):
+    """Bytes of a training step of the net in the file `path`, which has these layers."""
+    return training_bytes(layer_costs(layers, shapes_of(caffe.Net(path, caffe.TRAIN))), solver_type)
 
 
 def test_bytes_by_hand(tmp_path):
@@ -25,8 +35,8 @@ def test_bytes_by_hand(tmp_path):
     # data, label; conv, final, loss with gradients
     blobs = pixels * (3 + 1) + 2 * (pixels * (4 + 3) + 1)
     columns = 3 * 9 * 6 * 5                                   # conv; `final` is 1x1
-    assert training_bytes(layers, shapes_of(caffe.Net(
-        path, caffe.TRAIN))) == 4 * (3 * parameters + blobs + columns)
+    assert needed(layers, path) == 4 * (3 * parameters + blobs + columns)
+    assert needed(layers, path, "Adam") == 4 * (4 * parameters + blobs + columns)
 
 
 def test_frozen_layers_have_no_gradients(tmp_path):
@@ -35,7 +45,7 @@ def test_frozen_layers_have_no_gradients(tmp_path):
     for net in (NET, text):
         path = write_net(tmp_path, net)
         layers = check_net(load_net(path), caffe.TRAIN, path)
-        sizes.append(training_bytes(layers, shapes_of(caffe.Net(path, caffe.TRAIN))))
+        sizes.append(needed(layers, path))
     assert sizes[0] - sizes[1] == 4 * 2 * 6 * 5 * 4
 
 
@@ -51,7 +61,7 @@ def test_the_estimate_is_near_what_a_step_takes(tmp_path):
     taken = run_in_child(step, 60).value
     net = write_net(tmp_path, LARGE)
     layers = check_net(load_net(net), caffe.TRAIN, net)
-    estimate = training_bytes(layers, shapes_of(caffe.Net(net, caffe.TRAIN)))
+    estimate = needed(layers, net)
     assert 0.8 * estimate < taken < 1.4 * estimate
 
 
@@ -69,7 +79,39 @@ def test_a_net_that_cannot_fit_is_refused_before_it_starts(tmp_path, sides, word
         assert machine_memory() == 1 << 30
         train_net, test_nets = load_nets(solver, path)
         shapes = dry_run_solver(solver, train_net, test_nets, name=path)
-        check_memory(running_layers(train_net, caffe.TRAIN, path), shapes, path, machine_memory())
+        check_memory(running_layers(train_net, caffe.TRAIN, path), shapes, path, machine_memory(),
+                     solver.type)
 
     error = run_in_child(with_one_gigabyte, 60).error
     assert isinstance(error, InputError) and words in error.what
+
+
+def test_a_maximum_pooling_remembers_where_each_maximum_was(tmp_path):
+    sizes = []
+    for method in ("MAX", "AVE"):
+        path = write_net(tmp_path, NET.replace('type: "ReLU" bottom: "conv" top: "conv"', """
+            type: "Pooling" bottom: "conv" top: "pool"
+            pooling_param { pool: %s kernel_size: 2 stride: 2 }""" % method))
+        layers = check_net(load_net(path), caffe.TRAIN, path)
+        sizes.append(needed(layers, path))
+    assert sizes[0] - sizes[1] == 4 * 2 * 4 * 3 * 3
+
+
+@pytest.mark.parametrize("name", ["toy", "gta_camvid", "gta"])
+def test_the_plan_of_an_experiment_estimates_what_its_largest_net_is_found_to_need(
+        tmp_path, name):
+    experiment = EXPERIMENTS[name]
+    net = nets(experiment)["ga_ca.prototxt"]
+    sides = [side + 2 * experiment.shape.margin for side in experiment.crop]
+    # Inputs of the sizes of the batch in place of a data set; no label statistics either
+    net.layer[0].CopyFrom(caffe_pb2.LayerParameter(
+        name="data", type="Input", top=["data", "label"]))
+    for shape in ([2 * experiment.batch, 3] + sides, [experiment.batch, 1] + list(experiment.crop)):
+        net.layer[0].input_param.shape.add(dim=shape)
+    net.layer.remove(next(layer for layer in net.layer if layer.name == "mil_loss"))
+    shapes = dry_run_net(net, caffe.TRAIN, name)
+    built = training_bytes(layer_costs(running_layers(net, caffe.TRAIN, name), shapes), "SGD")
+    planned = training_bytes(train_layers(experiment.shape, experiment.classes, experiment.crop,
+                                          experiment.batch), "SGD")
+    losses = 5                              # and their gradients: what the plan leaves out
+    assert built - planned == 4 * 2 * losses

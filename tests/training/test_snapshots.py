@@ -191,4 +191,4 @@ def test_space_is_claimed_for_parameters_and_every_history(stopped):
             class blob:
                 count = 1000
             params = {"conv": [blob]}
-    assert module.snapshot_bytes(Engine_) == 4 * 1000 * 3 + module.OVERHEAD
+    assert module.needed_bytes(Engine_) == 4 * 1000 * 3 + module.OVERHEAD

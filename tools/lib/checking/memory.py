@@ -1,21 +1,23 @@
 """Does a net fit this machine?  Caffe aborts when an allocation fails, in the middle of a run."""
+import math
 import os
 import resource
 
 from data.errors import InputError
+from models.cost import LayerCost, column_buffer, training_bytes
 
-FLOAT = 4
 #: Layers whose tops are views of their bottoms.
 _VIEWS = ("Split", "Reshape", "Flatten")
 
 
-def check_memory(layers, shapes, name, have):
+def check_memory(layers, shapes, name, have, solver_type):
     """InputError when one training step of the net needs more memory than there is.
 
     layers: the running layers, in order (`net.check_net`); shapes: NetShapes of the built net;
-    have: bytes that this process may take where Caffe computes (`device.device_memory`).
+    have: bytes that this process may take where Caffe computes (`device.device_memory`);
+    solver_type: Caffe's name, "SGD" or "Adam".
     """
-    need = training_bytes(layers, shapes)
+    need = training_bytes(layer_costs(layers, shapes), solver_type)
     if need > have:
         raise InputError(f"{name}: a training step needs at least {need / 1e9:.1f} GB of memory; "
                          f"this process may have {have / 1e9:.1f} GB",
@@ -23,44 +25,45 @@ def check_memory(layers, shapes, name, have):
                          "batch)")
 
 
-def training_bytes(layers, shapes):
-    """Bytes that a step allocates on the CPU: blobs, their gradients, parameters, buffers of
-    convolutions.
-
-    Parameters count three times: values, gradients and the solver's history.
-    """
-    total = 3 * FLOAT * sum(_count(shape) for own in shapes.parameters.values() for shape in own)
-    learned = set()                           # blobs that the gradient reaches
-    made = set()
+def layer_costs(layers, shapes):
+    """[models.cost.LayerCost] of the running layers of a built net."""
+    learned = _learned_blobs(layers, shapes)
+    costs = []
     for layer in layers:
-        own = shapes.parameters[layer.name]
-        rates = [layer.param[i].lr_mult if i < len(layer.param) else 1 for i in range(len(own))]
+        made = set(layer.top) - set(layer.bottom) if layer.type not in _VIEWS else ()
+        counts = {blob: math.prod(shapes.blobs[blob]) for blob in made}
+        costs.append(LayerCost(
+            values=sum(counts.values()),
+            gradients=sum(count for blob, count in counts.items() if blob in learned),
+            buffer=_buffer(layer, shapes),
+            parameters=sum(map(math.prod, shapes.parameters[layer.name]))))
+    return costs
+
+
+def _learned_blobs(layers, shapes):
+    """Names of the blobs that have a gradient: learnt parameters made them or a bottom of theirs."""
+    learned = set()
+    for layer in layers:
+        rates = [layer.param[index].lr_mult if index < len(layer.param) else 1
+                 for index in range(len(shapes.parameters[layer.name]))]
         if any(rates) or learned.intersection(layer.bottom):
             learned.update(layer.top)
-        total += FLOAT * _column_buffer(layer, own, shapes)
-        if layer.type not in _VIEWS:
-            made.update(layer.top)
-    return total + FLOAT * sum(
-        _count(shapes.blobs[blob]) * (2 if blob in learned else 1) for blob in made)
+    return learned
 
 
-def _column_buffer(layer, own, shapes):
-    """Floats of the im2col buffer of a convolution: one image's patches."""
+def _buffer(layer, shapes):
+    """Numbers that a layer needs beside its blobs: patches, or the places of maxima."""
+    if not layer.bottom or not layer.top:
+        return 0
+    if layer.type == "Pooling" and layer.pooling_param.pool == layer.pooling_param.MAX:
+        return math.prod(shapes.blobs[layer.top[0]])
+    own = shapes.parameters[layer.name]
     if layer.type not in ("Convolution", "Deconvolution") or not own:
         return 0
-    kernel = _count(own[0][2:])
     wide, small = ((layer.bottom, layer.top) if layer.type == "Convolution"
                    else (layer.top, layer.bottom))
-    if kernel == 1 or not wide or not small:
-        return 0
-    return kernel * shapes.blobs[wide[0]][1] * _count(shapes.blobs[small[0]][2:])
-
-
-def _count(shape):
-    count = 1
-    for side in shape:
-        count *= side
-    return count
+    return column_buffer(math.prod(own[0][2:]), shapes.blobs[wide[0]][1],
+                         math.prod(shapes.blobs[small[0]][2:]))
 
 
 def machine_memory():
@@ -70,7 +73,7 @@ def machine_memory():
         try:
             with open(path) as file:
                 limits.append(int(file.read()))
-        except (OSError, ValueError):         # no such cgroup version, or "max"
+        except (OSError, ValueError):  # no such cgroup version, or "max"
             pass
     own = resource.getrlimit(resource.RLIMIT_DATA)[0]
     if own != resource.RLIM_INFINITY:

@@ -5,7 +5,7 @@ from collections import namedtuple
 
 from data.errors import InputError
 from data.files import ROOT
-from models.cost import snapshot_bytes, training_bytes
+from models.cost import parameters, snapshot_bytes, train_layers, training_bytes
 from models.experiments import STAGES
 from solvers.build import initial_weights, last_snapshot, solver_name
 
@@ -20,8 +20,6 @@ CONSTRAINED = ("ca", "ga_ca")
 
 # Snapshots that a run keeps: the last, and the one before it for the case that the last is damaged.
 KEPT = 2
-# Numbers a parameter that the solver remembers.
-HISTORIES = {"SGD": 1, "Adam": 2}
 
 
 def refuse_twice(seeds):
@@ -152,15 +150,14 @@ def describe(experiment, planned, jobs):
     """The plan in words, with what it needs on disk and in memory."""
     todo = [task for task in planned if not done(task)]
     kinds = [experiment.schedules[task.stage].type for task in todo if task.stage is not None]
-    disk = sum(KEPT * snapshot_bytes(experiment.shape, experiment.classes, HISTORIES[kind])
-               for kind in kinds)
-    images = 2 * experiment.batch
+    disk = KEPT * sum(snapshot_bytes(parameters(experiment.shape, experiment.classes), kind)
+                      for kind in kinds)
+    layers = train_layers(experiment.shape, experiment.classes, experiment.crop, experiment.batch)
+    memory = jobs * training_bytes(layers, experiment.schedules["ga_ca"].type)
     lines = [f"{experiment.name}: {len(planned)} tasks, {len(planned) - len(todo)} done"]
     width = max(len(task.name) for task in planned)
     lines += ["  %-4s %-*s  %s" % ("done" if done(task) else "", width, task.name, task.about)
               for task in planned]
-    lines.append("needs about %.2g GB of disk and %.2g GB of memory (%d at a time)" % (
-        disk / 1e9,
-        jobs * training_bytes(experiment.shape, experiment.classes, experiment.crop, images) / 1e9,
-        jobs))
+    lines.append(f"needs about {disk / 1e9:.2g} GB of disk and {memory / 1e9:.2g} GB of memory "
+                 f"({jobs} at a time)")
     return "\n".join(lines)

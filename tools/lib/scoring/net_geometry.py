@@ -7,6 +7,7 @@ from collections import OrderedDict
 from fractions import Fraction
 
 from data.errors import InputError
+from models.cost import LayerCost, column_buffer, forward_bytes
 
 #: Layers that give every unit of their output from the same unit of their inputs.
 POINTWISE = {
@@ -79,34 +80,31 @@ class Geometry:
         self.overlap = max(rows.low, rows.high, columns.low, columns.high)
 
     def forward_bytes(self, height, width):
-        """Bytes Caffe holds in a forward pass over one input of height x width up to the tiled
-        blob.
+        """Bytes Caffe holds in a forward pass over one input of height x width.
 
-        Every blob, plus the column buffer of every convolution wider than 1x1 (each keeps its own).
+        Every blob up to the tiled one, and what each layer needs beside its blobs.
         """
-        total = 3 * height * width
-        for layer in self._layers:
-            total += layer.floats(self._axes, height, width)
-        return 4 * total
+        return forward_bytes([LayerCost(3 * height * width)] + [
+            layer.cost(self._axes, height, width) for layer in self._layers])
 
 
 class Layer:
-    """One layer on the way to the scores: what it reads, makes and how many floats it holds."""
+    """One layer on the way to the scores: what it reads, makes and holds.
 
-    def __init__(self, name, bottoms, tops, channels, taps):
+    channels, buffer: numbers of a unit in its tops, and those that it needs beside them.
+    """
+
+    def __init__(self, name, bottoms, tops, channels, buffer):
         self.name, self.bottoms, self.tops = name, bottoms, tops
-        self.channels, self.taps = channels, taps
+        self.channels, self.buffer = channels, buffer
 
-    def floats(self, axes, height, width):
-        """Floats in this layer's own tops and column buffer for an input of height x width."""
-        total = 0
-        for top in self.tops:
-            if top in self.bottoms:
-                continue
+    def cost(self, axes, height, width):
+        """models.cost.LayerCost of the blobs that this layer adds to an input of height x width."""
+        units = 0
+        for top in set(self.tops) - set(self.bottoms):
             rows, columns = axes[top]
-            units = max(0, rows.size(height)) * max(0, columns.size(width))
-            total += units * (self.channels + self.taps)
-        return int(total)
+            units += max(0, rows.size(height)) * max(0, columns.size(width))
+        return LayerCost(int(units * self.channels), buffer=int(units * self.buffer))
 
 
 def read_geometry(net, name="the net"):
@@ -189,15 +187,14 @@ def _add_layer(layer, axes, channels, name):
     """Enters the tops of one layer into `axes` and `channels`; returns its Layer."""
     bottoms = [axes[b] for b in layer.bottom]
     width = channels[layer.bottom[0]]
-    taps = 0
+    buffer = 0
     if layer.type in ("Convolution", "Deconvolution"):
         kernels, strides, pads, dilations = _window(layer.convolution_param)
         width = layer.convolution_param.num_output
         if layer.type == "Convolution":
             made = tuple(axis.window(*values) for axis, values
                          in zip(bottoms[0], zip(kernels, strides, pads, dilations)))
-            if kernels != (1, 1):
-                taps = kernels[0] * kernels[1] * channels[layer.bottom[0]]
+            buffer = column_buffer(kernels[0] * kernels[1], channels[layer.bottom[0]], 1)
         else:
             made = tuple(axis.transposed(*values) for axis, values
                          in zip(bottoms[0], zip(kernels, strides, pads)))
@@ -205,7 +202,8 @@ def _add_layer(layer, axes, channels, name):
         kernels, strides, pads, dilations = _window(layer.pooling_param)
         made = tuple(axis.window(*values) for axis, values
                      in zip(bottoms[0], zip(kernels, strides, pads, dilations)))
-        taps = width  # the index of each maximum
+        if layer.pooling_param.pool == layer.pooling_param.MAX:
+            buffer = width  # the place of each maximum
     elif layer.type in POINTWISE:
         made = bottoms[0]
         for other in bottoms[1:]:
@@ -218,7 +216,7 @@ def _add_layer(layer, axes, channels, name):
     result = OrderedDict((top, made) for top in layer.top)
     axes.update(result)
     channels.update((top, width) for top in layer.top)
-    return Layer(layer.name, list(layer.bottom), list(layer.top), width, taps)
+    return Layer(layer.name, list(layer.bottom), list(layer.top), width, buffer)
 
 
 def _window(param):

@@ -114,7 +114,7 @@ def main(arguments=None):
 
     choose_device(resolved.param, group)
     check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
-                 shown(options.solver), device_memory())
+                 shown(options.solver), device_memory(), resolved.param.type)
     make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:

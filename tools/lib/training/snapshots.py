@@ -27,6 +27,7 @@ from caffe.proto import caffe_pb2
 from data.child_process import run_in_child
 from data.errors import InputError
 from data.files import sha256
+from models.cost import snapshot_bytes
 from tools.lib.checking.caffemodel import compare, read_caffemodel, read_solverstate, require_match
 from tools.lib.checking.dry_run import fatal_message, shapes_of
 from tools.lib.training.files import replace_file, sync_file, sync_folder, writing
@@ -36,8 +37,6 @@ from tools.lib.training.solver import shown
 MANIFEST, PARTIAL = "snapshots.json", "partial"
 #: Seconds that writing may take on a slow network disk before it counts as hanging.
 SLOWEST_WRITE = 3600
-#: Copies of the parameters in a solver's history, where it is not one.
-HISTORY = {"AdaDelta": 2, "Adam": 2}
 #: Room for names and shapes beside the parameters, in bytes.
 OVERHEAD = 1 << 20
 LEARNED_NET = caffe_pb2.SolverState.LEARNED_NET_FIELD_NUMBER
@@ -68,7 +67,7 @@ class Snapshots:
         InputError when it cannot be written; the earlier snapshots are then as they were.
         """
         try:
-            claim_space(self.partial, snapshot_bytes(engine))
+            claim_space(self.partial, needed_bytes(engine))
             files = self._write(engine)
             for path in files:
                 sync_file(path)
@@ -138,12 +137,10 @@ class Snapshots:
         return entry
 
 
-def snapshot_bytes(engine):
-    """Upper estimate of the bytes of a snapshot's two files: parameters of 4 bytes each,
-    their history, their gradients where the solver asks for snapshot_diff."""
+def needed_bytes(engine):
+    """Bytes of room for a snapshot's two files: an upper estimate."""
     count = sum(blob.count for blobs in engine.net.params.values() for blob in blobs)
-    copies = 1 + HISTORY.get(engine.param.type, 1) + int(engine.param.snapshot_diff)
-    return 4 * count * copies + OVERHEAD
+    return snapshot_bytes(count, engine.param.type, engine.param.snapshot_diff) + OVERHEAD
 
 
 def claim_space(folder, size):
