@@ -10,8 +10,7 @@ from data.errors import InputError
 from tools.bench.official import official_package, official_scores
 from tools.bench.sample_labels import write_sample
 from tools.lib.confusion import mean_iou
-from tools.lib.scoring.evaluate import score_folder
-from tools.lib.scoring.prediction_folder import PredictionFolder
+from tools.lib.scoring.evaluate import PredictionFolder, score_folder
 
 
 @pytest.fixture(scope="module")

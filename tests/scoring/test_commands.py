@@ -14,7 +14,7 @@ from data.files import write_aside
 from data.label_spaces import CITYSCAPES, TOY
 from data.registry import open_dataset
 from data.toy_export import export_toy
-from tools.lib.scoring import figure_command, predict_command, score_command
+from tools.lib.scoring import figure_command, net_options, predict_command, score_command
 from tools.lib.scoring.pictures import Painter, colour, legend_strip, overlay, write_grid
 
 from data_files import write_lines
@@ -127,7 +127,7 @@ def test_several_models_are_kept_inside_the_folder_whatever_their_titles(net, tm
 @pytest.mark.parametrize("one, two, folder", [("a/b", "a_b", "a_b"), ("x", "../x", "x"), ("..", ".", "_")])
 def test_titles_that_would_share_a_folder_are_refused_before_anything_is_opened(
         tmp_path, one, two, folder):
-    said = f"--save-colours: '{one}' and '{two}' would both be kept in .*/{folder}\n.*--names"
+    said = f"--save-colours: '{one}' and '{two}' would both be saved in .*/{folder}\n.*--names"
     with pytest.raises(InputError, match=said):
         score_command.main([
             "--model", "gone", "--weights", "gone", "gone too", "--names", one, two, "--dataset",
@@ -198,8 +198,8 @@ def test_command_says_one_line_and_ends_with_2(repo_root, net):
 
 
 def test_names_of_weights_in_equally_named_files_keep_their_folders():
-    assert score_command.titles(["a/x.caffemodel", "b/y.caffemodel"]) == ["x", "y"]
-    assert score_command.titles(["a/x.caffemodel", "b/x.caffemodel"]) == ["a/x", "b/x"]
+    assert net_options.titles(["a/x.caffemodel", "b/y.caffemodel"]) == ["x", "y"]
+    assert net_options.titles(["a/x.caffemodel", "b/x.caffemodel"]) == ["a/x", "b/x"]
 
 
 def test_most_changed_frames_come_first(net, tmp_path, capsys):

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from tools.lib.scoring.tiling import choose_tile, spans, tile_bytes
 
 caffe = pytest.importorskip("caffe")
 
 from google.protobuf import text_format  # noqa: E402
 
 from tools.lib.scoring.net_geometry import read_geometry  # noqa: E402
-from tools.lib.scoring.upsample import label_map, upsample  # noqa: E402
+from tools.lib.scoring.predictor import (  # noqa: E402
+    choose_tile,
+    label_map,
+    spans,
+    tile_bytes,
+    upsample,
+)
 
 HEAD = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } } '
 

@@ -27,7 +27,7 @@ from tools.bench.timing import milliseconds, paired_ratio, processor, ratio_text
 from tools.lib.command import count, run_command
 from tools.lib.runtime import source_builds
 from tools.lib.runtime.machine import cards
-from tools.lib.scoring.score_command import device
+from tools.lib.scoring.net_options import device
 from tools.lib.tables import Table, format_of, print_and_write
 
 MIB = 2.0 ** 20

@@ -25,8 +25,7 @@ from data.cores import usable_cores
 from tools.bench.official import official_package, official_scores
 from tools.bench.sample_labels import write_sample
 from tools.lib.command import count, run_command
-from tools.lib.scoring.evaluate import score_folder
-from tools.lib.scoring.prediction_folder import PredictionFolder
+from tools.lib.scoring.evaluate import PredictionFolder, score_folder
 from tools.lib.tables import Table, format_of, print_and_write
 
 

@@ -15,7 +15,7 @@ from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, predicted_shares
 from tools.lib.categories.constraint_report import draw_report, report_table, summarise_prediction
 from tools.lib.outputs import require_empty
-from tools.lib.scoring.score_command import add_comparison_arguments, checked_titles, make_predictor
+from tools.lib.scoring.net_options import add_comparison_arguments, checked_titles, make_predictor
 from tools.lib.tables import render
 
 

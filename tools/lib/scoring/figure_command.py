@@ -1,4 +1,4 @@
-"""The command line of tools/figure.py: image | one column a model | truth."""
+"""The command line of tools/figure.py: image | one column for each model | truth."""
 import argparse
 import heapq
 
@@ -9,25 +9,29 @@ from data.errors import InputError
 from data.registry import open_dataset
 from tools.lib.command import count
 from tools.lib.outputs import require_file
-from tools.lib.scoring.evaluate import check_classes
+from tools.lib.scoring.net_options import (
+    add_comparison_arguments,
+    checked_titles,
+    make_predictor,
+    require_dataset_classes,
+)
 from tools.lib.scoring.pictures import colour, write_grid
-from tools.lib.scoring.score_command import add_comparison_arguments, checked_titles, make_predictor
 
 
 def parse(arguments=None):
     """The options of tools/figure.py."""
-    parser = argparse.ArgumentParser(prog="tools/figure.py",
-                                     description="Draws image | prediction of each model | truth "
-                                                 "as one PNG.")
-    add_comparison_arguments(parser, "caffemodels, one a column, earliest first",
+    parser = argparse.ArgumentParser(
+        prog="tools/figure.py",
+        description="Draws image | prediction of each model | truth as one PNG.")
+    add_comparison_arguments(parser, "caffemodels, one for each column, earliest first",
                              'column titles (default for two: "before" and "after")')
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--frames", help="frame names or numbers in the split, separated by commas")
     chosen.add_argument("--most-changed", type=count, metavar="N",
                         help="the N frames with most pixels that the first and the last model "
                              "label differently")
-    parser.add_argument("--no-truth", action="store_true", help="leave the truth out; no label is "
-                                                                "opened")
+    parser.add_argument("--no-truth", action="store_true",
+                        help="draw no truth; no label is opened")
     parser.add_argument("--output", required=True, help="PNG file")
     args = parser.parse_args(arguments)
     if args.most_changed and len(args.weights) < 2:
@@ -51,39 +55,41 @@ def main(arguments=None):
     if truth:
         _require_labels(dataset, frames)
     predictors = [make_predictor(args, weights) for weights in args.weights]
-    check_classes(predictors[0], dataset, args.model)
+    require_dataset_classes(predictors[0], args, dataset)
     found = _predicted(predictors, dataset, frames, args.resize)
-    # nlargest keeps N frames in memory, whatever the length of the split
-    found = heapq.nlargest(args.most_changed, found,
-                           key=lambda entry: entry[0]) if args.most_changed else list(found)
-    rows = [(_row_name(frame, changed, maps[0].size, args.most_changed),
-             [image] + [colour(m, dataset.space.palette) for m in maps]
-             + ([colour(dataset.read_label(frame), dataset.space.palette)] if truth else []))
-            for changed, frame, image, maps in found]
-    write_grid(args.output, ["image"] + args.names + (["truth"] if truth else []), rows,
-               dataset.space)
-    for changed, frame, _, maps in found:
-        print("%s%s" %
-              (frame.name,
-               f"  {100.0 * changed / maps[0].size:.1f}% changed" if args.most_changed else ""))
+    if args.most_changed:
+        # nlargest holds N frames in memory, however long the split is
+        found = heapq.nlargest(args.most_changed, found, key=lambda entry: entry[0])
+    palette = dataset.space.palette
+    rows, listed = [], []
+    for changed, frame, image, maps in found:
+        share = 100.0 * changed / maps[0].size
+        panels = [image] + [colour(labels, palette) for labels in maps]
+        panels += [colour(dataset.read_label(frame), palette)] if truth else []
+        name = _short(frame.name)
+        rows.append((f"{name}\n{share:.0f}% changed" if args.most_changed else name, panels))
+        listed.append(f"{frame.name}  {share:.1f}% changed" if args.most_changed else frame.name)
+    titles = ["image"] + args.names + (["truth"] if truth else [])
+    write_grid(args.output, titles, rows, dataset.space)
+    print("\n".join(listed))
     print(f"written to {args.output}")
 
 
 def _require_labels(dataset, frames):
-    """Raises InputError, naming --no-truth, at the first frame whose label is not there or not of
-    its image's size."""
+    """Raises InputError, naming --no-truth, for the first frame without a usable label."""
     for frame in frames:
         try:
             dataset.check(frame)
         except InputError as error:
-            raise InputError(error.what, error.fix or "where it is the label that will not do, "
-                                                      "draw the figure without the "
-                                                      "column of the truth: --no-truth") from None
+            raise InputError(error.what, error.fix or "if the label is missing or wrong, draw the "
+                                                      "figure without it: --no-truth") from None
 
 
 def _predicted(predictors, dataset, frames, scale):
-    """Gives (pixels that first and last model label differently, frame, image, label maps) of every
-    frame."""
+    """Yields (changed, frame, image, label maps) of every frame.
+
+    changed: number of pixels that the first and the last model label differently.
+    """
     for frame in tqdm(frames, unit="image", disable=None, leave=False):
         image = dataset.read_image(frame)
         maps = [predictor.predict(image, scale=scale) for predictor in predictors]
@@ -91,13 +97,13 @@ def _predicted(predictors, dataset, frames, scale):
 
 
 def choose(frames, wanted, split):
-    """The frames whose names, or numbers counted from 0, stand in `wanted`, in that order."""
+    """The frames named in `wanted`, by name or by number from 0, in that order."""
     by_name = {frame.name: frame for frame in frames}
     chosen = []
     for text in wanted.split(","):
         if text in by_name:
             chosen.append(by_name[text])
-        # isdigit is true of a raised 2 too, which is no number
+        # isdigit is true of a raised 2 too, which int() refuses
         elif text.isdecimal() and int(text) < len(frames):
             chosen.append(frames[int(text)])
         else:
@@ -106,6 +112,5 @@ def choose(frames, wanted, split):
     return chosen
 
 
-def _row_name(frame, changed, pixels, ranked):
-    short = frame.name if len(frame.name) <= 24 else "..." + frame.name[-22:]
-    return f"{short}\n{100.0 * changed / pixels:.0f}% changed" if ranked else short
+def _short(name):
+    return name if len(name) <= 24 else "..." + name[-22:]

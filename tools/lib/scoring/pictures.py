@@ -27,10 +27,10 @@ def colour(labels, palette):
 
 
 def overlay(image, labels, palette, opacity=0.5):
-    """The image (H, W, 3) uint8 BGR under its colours; pixels without a class (255) stay as they
-    are.
+    """The image (H, W, 3) uint8 BGR under the colours of its labels (H, W) uint8.
 
-    opacity: 0 shows the image alone, 1 the colours alone.
+    palette: (C, 3) RGB.  Pixels without a class (255) stay as they are.  opacity: 0 shows the
+    image alone, 1 the colours alone.
     """
     mixed = cv2.addWeighted(colour(labels, palette), opacity, image, 1.0 - opacity, 0.0)
     mixed[labels == IGNORED] = image[labels == IGNORED]
@@ -38,9 +38,10 @@ def overlay(image, labels, palette, opacity=0.5):
 
 
 class Painter:
-    """Paints label maps as --kind asks: "overlay", "colour" or "labels" (the map itself).
+    """Paints label maps by `kind`: "overlay", "colour" or "labels" (the map itself).
 
-    legend: a strip with the classes goes under every picture; it is drawn once a width.
+    legend: whether a strip with the classes is under every picture; it is drawn once for each
+    width.
     """
 
     def __init__(self, space, kind="overlay", opacity=0.5, legend=True):
@@ -63,7 +64,7 @@ class Painter:
 
 
 def legend_strip(space, width):
-    """(h, width, 3) uint8 BGR: a strip with the colour and name of every class of a LabelSpace."""
+    """(h, width, 3) uint8 BGR: a strip with colour and name of every class of a LabelSpace."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -89,15 +90,15 @@ def _legend(figure, entries, inches, **place):
 
 
 def _columns(entries, inches):
-    """Legend columns that fit into so many inches: a letter, and the patch with its gaps, in the
-    font's size."""
+    """Number of legend columns that fit into so many inches."""
+    # inches of a letter in the font's size, and of the patch with its gaps
     letter, patch = (0.075, 0.55) if inches >= NARROW else (0.058, 0.4)
     longest = max(len(name) for name, _ in entries)
     return max(1, min(len(entries), int(inches / (letter * longest + patch))))
 
 
 def write_grid(path, titles, rows, space, panel_inches=3.2):
-    """Writes a PNG: one row of panels a frame, column titles above, class legend below.
+    """Writes a PNG: one row of panels for each frame, titles above, class legend below.
 
     titles: column titles; rows: list of (row name, list of (H, W, 3) uint8 BGR panels), as many
     panels as titles.  The file appears whole or not at all.
@@ -133,7 +134,10 @@ def write_grid(path, titles, rows, space, panel_inches=3.2):
 
 
 def write_image(path, image):
-    """Writes an image (uint8, grey or BGR) in the format its ending names, whole or not at all."""
+    """Writes an image (uint8, grey or BGR) in the format of the path's ending.
+
+    The file appears whole or not at all.  Raises InputError when the image cannot be encoded.
+    """
     ending = os.path.splitext(path)[1]
     done, encoded = cv2.imencode(ending, image)
     if not done:

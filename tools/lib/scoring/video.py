@@ -1,4 +1,4 @@
-"""Videos frame by frame: read, painted, written again."""
+"""Reads videos, paints every frame and writes them again."""
 import os
 
 import cv2
@@ -11,14 +11,15 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
 def is_video(path):
-    """True when the name ends like a video's."""
+    """True when the path has the ending of a video."""
     return path.lower().endswith(VIDEOS)
 
 
 def frames_of(path):
-    """(number of frames as the file says, frames a second, iterator over (H, W, 3) uint8 BGR).
+    """(number of frames, frames a second, iterator over frames (H, W, 3) uint8 BGR).
 
-    Raises InputError when nothing can be decoded.
+    The number is the file's own and may be wrong; 0 when the file has none.  Raises InputError when
+    OpenCV cannot open the file.
     """
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
@@ -37,10 +38,10 @@ def frames_of(path):
 
 
 def paint_video(source, target, paint):
-    """Writes `target` (.mp4) with paint(frame) in place of every frame of `source`; sound is left
-    out.
+    """Writes `target` (.mp4): paint(frame) for every frame of the video `source`, without sound.
 
-    paint: (H, W, 3) uint8 BGR -> a picture of one size throughout.  The file appears whole or not at all.
+    paint: (H, W, 3) uint8 BGR -> a picture of the same size for every frame.  The file appears
+    whole or not at all.  Raises InputError when no frame can be read or written.
     """
     count, rate, frames = frames_of(source)
     writer = None
@@ -49,7 +50,7 @@ def paint_video(source, target, paint):
             for image in tqdm(frames, total=count or None, unit="frame",
                               desc=os.path.basename(source), disable=None, leave=False):
                 picture = paint(image)
-                # the encoder wants even sides
+                # the encoder requires even sides
                 picture = picture[:picture.shape[0] // 2 * 2, :picture.shape[1] // 2 * 2]
                 if writer is None:
                     writer = cv2.VideoWriter(aside, cv2.VideoWriter_fourcc(*"mp4v"), rate,

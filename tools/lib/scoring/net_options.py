@@ -1,0 +1,107 @@
+"""The options of commands that run a deploy net, and the Predictor that they describe."""
+import argparse
+import os
+
+from data.errors import InputError
+from data.transforms import FACTORS
+from tools.lib.command import positive
+from tools.lib.dataset_options import add_data_arguments
+
+
+def add_net_arguments(parser):
+    """Adds the options of a Predictor apart from model and weights."""
+    least, most = FACTORS
+    parser.add_argument("--resize", type=factor, default=1.0, metavar="FACTOR",
+                        help=f"resize images by this before the net, {least:g} to {most:g}; scores "
+                             "are resized to the label's size")
+    parser.add_argument("--mean", type=_channel_value, nargs=3, metavar=("B", "G", "R"),
+                        help="values to subtract (default: those of the deploy net)")
+    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
+    parser.add_argument("--memory", type=positive, metavar="GB",
+                        help="limit of one forward pass; larger images are computed in tiles "
+                             "(default: a quarter of the machine's memory)")
+
+
+def add_comparison_arguments(parser, weights, names):
+    """Adds the options of commands that compare caffemodels of one deploy net on one split.
+
+    weights, names: help texts of --weights and --names.
+    """
+    parser.add_argument("--model", required=True, help="deploy prototxt")
+    parser.add_argument("--weights", nargs="+", required=True, help=weights)
+    parser.add_argument("--names", nargs="+", help=names)
+    add_data_arguments(parser)
+    add_net_arguments(parser)
+
+
+def make_predictor(args, weights):
+    """The Predictor that the options describe, with this caffemodel."""
+    # imported here: a wrong option is reported before Caffe is loaded
+    from tools.lib.scoring.predictor import Predictor
+    return Predictor(args.model, weights, args.device, args.mean,
+                     args.memory and args.memory * 2 ** 30)
+
+
+def require_classes(predictor, args, count, owner, options):
+    """Raises InputError unless the net of --model has `count` classes.
+
+    owner: who has that many classes, in words; options: the options that can be changed.
+    """
+    if predictor.classes != count:
+        raise InputError(f"{args.model} gives {predictor.classes} classes, but {owner} has {count}",
+                         f"choose another {options}")
+
+
+def require_dataset_classes(predictor, args, dataset):
+    """Raises InputError unless the net has one score for each class of the data set."""
+    require_classes(predictor, args, len(dataset.space.classes),
+                    f"{dataset.name} in label space {dataset.space.name}",
+                    "--model or --label-space")
+
+
+def factor(text):
+    """argparse type: a number within data.transforms.FACTORS."""
+    value = float(text)
+    least, most = FACTORS
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(
+            f"expected a number from {least:g} to {most:g}, found {text}")
+    return value
+
+
+def _channel_value(text):
+    value = float(text)
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError(f"expected 0 to 255, found {text}")
+    return value
+
+
+def device(text):
+    """argparse type: "cpu", or "gpu:N" as the number N."""
+    if text == "cpu":
+        return text
+    kind, _, number = text.partition(":")
+    if kind != "gpu" or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"expected cpu or gpu:N, found {text}")
+    return int(number)
+
+
+def titles(paths):
+    """Short, distinct names of weight files: file names, with their folders where those repeat."""
+    stems = [os.path.splitext(os.path.basename(os.path.normpath(p)))[0] for p in paths]
+    if len(set(stems)) < len(stems):
+        stems = [os.path.splitext(os.path.normpath(p))[0] for p in paths]
+    return stems
+
+
+def checked_titles(parser, names, paths):
+    """`names`, or titles(paths) when there are none.
+
+    The parser ends the command when there is not one title for each path, or two are the same.
+    """
+    names = names or titles(paths)
+    if len(names) != len(paths):
+        parser.error(f"--names: {len(names)} titles for {len(paths)} models")
+    if len(set(names)) < len(names):
+        parser.error("--names: two have the same title")
+    return names
