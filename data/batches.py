@@ -4,7 +4,7 @@ from typing import Optional
 
 from data import ordering, transforms
 from data.augmentation import NONE, Augmentation
-from data.record import DataSet, unlabelled
+from data.dataset import DataSet, unlabelled
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""How many pixels of each class lie in windows of a label, exactly. Plain numpy.
+"""Counts the pixels of each class in windows of a label, exactly.  Plain numpy.
 
-A label is made of large areas: its rows are counted as runs of equal pixels, some fifty times fewer
-than pixels. Windows
-may overlap: each run is counted once, in its cell of the grid that the edges of all windows make,
-and cells are added up.
+A label is made of large areas, so its rows are counted as runs of equal pixels, of which there are
+some fifty times fewer than pixels.  Windows may overlap: their edges cut the label into a grid of
+cells, each run is counted once, in its cell, and the cells of a window are added up.
 """
 import functools
 from dataclasses import dataclass
@@ -15,18 +14,15 @@ from data.transforms import even_windows
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the edges of all windows cut a label of (H, W) pixels into R x C cells.
+    """The cells into which the edges of all windows cut a label of (H, W) pixels.
 
-    cells: (R, C); columns: (C,) where the cells' columns begin. cell_of: (H W,) int32, the number
-    of each pixel's cell.
-    top, left, bottom, right: (windows,) numbers of the cuts around each window, of which the
-    label's own edges are the first and the last.
+    Cuts are numbered along each axis; the label's own edges are the first and the last.
     """
 
-    cells: tuple
-    columns: np.ndarray
-    cell_of: np.ndarray
-    top: np.ndarray
+    cells: tuple            # (rows R, columns C)
+    columns: np.ndarray     # (C,) pixel at which each column of cells begins
+    cell_of: np.ndarray     # (H W,) int32: number of each pixel's cell
+    top: np.ndarray         # (windows,) number of the cut at this side of each window
     left: np.ndarray
     bottom: np.ndarray
     right: np.ndarray
@@ -34,34 +30,33 @@ class Grid:
 
 @functools.lru_cache(maxsize=4)  # the labels of a data set have one size or a few
 def even_grid(shape, window):
-    """The Grid of even_windows: shape (H, W) of the label, window (height, width); what leaves the
-    label is cut off."""
+    """The Grid of even_windows of `window` (height, width) in a label of `shape` (H, W).
+
+    Windows that reach beyond the label end at its edge.
+    """
     starts = np.array(even_windows(shape, window))
     ends = np.minimum(starts + window, shape)
-    cuts = [
-        np.unique(np.concatenate([[0, size], starts[:, axis], ends[:, axis]]))
-        for axis, size in enumerate(shape)
-    ]
+    cuts = [np.unique(np.concatenate([[0, size], starts[:, axis], ends[:, axis]]))
+            for axis, size in enumerate(shape)]
     rows, columns = (np.repeat(np.arange(len(edges) - 1, dtype=np.int32), np.diff(edges))
                      for edges in cuts)
     cells = tuple(len(edges) - 1 for edges in cuts)
-    return Grid(
-        cells, cuts[1][:-1], (rows[:, None] * np.int32(cells[1]) + columns).ravel(),
-        *(np.searchsorted(cuts[axis], found[:, axis]) for found in (starts, ends)
-          for axis in (0, 1)))
+    edges = [np.searchsorted(cuts[axis], found[:, axis])
+             for found in (starts, ends) for axis in (0, 1)]
+    return Grid(cells, cuts[1][:-1], (rows[:, None] * np.int32(cells[1]) + columns).ravel(), *edges)
 
 
 def count_windows(ids, grid, lookup, classes):
-    """(all, windows): pixels of each class in the label, (classes,) int64, and in each window,
-    (windows, classes) int64.
+    """(all, windows): pixels of each class in the label and in each window.
 
-    ids: (H, W) uint8, of the grid's size. lookup: (256,) intp, the class of each id, 0..classes -
-    1.
+    all: (classes,) int64.  windows: (windows, classes) int64.  ids: (H, W) uint8, of the grid's
+    size.  lookup: (256,) intp, the class of each id, 0..classes - 1.
     """
     table = np.zeros((grid.cells[0] + 1, grid.cells[1] + 1, classes), np.int64)
     _count_cells(ids, grid, lookup, classes).cumsum(axis=0).cumsum(axis=1, out=table[1:, 1:])
-    return table[-1, -1], (table[grid.bottom, grid.right] - table[grid.top, grid.right]
-                           - table[grid.bottom, grid.left] + table[grid.top, grid.left])
+    windows = (table[grid.bottom, grid.right] - table[grid.top, grid.right]
+               - table[grid.bottom, grid.left] + table[grid.top, grid.left])
+    return table[-1, -1], windows
 
 
 def _count_cells(ids, grid, lookup, classes):
@@ -69,7 +64,7 @@ def _count_cells(ids, grid, lookup, classes):
     flat = ids.ravel()
     begins = np.empty(ids.shape, bool)
     np.not_equal(flat[1:], flat[:-1], out=begins.ravel()[1:])
-    # no run reaches into another cell, or from one row into the next
+    # a run ends where its cell or its row ends
     begins[:, grid.columns] = True
     starts = np.flatnonzero(begins)
     lengths = np.empty(len(starts))  # float64, as bincount adds weights: exact for any label

@@ -4,8 +4,8 @@
 class InputError(ValueError):
     """A file, field or flag is not what it must be.
 
-    what: which file, field or flag, what was found there and what was expected.
-    fix:  the command or edit that repairs it, or None when `what` says it all.
+    what: the file, field or flag, the value found there and the value expected.
+    fix:  the command or edit that repairs it; None where `what` makes it clear.
     """
 
     def __init__(self, what, fix=None):
@@ -14,4 +14,4 @@ class InputError(ValueError):
         self.fix = fix
 
     def __str__(self):
-        return self.what if self.fix is None else "{}\n  {}".format(self.what, self.fix)
+        return self.what if self.fix is None else f"{self.what}\n  {self.fix}"

@@ -1,5 +1,7 @@
-"""The class lists that nets are trained for: names in train-id order, and the colours they are
-drawn in."""
+"""Label spaces: the classes that nets are trained for, in train-id order, with their colours.
+
+Also the tables from stored ids to train ids that several data sets share.
+"""
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +13,11 @@ IGNORED = 255  # the train id of pixels that count neither in the loss nor in th
 
 @dataclass(frozen=True, eq=False)
 class LabelSpace:
-    """name; classes: tuple of C names in train-id order; palette: (C, 3) uint8, RGB."""
+    """C classes."""
 
     name: str
-    classes: tuple
-    palette: np.ndarray
+    classes: tuple          # C names, in train-id order
+    palette: np.ndarray     # (C, 3) uint8, RGB
 
 
 def _space(name, *rows):
@@ -58,3 +60,24 @@ def label_space(name):
     if name not in SPACES:
         raise InputError(f"unknown label space {name!r}; there are {', '.join(SPACES)}")
     return SPACES[name]
+
+
+def complete(pairs, stored):
+    """{stored id: train id} for all ids in `stored`: as `pairs` says, the others ignored (255)."""
+    return {number: pairs.get(number, IGNORED) for number in stored}
+
+
+# Cityscapes labelIds, which GTA5 shares: 0..33.
+CITYSCAPES_IDS = complete(
+    {
+        7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12,
+        26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18
+    }, range(34))
+
+# The same ids to CamVid's 11 classes: walls are buildings, terrain is tree, lights are signs, all
+# motor vehicles but motorcycles are cars, and every rider or two-wheeler is a bicyclist.
+CITYSCAPES_IDS_TO_CAMVID = complete(
+    {
+        7: 3, 8: 4, 11: 1, 12: 1, 13: 7, 17: 2, 19: 6, 20: 6, 21: 5, 22: 5, 23: 0, 24: 9, 25: 10,
+        32: 10, 33: 10, 26: 8, 27: 8, 28: 8, 31: 8
+    }, range(34))

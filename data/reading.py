@@ -1,7 +1,7 @@
-"""Images and stored class ids from files, whole or not at all.
+"""Reads images and stored class ids from files, completely or not at all.
 
 Decoders are forgiving: some return half a picture for half a file, expand palettes to colours, or
-turn 16-bit colours into zeros. Everything here returns exactly what the file says, or raises
+turn 16-bit colours into zeros.  The functions here return exactly the values in the file, or raise
 InputError with the file's name.
 """
 import io
@@ -19,21 +19,20 @@ _GREY, _RGB, _RGBA = 0, 2, 6  # PNG colour types
 
 
 def read_image(path):
-    """decode_image of the file `path`. Raises InputError too if it is missing."""
+    """decode_image of the file `path`; raises InputError also if it is missing."""
     return decode_image(path, read_bytes(path))
 
 
 def read_ids(path):
-    """decode_ids of the file `path`. Raises InputError too if it is missing."""
+    """decode_ids of the file `path`; raises InputError also if it is missing."""
     return decode_ids(path, read_bytes(path))
 
 
 def decode_image(path, data):
-    """The picture in the bytes `data` as (H, W, 3) uint8, BGR, 0..255. PNG and JPEG; EXIF rotation
-    is not applied.
+    """The picture in the bytes `data` as (H, W, 3) uint8, BGR, 0..255.
 
-    path: where the bytes are from. Raises InputError, naming it, if they are truncated, damaged, or
-    deeper than 8 bits.
+    PNG and JPEG; EXIF rotation is not applied.  path: the file that held the bytes, for messages.
+    Raises InputError if they are truncated, damaged, or deeper than 8 bits.
     """
     if _png_depth(path, data) == 16:
         raise InputError(f"{path}: a 16-bit picture; images have to be 8-bit")
@@ -46,9 +45,9 @@ def decode_image(path, data):
 def decode_ids(path, data):
     """The class ids in the bytes `data` of `path` as (H, W) uint8 or uint16, before any label map.
 
-    Palette PNGs give their indices (two indices may share a colour), grey PNGs their values, 16-bit
-    colour PNGs (SYNTHIA) their red channel. Raises InputError for damaged files and for 8-bit
-    colour pictures, which hold no ids.
+    The ids are the indices of a palette PNG (two indices may share a colour), the values of a grey
+    PNG, the red channel of a 16-bit colour PNG (SYNTHIA).  Raises InputError for damaged files and
+    for 8-bit colour pictures, which hold no ids.
     """
     depth = _png_depth(path, data)
     if depth is None:
@@ -87,8 +86,8 @@ def read_bytes(path):
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason})") from None
     if not data:
         raise InputError(f"{path}: empty file")
     return data
@@ -99,8 +98,10 @@ def _missing(path):
 
 
 def _decode(path, data):
-    """A loaded Pillow picture. Pillow, unlike OpenCV, refuses truncated data and keeps palette
-    indices."""
+    """A loaded Pillow picture.
+
+    Pillow, unlike OpenCV, refuses truncated data and keeps palette indices.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -112,11 +113,10 @@ def _decode(path, data):
 
 
 def _png_depth(path, data):
-    """Bits a channel of a PNG, or None for another format. Raises InputError for a truncated or
-    altered PNG.
+    """Bits a channel of a PNG, or None for another format.
 
-    Walks the chunks and compares their checksums, because a decoder stops once it has all the
-    pixels it wants.
+    Compares the checksums of all chunks: a decoder stops once it has all pixels, and so overlooks a
+    truncated or altered end.  Raises InputError for either.
     """
     if not data.startswith(_PNG_SIGNATURE):
         return None

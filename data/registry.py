@@ -1,14 +1,13 @@
-"""Opens data sets by name. The records are found in data/records/, so that adding one touches one
-place."""
+"""Opens data sets by name; their records are the modules found in data/records/."""
 import functools
 import importlib
 import os
 import pkgutil
 
 from data import records
+from data.dataset import DataSet
 from data.errors import InputError
 from data.label_spaces import label_space
-from data.record import DataSet
 
 _DEFAULT_ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sets")
 
@@ -19,13 +18,13 @@ def names():
 
 
 def open_dataset(name, root=None, space=None, **options):
-    """A DataSet.
+    """A DataSet; its files are looked at when frames are listed.
 
-    name:  a record's name; options may follow it, as in "synthia_seqs:season=FALL,view=Omni_F", for command lines.
-    root:  the folder that holds the data sets' folders (default: environment variable DATA_ROOT, else data/sets).
+    name:  a data set's name; options may follow: "synthia_seqs:season=fall,view=Omni_F".
+    root:  the folder that holds the data sets' folders (default: environment variable DATA_ROOT,
+           else data/sets).
     space: a label space's name (default: the record's first).
     Raises InputError for an unknown name, space or option, and for an option that is not text.
-    Files are looked at when frames are listed.
     """
     name, options = _split_options(name, options)
     if name not in _all():
@@ -37,8 +36,7 @@ def open_dataset(name, root=None, space=None, **options):
                              f"{', '.join(record.options) or 'none'}")
         _require_text(name, option, options[option])
     options = dict(record.options, **options)
-    # An absolute option `path` stands for itself, a relative one lies below the data root, beside
-    # the other data sets.
+    # A relative option `path` starts at the data root; join leaves an absolute one as it is.
     folder = os.path.join(root or os.environ.get("DATA_ROOT") or _DEFAULT_ROOT,
                           options.get("path", record.folder))
     if record.open_space is not None:
@@ -71,9 +69,8 @@ def _require_text(name, option, value):
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
         pass
     raise InputError(
-        f"data set {name}: option {option} is {value!r}; expected text that a path "
-        "can hold", 'nets write "options": {"%s": "..."}, commands --dataset %s:%s=...' %
-        (option, name, option))
+        f"data set {name}: option {option} is {value!r}; expected text that a path can hold",
+        f'nets write "options": {{"{option}": "..."}}, commands --dataset {name}:{option}=...')
 
 
 def _split_options(name, options):

@@ -1,15 +1,15 @@
-"""Toy frames as files: what a user's own data set looks like on disk."""
+"""Writes toy frames as files, in the form of a user's own data set (data/README.md)."""
 import os
-import shutil
 
 import cv2
 from tqdm import tqdm
 
 from data.errors import InputError
+from data.files import folder_aside
+from data.frame_lists import slice_split
 from data.label_spaces import IGNORED, TOY
-from data.lists import slice_split
+from data.records.toy import SPLITS
 from data.registry import open_dataset
-from data.toy import SPLITS
 
 
 def default_splits():
@@ -18,11 +18,10 @@ def default_splits():
 
 
 def export_toy(output, splits):
-    """Writes splits (a slice may follow the name) as images/, labels/, list files and classes.txt;
-    returns the frame count.
+    """Writes splits as images/, labels/, list files and classes.txt; returns the frame count.
 
-    The folder appears when it is complete. Raises InputError if it is there already or a split is
-    unknown.
+    splits: names, which a slice may follow.  The folder appears when it is complete.  Raises
+    InputError if it is there already or a split is unknown.
     """
     if os.path.exists(output):
         raise InputError(f"{output} is there already; nothing is overwritten",
@@ -31,17 +30,14 @@ def export_toy(output, splits):
     listed = [(slice_split(split)[0], toy.frames(split)) for split in splits]
     if len({name for name, _ in listed}) < len(listed):
         raise InputError(f"each split can be written once; found {', '.join(splits)}")
-    unfinished = os.path.normpath(output) + ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    classes = [f"{index} {name} {red} {green} {blue}"
+               for index, (name, (red, green, blue)) in enumerate(zip(TOY.classes, TOY.palette))]
     try:
-        with tqdm(total=sum(len(frames) for _, frames in listed), unit="frame") as progress:
-            for name, frames in listed:
-                _write_split(toy, unfinished, name, frames, progress)
-        _write_lines(unfinished, "classes.txt", [
-            "%d %s %d %d %d" % ((index, name) + tuple(colour))
-            for index, (name, colour) in enumerate(zip(TOY.classes, TOY.palette))
-        ] + [f"{IGNORED} ignored"])
-        os.replace(unfinished, output)
+        with folder_aside(output) as aside:
+            with tqdm(total=sum(len(frames) for _, frames in listed), unit="frame") as progress:
+                for name, frames in listed:
+                    _write_split(toy, aside, name, frames, progress)
+            _write_lines(aside, "classes.txt", classes + [f"{IGNORED} ignored"])
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror})") from None
     return progress.n

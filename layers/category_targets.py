@@ -53,7 +53,7 @@ class CategoryTarget:
 
 def category_rule(statistics, slack=2.0, presence_factor=PRESENCE_FACTOR, down_weight_threshold=0.1,
                   down_weight_factor=0.1, bounds="both"):
-    """The CategoryRule of a data.statistics.LabelStatistics.
+    """The CategoryRule of a data.label_statistics.LabelStatistics.
 
     A class without statistics (it never occurs in the source) is never present. Classes whose alpha
     exceeds

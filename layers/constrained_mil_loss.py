@@ -6,8 +6,8 @@ import numpy as np
 
 from data.errors import InputError
 from data.files import ROOT
+from data.label_statistics import read_statistics
 from data.params import choice, number, parse_params, text
-from data.statistics import read_statistics
 from layers.category_targets import BOUNDS, PRESENCE_FACTOR, category_rule, category_targets
 
 REQUIRED = {"statistics": text()}

@@ -6,7 +6,7 @@ category loss.
     python3 tools/label_stats.py --dataset gta5_half --data-root DATA --split "train[:54]"
     --benchmark
 
-What is counted: data/statistics.py. Memory: a few labels a worker, and 8 bytes for each class in
+What is counted: data/label_statistics.py. Memory: a few labels a worker, and 8 bytes for each class in
 each image, or window, that
 contains it, which the exact quantiles need: 2.5 MB for GTA5's 25,000 labels, with 12.6 of 19
 classes in each, and 33 MB for the million of their windows of 256 x 256, with 4.2 classes in each.

@@ -1,2 +1,4 @@
-"""One module a data set. Each defines RECORDS, a tuple of data.record.Record; the registry finds
-them here."""
+"""The data sets' records: one module a data set, found here by data/registry.py.
+
+Each module defines RECORDS, a tuple of data.dataset.DatasetSpec.
+"""

@@ -1,18 +1,17 @@
-"""BDDS / BDD100K (Yu et al. 2018): dash-cam frames, 1280 x 720, labelled with the 19 Cityscapes
-train ids, 255 = unknown.
+"""BDDS / BDD100K (Yu et al. 2018): dash-cam frames, 1280 x 720, 19 Cityscapes classes.
 
 Both layouts are read, the older first:
     seg/images/SPLIT/X.jpg    seg/labels/SPLIT/X_train_id.png
     images/10k/SPLIT/X.jpg    labels/sem_seg/masks/SPLIT/X.png
-Splits train, val, test. Frames beyond those, such as a city's unlabelled videos, are the data set
-`frames`.
+Labels hold train ids, 255 = unknown.  Splits: train, val, test.  Other frames, such as those of a
+city's unlabelled videos, are read with the data set `frames`.
 """
 import os
 
+from data.dataset import DatasetSpec, Frame
 from data.errors import InputError
+from data.frame_lists import files_of
 from data.label_spaces import IGNORED
-from data.listing import files_of
-from data.record import Frame, Record
 
 # images, labels, ending of a label
 _LAYOUTS = ((("seg", "images"), ("seg", "labels"), "_train_id.png"),
@@ -26,18 +25,17 @@ def list_frames(folder, split, options):
     for images, labels, ending in _LAYOUTS:
         place = os.path.join(folder, *images, split)
         if os.path.isdir(place):
-            return [
-                Frame(name[:-4], os.path.join(place, name),
-                      os.path.join(folder, *labels, split, name[:-4] + ending))
-                for name in files_of(place, (".jpg", ))
-            ]
-    raise InputError("%s: neither %s nor %s in it" % (
-        (folder,) + tuple(os.path.join(*images, split) for images, _, _ in _LAYOUTS)))
+            return [Frame(name[:-4], os.path.join(place, name),
+                          os.path.join(folder, *labels, split, name[:-4] + ending))
+                    for name in files_of(place, (".jpg",))]
+    older, newer = (os.path.join(*images, split) for images, _, _ in _LAYOUTS)
+    raise InputError(f"{folder}: neither {older} nor {newer} in it")
 
 
 RECORDS = (
-    Record(name="bdds", folder="bdds", splits=("train", "val", "test"), unlabelled=("test",),
-           published={"train": 7000, "val": 1000, "test": 2000},
-           tables={"cityscapes": {number: number for number in (*range(19), IGNORED)}},
-           mean=(72.39, 82.91, 73.16),  # of Cityscapes, the source of the paper's Figure 4
-           list_frames=list_frames),)
+    DatasetSpec(
+        name="bdds", folder="bdds", splits=("train", "val", "test"), unlabelled=("test",),
+        published={"train": 7000, "val": 1000, "test": 2000},
+        tables={"cityscapes": {number: number for number in (*range(19), IGNORED)}},
+        mean=(72.39, 82.91, 73.16),     # of Cityscapes, the source of the paper's Figure 4
+        list_frames=list_frames),)

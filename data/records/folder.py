@@ -1,13 +1,12 @@
-"""A user's own data set: list files and a class table in a folder. Format: data/README.md."""
+"""A user's own data set: a folder with list files and a class table (format: data/README.md)."""
 import os
 
 import numpy as np
 
+from data.dataset import DatasetSpec, Frame
 from data.errors import InputError
+from data.frame_lists import listed_splits, read_list, refuse_repeats
 from data.label_spaces import IGNORED, LabelSpace
-from data.listing import listed_splits
-from data.lists import read_list, refuse_repeats
-from data.record import Frame, Record
 
 CLASSES_FILE = "classes.txt"
 
@@ -16,7 +15,10 @@ _MEAN = "three numbers from 0 to 255: blue green red"
 
 
 def list_frames(folder, split, options):
-    """Line n of SPLIT_images.txt with line n of SPLIT_labels.txt, where that list exists."""
+    """The frames of a split: line n of SPLIT_images.txt with line n of SPLIT_labels.txt.
+
+    Without the list of labels, frames without labels.
+    """
     images = _paths(os.path.join(folder, split + "_images.txt"))
     names = [_name(image, folder) for image, _ in images]
     refuse_repeats(zip(names, (line for _, line in images)),
@@ -29,21 +31,20 @@ def list_frames(folder, split, options):
     if len(labels) != len(images):
         raise InputError(f"{labels_file} lists {len(labels)} labels for the {len(images)} "
                          f"images of {split}_images.txt; line n belongs to line n")
-    return [
-        Frame(name, image, label, line)
-        for name, (image, line), (label, _) in zip(names, images, labels)
-    ]
+    return [Frame(name, image, label, line)
+            for name, (image, line), (label, _) in zip(names, images, labels)]
 
 
 def open_space(folder, options):
-    """(LabelSpace, table, mean) from classes.txt and, where it is there, mean.txt (three numbers:
-    blue green red)."""
+    """(LabelSpace, table, mean) from classes.txt and mean.txt; mean None without that file."""
     return read_classes(os.path.join(folder, CLASSES_FILE)) + (_mean(folder),)
 
 
 def read_classes(path):
-    """(LabelSpace, table from stored ids to train ids) of a class table. Raises InputError naming
-    the file and the line."""
+    """(LabelSpace, table from stored ids to train ids) of a class table.
+
+    Raises InputError naming the file and the line.
+    """
     names, colours, table = [], [], {}
     for text, where in read_list(path, "one class a line: " + _COLUMNS):
         ids, train = _class_line(text, where, len(names))
@@ -101,14 +102,15 @@ def _paths(list_file):
 def _name(image, folder):
     """A frame's name, images/val/0000: its image's path from the data set's folder, without ending.
 
-    Predictions are kept under it, so that it never leads out of their folder: ../ is left out.
+    Predictions are stored under it, so ../ is left out: no name may lead out of their folder.
     """
     parts = os.path.relpath(image, folder).split(os.sep)
     return os.path.splitext("/".join(part for part in parts if part != os.pardir))[0]
 
 
 RECORDS = (
-    # ImageNet's, which the initial weights expect
-    Record(name="folder", folder="folder", mean=(103.53, 116.28, 123.675), tables={},
-           splits=("train", "val"), options={"path": "folder"}, list_frames=list_frames,
-           other_splits=listed_splits("_images.txt"), open_space=open_space), )
+    DatasetSpec(
+        name="folder", folder="folder", tables={}, splits=("train", "val"),
+        mean=(103.53, 116.28, 123.675),     # ImageNet's, which the initial weights expect
+        options={"path": "folder"}, list_frames=list_frames,
+        other_splits=listed_splits("_images.txt"), open_space=open_space),)

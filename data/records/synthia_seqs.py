@@ -1,23 +1,23 @@
-"""SYNTHIA-SEQS (Ros et al. 2016): video sequences through drawn towns, each in several seasons; 13
-classes, 1280 x 760.
+"""SYNTHIA-SEQS (Ros et al. 2016): videos of drawn towns in several seasons, 13 classes, 1280 x 760.
 
 SYNTHIA-SEQS-NN-SEASON/{RGB,GT/LABELS}/CAMERA/VIEW/000000.png, labels as in SYNTHIA-RAND-CITYSCAPES.
 Options: season (spring, summer, fall, winter), view (Omni_F, the dash-cam's; Omni_B, Omni_L,
 Omni_R), camera (Stereo_Left, Stereo_Right).
 
-Splits, which the set has none of: neighbouring frames of a video are nearly the same, so that
+The data set has no splits of its own.  Neighbouring frames of a video are nearly the same, so
 "train" is the first four fifths of each sequence, "test" the last fifth, and "all" both.
 """
 import os
 
+from data.dataset import DatasetSpec, Frame
 from data.errors import InputError
-from data.listing import files_of
-from data.record import Frame, Record
-from data.tables import complete
+from data.frame_lists import files_of
+from data.label_spaces import complete
 
 _CHOICES = {
     "season": ("spring", "summer", "fall", "winter"),
-    "view": ("Omni_F", "Omni_B", "Omni_L", "Omni_R"), "camera": ("Stereo_Left", "Stereo_Right")
+    "view": ("Omni_F", "Omni_B", "Omni_L", "Omni_R"),
+    "camera": ("Stereo_Left", "Stereo_Right"),
 }
 
 # In the order of the paper's Table 2. Id 12 is lane marking here and motorcycle in RAND.
@@ -44,20 +44,19 @@ def list_frames(folder, split, options):
         view = os.path.join(options["camera"], options["view"])
         images = os.path.join(folder, sequence, "RGB", view)
         labels = os.path.join(folder, sequence, "GT", "LABELS", view)
-        frames += [
-            Frame(f"{sequence}/{name[:-4]}", os.path.join(images, name), os.path.join(labels, name))
-            for name in _part(files_of(images, (".png", )), split)
-        ]
+        frames += [Frame(f"{sequence}/{name[:-4]}", os.path.join(images, name),
+                         os.path.join(labels, name))
+                   for name in _part(files_of(images, (".png",)), split)]
     return frames
 
 
 def other_splits(folder, options):
-    """The other seasons: all have one folder and one skip.txt, and a frame's name says which it is
-    of."""
+    """Split "all" of every season: all seasons share one folder and so one skip.txt."""
     return [("all", dict(options, season=season)) for season in _CHOICES["season"]]
 
 
 def _part(names, split):
+    """The names of a sequence that belong to the split."""
     cut = len(names) * 4 // 5
     return {"train": names[:cut], "test": names[cut:], "all": names}[split]
 
@@ -70,14 +69,9 @@ def _folders(folder):
 
 
 RECORDS = (
-    Record(
-        name="synthia_seqs",
-        folder="synthia_seqs",
-        splits=("train", "test", "all"),
-        whole=("all", ),
-        tables={"synthia_seqs": _TABLE},
-        # of Cityscapes; both domains of Table 2 are equally far from it
-        mean=(72.39, 82.91, 73.16),
+    DatasetSpec(
+        name="synthia_seqs", folder="synthia_seqs", splits=("train", "test", "all"),
+        whole=("all",), tables={"synthia_seqs": _TABLE},
+        mean=(72.39, 82.91, 73.16),     # of Cityscapes; both domains of Table 2 are as far from it
         options={"season": "summer", "view": "Omni_F", "camera": "Stereo_Left"},
-        list_frames=list_frames,
-        other_splits=other_splits), )
+        list_frames=list_frames, other_splits=other_splits),)

@@ -9,7 +9,7 @@ caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 to
 
 from data.errors import InputError  # noqa: E402
 from data.label_spaces import LabelSpace  # noqa: E402
-from data.statistics import summarise  # noqa: E402
+from data.label_statistics import summarise  # noqa: E402
 from models.adaptation import deploy_net  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
 from tools.lib.categories import report_command  # noqa: E402

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from data import packing
+from data import lmdb_writer
 from data.errors import InputError
 from data.files import write_aside, write_whole
 from models.experiments import EXPERIMENTS, STAGES
@@ -118,9 +118,9 @@ def test_a_file_that_was_written_aside_replaces_the_old_one(tmp_path):
 
 def test_a_packing_that_cannot_begin_is_an_input_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="meta.json: cannot be written .No space left on "
-                                         "device.\n.*make room"):
-        packing._write_meta(str(tmp_path / "new"), Meta)
+    with pytest.raises(InputError, match="cannot write .*meta.json: No space left on device\n.*make "
+                                         "room"):
+        lmdb_writer._write_meta(str(tmp_path / "new"), Meta)
 
 
 def test_scores_are_printed_before_they_are_written(tmp_path, monkeypatch, capsys):
@@ -164,7 +164,7 @@ def full(*ignored, **also_ignored):
 
 
 class Meta:
-    """Stands for data.packed.Meta."""
+    """Stands for data.lmdb_format.Meta."""
 
     @staticmethod
     def to_json():

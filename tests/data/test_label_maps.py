@@ -3,9 +3,9 @@ files."""
 import numpy as np
 import pytest
 
+from data.dataset import Frame
 from data.errors import InputError
 from data.label_spaces import SPACES
-from data.record import Frame
 from data.registry import names, open_dataset
 
 from data_files import write_image, write_palette, write_synthia

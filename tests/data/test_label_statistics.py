@@ -11,8 +11,8 @@ import pytest
 
 from data.errors import InputError
 from data.label_spaces import label_space
+from data.label_statistics import class_fractions, read_statistics, summarise, to_json
 from data.registry import open_dataset
-from data.statistics import class_fractions, read_statistics, summarise, to_json
 from data.transforms import even_windows
 from tools.lib.categories import statistics_command
 from tools.lib.categories.statistics_command import count_shares

@@ -2,7 +2,7 @@
 import pytest
 
 from data.errors import InputError
-from data.lists import read_list, read_names, slice_split
+from data.frame_lists import read_list, read_names, slice_split
 
 
 @pytest.mark.parametrize("text, name, part", [

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
+from data.dataset import unlabelled
 from data.errors import InputError
-from data.record import unlabelled
 from data.registry import open_dataset
 
 from data_files import random_image, write_image, write_lines, write_palette, write_synthia

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from data.records.toy import SPLITS, draw_toy
 from data.registry import open_dataset
-from data.toy import SPLITS, draw_toy
 
 FRAMES = 60
 

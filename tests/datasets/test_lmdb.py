@@ -14,7 +14,7 @@ caffe = pytest.importorskip("caffe")
 
 from caffe.proto import caffe_pb2  # noqa: E402
 
-from data import packed, packing  # noqa: E402
+from data import lmdb_format, lmdb_writer  # noqa: E402
 from data.errors import InputError  # noqa: E402
 from data.parallel import each_result  # noqa: E402
 from data.registry import open_dataset  # noqa: E402
@@ -91,7 +91,7 @@ def test_16_bit_labels_jpeg_images_and_a_users_own_classes(tmp_path):
     folder = pack(root, dataset="bdds", split="val", output="bdds_packed")
     assert_same(opened(folder), open_dataset("bdds", root), "val")
     with open(root + "/bdds/seg/images/val/a.jpg", "rb") as file:
-        assert packed.read_entry(folder + "/images/00000000") == file.read()  # the file's own bytes
+        assert lmdb_format.read_entry(folder + "/images/00000000") == file.read()  # the file's own bytes
     write_folder_set(root + "/folder")
     data = opened(pack(root, dataset="folder", split="train[2:5]", output="own"))
     assert data.space.classes == ("class0", "class1",
@@ -153,7 +153,7 @@ def test_images_only_open_no_label(gta5):
 
 
 def test_an_interrupted_packing_goes_on_and_is_not_read_before(gta5, monkeypatch):
-    encode, taken = packing.encode, []
+    encode, taken = lmdb_writer.encode, []
 
     def failing(data, frame, labelled):
         taken.append(frame.name)
@@ -161,8 +161,8 @@ def test_an_interrupted_packing_goes_on_and_is_not_read_before(gta5, monkeypatch
             raise KeyboardInterrupt
         return encode(data, frame, labelled)
 
-    monkeypatch.setattr(packing, "encode", failing)
-    monkeypatch.setattr(packing, "BATCH", 2)
+    monkeypatch.setattr(lmdb_writer, "encode", failing)
+    monkeypatch.setattr(lmdb_writer, "BATCH", 2)
     with pytest.raises(KeyboardInterrupt):
         pack(gta5)
     with pytest.raises(InputError, match="not come to its end.*\n.*make_lmdb"):
@@ -187,23 +187,23 @@ def dying(function, call):
 
 def half_written(environments, batch, places):
     """Writes the images of a batch and dies before the labels."""
-    packing_write(environments[:1], batch, places[:1])
+    plain_write(environments[:1], batch, places[:1])
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-packing_write = packing._write
+plain_write = lmdb_writer._write
 
 
 @pytest.mark.parametrize("name, replacement", [
-    ("encode", dying(packing.encode, 4)), ("_write", dying(packing._write, 2)), ("_write", half_written),
-    ("_equal", dying(packing._equal, 3)), ("_write_meta", dying(packing._write_meta, 2))],
+    ("encode", dying(lmdb_writer.encode, 4)), ("_write", dying(lmdb_writer._write, 2)), ("_write", half_written),
+    ("_equal", dying(lmdb_writer._equal, 3)), ("_write_meta", dying(lmdb_writer._write_meta, 2))],
     ids=("while encoding", "before a transaction", "between images and labels", "while verifying", "before the end"))
 def test_a_killed_packing_is_not_read_and_goes_on(gta5, monkeypatch, name, replacement):
-    monkeypatch.setattr(packing, "BATCH", 2)
+    monkeypatch.setattr(lmdb_writer, "BATCH", 2)
     pid = os.fork()
     if not pid:
         try:
-            setattr(packing, name, replacement)
+            setattr(lmdb_writer, name, replacement)
             pack(gta5)
         finally:
             os._exit(0)
@@ -214,7 +214,7 @@ def test_a_killed_packing_is_not_read_and_goes_on(gta5, monkeypatch, name, repla
 
 
 def test_the_map_grows(gta5, monkeypatch):
-    monkeypatch.setattr(packing, "_FIRST_MAP", 1 << 15)
+    monkeypatch.setattr(lmdb_writer, "_FIRST_MAP", 1 << 15)
     write_image(gta5 + "/gta5/images/00001.png", random_image(9, 200, 300))
     write_palette(gta5 + "/gta5/labels/00001.png", np.full((200, 300), 7, np.uint8))
     assert_same(opened(pack(gta5)), open_dataset("gta5", gta5), "mine")
@@ -251,7 +251,7 @@ def test_forked_readers_while_the_parent_reads_too(gta5):
     frames = data.frames("all") * 8
     wanted = [original.read_image(frame) for frame in original.frames("mine")] * 8
     assert (data.read_image(frames[0]) == wanted[0]).all()
-    inherited, = each_result(lambda _: len(packed._environments), [0], workers=2)
+    inherited, = each_result(lambda _: len(lmdb_format._environments), [0], workers=2)
     assert inherited == 0  # LMDB forbids a database on both sides of a fork
     assert (data.read_image(frames[0]) == wanted[0]).all()
     for _ in range(2):
@@ -308,7 +308,7 @@ def test_a_meta_file_that_is_not_of_the_format_is_refused(gta5, keys, message):
 
 
 def put(folder, value, key=b"00000000"):
-    packed.close_all()
+    lmdb_format.close_all()
     with lmdb.open(folder + "/images") as environment, environment.begin(write=True) as transaction:
         transaction.put(key, value)
 
@@ -326,7 +326,7 @@ def test_damaged_databases_are_refused_by_name(gta5):
     change(folder, names=list("abcdefghi"))
     with pytest.raises(InputError, match="00000008: no such entry"):
         opened(folder).read_image(opened(folder).frames("all")[8])
-    packed.close_all()
+    lmdb_format.close_all()
     for size in (20, 5000):
         with open(folder + "/images/data.mdb", "r+b") as file:
             file.truncate(8192 + size if size == 5000 else size)

@@ -11,7 +11,7 @@ caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime: python3 to
 
 from data.errors import InputError  # noqa: E402
 from data.label_spaces import LabelSpace  # noqa: E402
-from data.statistics import summarise, to_json  # noqa: E402
+from data.label_statistics import summarise, to_json  # noqa: E402
 from layers.category_targets import (  # noqa: E402
     MATRIX_LIBRARIES,
     category_rule,
@@ -336,7 +336,7 @@ def test_committed_statistics_fit_their_nets(repo_root):
                 path = inside_repository(json.loads(layer.python_param.param_str)["statistics"])
                 # those of data sets that are not at hand are made by label_stats.py
                 if os.path.exists(path):
-                    from data.statistics import read_statistics
+                    from data.label_statistics import read_statistics
                     final = next(other for other in net.layer if other.name == "final")
                     assert len(
                         read_statistics(path).classes) == final.convolution_param.num_output, name

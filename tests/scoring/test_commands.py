@@ -241,7 +241,7 @@ def test_frames_are_chosen_by_name_or_number():
 
 
 def test_figure_without_truth_opens_no_label(net, tmp_path, monkeypatch):
-    from data.record import DataSet
+    from data.dataset import DataSet
 
     def refuse(self, frame):
         raise AssertionError("a label was opened")

@@ -26,7 +26,7 @@ import numpy as np
 
 from data.cores import usable_cores
 from data.errors import InputError
-from data.packed import close_all
+from data.lmdb_format import close_all
 from data.parallel import each_result
 from data.registry import open_dataset
 from tools.lib.command import count, run_command

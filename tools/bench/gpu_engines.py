@@ -13,8 +13,7 @@ from tools.bench.random_nets import experiment
 from tools.bench.step_process import StepProcess, TorchSteps
 from tools.bench.training_step import check_same_size, torch_spec
 from tools.lib.runtime import source_builds
-from tools.lib.runtime.enter import python_command
-from tools.lib.runtime.enter import runtime_environment
+from tools.lib.runtime.enter import python_command, runtime_environment
 
 #: label: its name in the tables.  start: function of the images of each domain that returns a
 #: StepProcess.  tf32: whether it may compute in TF32.

@@ -4,9 +4,8 @@ import os
 import cv2
 import numpy as np
 
-from data.label_spaces import CITYSCAPES
-from data.record import DataSet, Frame, Record
-from data.tables import CITYSCAPES_IDS
+from data.dataset import DataSet, DatasetSpec, Frame
+from data.label_spaces import CITYSCAPES, CITYSCAPES_IDS
 from tools.lib.scoring.pictures import write_image
 
 #: labelIds that may occur in a truth: every class and some that are ignored.
@@ -54,5 +53,5 @@ def write_sample(folder, count, **size):
         write_image(frame.label, labels)
         write_image(os.path.join(predictions, frame.name + ".png"), flawed(labels, number))
         frames.append(frame)
-    record = Record("sample", folder, (0, 0, 0), {"cityscapes": CITYSCAPES_IDS}, lambda *_: frames)
+    record = DatasetSpec("sample", folder, (0, 0, 0), {"cityscapes": CITYSCAPES_IDS}, lambda *_: frames)
     return DataSet(record, folder, CITYSCAPES, CITYSCAPES_IDS), frames, predictions

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from torch_step import scores, segmentation_loss, trunk, upsampling
 
-from data.statistics import read_statistics
+from data.label_statistics import read_statistics
 from layers.category_targets import category_rule, category_targets
 
 #: Above it softplus is linear to float64's last bit.

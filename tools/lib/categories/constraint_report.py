@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.files import write_aside
-from data.statistics import ALPHA_QUANTILE, GAMMA_QUANTILE, summarise_shares
+from data.label_statistics import ALPHA_QUANTILE, GAMMA_QUANTILE, summarise_shares
 from layers.category_targets import category_rule
 from tools.lib.tables import Table
 

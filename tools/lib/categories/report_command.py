@@ -6,11 +6,11 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
+from data.dataset import unlabelled
 from data.errors import InputError
 from data.files import write_whole
-from data.record import unlabelled
+from data.label_statistics import read_statistics
 from data.registry import open_dataset
-from data.statistics import read_statistics
 from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, predicted_shares
 from tools.lib.categories.constraint_report import draw_report, report_table, summarise_prediction

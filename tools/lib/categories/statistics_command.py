@@ -12,9 +12,9 @@ from tqdm import tqdm
 from data.cores import usable_cores
 from data.errors import InputError
 from data.files import write_whole
+from data.label_statistics import class_fractions, summarise, to_json
 from data.parallel import each_result
 from data.registry import open_dataset
-from data.statistics import class_fractions, summarise, to_json
 from tools.lib.command import count
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.outputs import require_file
@@ -77,7 +77,7 @@ def main(arguments=None):
 
 def count_shares(dataset, frames, workers=None, window=None):
     """(occurring, images): C float64 arrays, each class's fractions
-    (data.statistics.class_fractions) of the images or windows that contain it, in the frames'
+    (data.label_statistics.class_fractions) of the images or windows that contain it, in the frames'
     order; and how many images or windows there are. On all cores.
 
     window: (height, width) in pixels of the label, or None for whole labels. Windows with no

@@ -7,12 +7,11 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from data.checking import UNREADABLE, check_split
 from data.errors import InputError
 from data.files import write_whole
-from data.lists import slice_split
+from data.frame_lists import SKIP_FILE, names_without_frame, slice_split
 from data.registry import open_dataset
-from data.skipping import SKIP_FILE, names_without_frame
+from data.split_check import UNREADABLE, check_split
 from tools.lib.dataset_options import add_dataset_arguments, add_workers_argument
 from tools.lib.outputs import require_file
 

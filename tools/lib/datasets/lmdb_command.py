@@ -4,7 +4,7 @@ import os
 
 from tqdm import tqdm
 
-from data.packing import pack
+from data.lmdb_writer import pack
 from data.registry import open_dataset
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.outputs import require_folder

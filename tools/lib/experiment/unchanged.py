@@ -4,7 +4,7 @@ import os
 
 from data.errors import InputError
 from data.files import ROOT
-from data.statistics import read_statistics
+from data.label_statistics import read_statistics
 from tools.lib.categories import statistics_command
 from tools.lib.experiment.plan import done
 from tools.lib.training import run_folder

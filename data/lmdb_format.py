@@ -1,11 +1,11 @@
-"""Encoded images in LMDB: the format that tools/make_lmdb.py writes and the record `lmdb` reads.
+"""Encoded images in LMDB: the format that data/lmdb_writer.py writes and data set `lmdb` reads.
 
     FOLDER/meta.json     what was packed, its classes and the frames' names, in order (Meta)
     FOLDER/images        LMDB of Caffe Datum: the image file's own bytes (PNG, JPEG), encoded = true
     FOLDER/labels        the same with the label as a grey PNG of train ids; absent without labels
 
-Key n is the n-th frame's number in eight digits, in both. A path FOLDER/images/00000012 stands for
-one entry.
+In both, the key of frame n is n in eight digits.  The path FOLDER/images/00000012 stands for one
+entry.
 """
 import functools
 import json
@@ -32,37 +32,32 @@ def key_of(index):
 
 @dataclass(frozen=True)
 class Meta:
-    """dataset, split: what was packed, as given on the command line. space: LabelSpace of the
-    labels. mean: BGR.
+    """What meta.json says."""
 
-    names: tuple of the frames' names. labelled: whether there are labels. complete: written and
-    verified to the end.
-    """
-
-    dataset: str
+    dataset: str        # packed data set and split, as given on the command line
     split: str
-    space: LabelSpace
-    mean: tuple
-    names: tuple
-    labelled: bool
-    complete: bool
+    space: LabelSpace   # of the labels
+    mean: tuple         # BGR
+    names: tuple        # of the frames, in order
+    labelled: bool      # whether there are labels
+    complete: bool      # written and verified to the end
 
     def to_json(self):
         """The text of meta.json."""
-        return json.dumps(
-            {
-                "version": VERSION, "dataset": self.dataset, "split": self.split,
-                "label_space": self.space.name, "classes": [
-                    {"name": name, "colour": colour}
-                    for name, colour in zip(self.space.classes, self.space.palette.tolist())
-                ], "mean": list(self.mean), "labelled": self.labelled, "complete": self.complete,
-                "names": list(self.names)
-            }, indent=1) + "\n"
+        classes = [{"name": name, "colour": colour} for name, colour in
+                   zip(self.space.classes, self.space.palette.tolist())]
+        return json.dumps({
+            "version": VERSION, "dataset": self.dataset, "split": self.split,
+            "label_space": self.space.name, "classes": classes, "mean": list(self.mean),
+            "labelled": self.labelled, "complete": self.complete, "names": list(self.names)},
+            indent=1) + "\n"
 
 
 def read_meta(folder):
-    """The Meta of a folder, strictly. Raises InputError, naming file and key, for anything else
-    than this format."""
+    """The Meta of a folder.
+
+    Raises InputError, naming file and key, for anything else than this format.
+    """
     path = os.path.join(folder, META)
     if os.path.isfile(path) and os.path.getsize(path) > LARGEST_META:
         raise InputError(f"{path}: larger than {LARGEST_META} bytes")
@@ -73,18 +68,13 @@ def read_meta(folder):
     except InputError as error:
         raise InputError(error.what, "pack a data set: python3 tools/make_lmdb.py --dataset NAME "
                                      f"--split SPLIT --output {folder}") from None
-    found = parse_object(
-        path, content, {
-            "version": integer(VERSION, VERSION), "dataset": text(), "split": text(),
-            "label_space": text(), "classes": list_of(mapping()), "mean": list_of(
-                number(0, 255), 3), "labelled": boolean(), "complete": boolean(), "names": list_of(
-                    text())
-        }, {})
-    rows = [
-        check_params(f"{path}: class {index}", row,
-                     {"name": text(), "colour": list_of(integer(0, 255), 3)}, {})
-        for index, row in enumerate(found["classes"])
-    ]
+    found = parse_object(path, content, {
+        "version": integer(VERSION, VERSION), "dataset": text(), "split": text(),
+        "label_space": text(), "classes": list_of(mapping()), "mean": list_of(number(0, 255), 3),
+        "labelled": boolean(), "complete": boolean(), "names": list_of(text())}, {})
+    rows = [check_params(f"{path}: class {index}", row,
+                         {"name": text(), "colour": list_of(integer(0, 255), 3)}, {})
+            for index, row in enumerate(found["classes"])]
     names = tuple(row["name"] for row in rows)
     if not 1 <= len(names) <= 250 or len(set(names)) < len(names):
         raise InputError(f"{path}: {len(names)} classes with {len(set(names))} names; 1 to 250 "
@@ -101,14 +91,12 @@ def read_meta(folder):
 
 
 def read_entry(path):
-    """The encoded bytes of FOLDER/images/KEY or FOLDER/labels/KEY. Raises InputError naming the
-    path.
+    """The encoded bytes of FOLDER/images/KEY or FOLDER/labels/KEY.
 
-    The database is opened by the process that reads from it and stays open, read-only and without a
-    lock file, until
-    that process forks: LMDB may not be used on both sides of a fork.
+    The database stays open, read-only and without a lock file, until this process forks: LMDB must
+    not be used on both sides of a fork.  Raises InputError naming the path.
     """
-    from caffe.proto import caffe_pb2  # only here: whoever reads folders does without it
+    from caffe.proto import caffe_pb2  # only here: reading from folders does not need Caffe
     from google.protobuf.message import DecodeError
 
     place, key = os.path.split(path)
@@ -140,7 +128,7 @@ def _opened(place):
     # Values are read whole, many pages each: the kernel's read-ahead helps them.
     environment = lmdb.open(place, readonly=True, lock=False, create=False, readahead=True)
     pages = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    # reading on would end in a bus error
+    # reading beyond the end of a truncated file would kill the process with a bus error
     if os.path.getsize(os.path.join(place, "data.mdb")) < pages:
         environment.close()
         raise InputError(f"{os.path.join(place, 'data.mdb')}: truncated, {pages} bytes are "

@@ -1,42 +1,37 @@
-"""What is wrong with a split: every frame opened, every label counted."""
+"""Checks a split: opens every frame, counts every label, reports everything that is wrong."""
 import collections
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from data.dataset import SizesDiffer, UnknownIds
 from data.errors import InputError
+from data.frame_lists import read_skipped
 from data.parallel import each_result
-from data.record import SizesDiffer, UnknownIds
-from data.skipping import read_skipped
 
-COUNT, TWICE, UNREADABLE, SIZES, IDS = ("count differs from the published one", "listed twice",
-                                        "unreadable file", "sizes differ",
-                                        "label values out of range")
+COUNT = "count differs from the published one"
+TWICE = "listed twice"
+UNREADABLE = "unreadable file"
+SIZES = "sizes differ"
+IDS = "label values out of range"
 
 
 @dataclass
 class SplitReport:
-    """Findings about one split.
-
-    listed: frames of the split before skip.txt; skipped: those it takes out; opened: frames looked
-    at; published: the number that Record.published has, or None.
-    problems: list of (kind, frame name or "", message). pixels: (C,) int64, of each class; images:
-    (C,) int64, that contain it; sizes: {(H, W): images}. has_labels: whether the split comes with
-    labels; labelled: whether they were opened.
-    """
+    """Findings about one split."""
 
     split: str
-    listed: int
-    skipped: int
-    opened: int
-    published: int
-    has_labels: bool
-    labelled: bool
+    listed: int                 # frames before skip.txt
+    skipped: int                # frames that skip.txt names
+    opened: int                 # frames that were checked
+    published: int              # frames in the published data set; None: unknown
+    has_labels: bool            # whether the split comes with labels
+    labelled: bool              # whether they were opened
     classes: tuple
-    problems: list = field(default_factory=list)
-    sizes: collections.Counter = field(default_factory=collections.Counter)
-    pixels: np.ndarray = None
-    images: np.ndarray = None
+    problems: list = field(default_factory=list)    # (kind, frame name or "", message)
+    sizes: collections.Counter = field(default_factory=collections.Counter)     # {(H, W): images}
+    pixels: np.ndarray = None   # (C,) int64: of each class
+    images: np.ndarray = None   # (C,) int64: that contain each class
 
     @property
     def shares(self):
@@ -46,18 +41,18 @@ class SplitReport:
 
 
 def check_split(data, split, labelled=True, workers=None, progress=iter):
-    """The SplitReport of a split of a DataSet, opened on all cores.
+    """The SplitReport of a split of a DataSet, made on all cores.
 
-    labelled: False opens images alone, as is done anyway in a split that comes without labels.
-    progress: wraps the iterable of looked-at frames. Raises InputError only for what leaves nothing
-    to look at: no such split, no frames in it, a damaged list.
+    labelled: False opens images alone; so does a split that comes without labels.  progress: wraps
+    the iterable of findings, one a frame.  Raises InputError only where no frame can be checked: an
+    unknown or empty split, a damaged list.
     """
     skipped = read_skipped(data.folder)
     name = split.partition("[")[0]
     frames = data.frames(split)
     before = data.listed(name)
-    has_labels = data.has_labels(name) and (frames[0].label is not None
-                                            or data.record.read_pair is not None)
+    has_labels = data.has_labels(name) and (
+        frames[0].label is not None or data.record.read_pair is not None)
     labelled = labelled and has_labels
     report = SplitReport(split, len(before), sum(frame.name in skipped for frame in before),
                          len(frames), data.record.published.get(name), has_labels, labelled,
@@ -69,7 +64,7 @@ def check_split(data, split, labelled=True, workers=None, progress=iter):
     for twice, times in collections.Counter(frame.name for frame in before).items():
         if times > 1:
             report.problems.append((TWICE, twice, f"{twice} is listed {times} times"))
-    found = each_result(lambda frame: look(data, frame, labelled), frames, workers)
+    found = each_result(lambda frame: check_frame(data, frame, labelled), frames, workers)
     for problems, size, counts in progress(found):
         report.problems += problems
         if size:
@@ -80,9 +75,12 @@ def check_split(data, split, labelled=True, workers=None, progress=iter):
     return report
 
 
-def look(data, frame, labelled=True):
-    """(problems, size, counts) of one frame: [(kind, name, message)], (H, W) or None, pixels a
-    class (C,) or None."""
+def check_frame(data, frame, labelled=True):
+    """(problems, size, counts) of one frame.
+
+    problems: [(kind, name, message)].  size: (H, W) of the image.  counts: (C,) pixels of each
+    class.  size and counts are None where the file could not be read.
+    """
     problems, size, counts = [], None, None
     try:
         size = data.read_image(frame).shape[:2]
@@ -93,8 +91,8 @@ def look(data, frame, labelled=True):
     try:
         counts = data.count_label(frame)
     except InputError as error:
-        problems.append(
-            (IDS if isinstance(error, UnknownIds) else UNREADABLE, frame.name, str(error)))
+        kind = IDS if isinstance(error, UnknownIds) else UNREADABLE
+        problems.append((kind, frame.name, str(error)))
     if not any(kind == UNREADABLE for kind, _, _ in problems):
         try:
             data.check(frame)

@@ -1,4 +1,4 @@
-"""Writes a split as LMDB (format: data/packed.py), so that it can be stopped and gone on with."""
+"""Packs a split into LMDB (data/lmdb_format.py); an interrupted packing can be continued."""
 import os
 from dataclasses import replace
 
@@ -6,45 +6,42 @@ import cv2
 import lmdb
 import numpy as np
 
-from data import packed, reading
+from data import lmdb_format, reading
+from data.dataset import unlabelled
 from data.errors import InputError
-from data.lists import refuse_repeats
+from data.files import write_whole
+from data.frame_lists import refuse_repeats
 from data.parallel import each_result
-from data.record import unlabelled
 
-BATCH = 64  # frames a transaction: what an interruption costs at most
-_FIRST_MAP = 1 << 26  # bytes; doubled as often as it is full
+BATCH = 64  # frames a transaction, the most that an interruption loses
+_FIRST_MAP = 1 << 26  # bytes; doubled whenever it is full
 
 
 def pack(data, name, split, folder, labelled=True, workers=None,
          progress=lambda items, what, total: items):
-    """Packs a split of a DataSet into `folder`, or goes on where an earlier call stopped; returns
-    packed.Meta.
+    """Packs a split of a DataSet into `folder`, or continues an earlier call; returns the Meta.
 
-    name, split: as the user gave them, recorded. labelled: False packs images alone. progress:
-    wraps an iterable, with what is done and the number of items. Every pair is decoded before it is
-    written, and all are compared with the originals at the end. Raises InputError for a folder that
-    holds something else, and for bad frames.
+    name, split: recorded as the user gave them.  labelled: False packs images alone.  progress:
+    (iterable, words for the step, number of items) -> iterable.  Every pair is decoded before it is
+    written, and all are compared with the originals at the end.  Raises InputError for a folder
+    that holds something else, and for bad frames.
     """
     frames = data.frames(split)
     refuse_repeats(((frame.name, str(frame)) for frame in frames), "list each frame once")
     labelled = labelled and (frames[0].label is not None or data.record.read_pair is not None)
     if not labelled:
         frames = unlabelled(frames)
-    meta = packed.Meta(name, split, data.space, data.mean, tuple(frame.name for frame in frames),
-                       labelled, False)
-    _begin_or_go_on(folder, meta)
-    places = [
-        os.path.join(folder, part)
-        for part in ((packed.IMAGES, packed.LABELS) if labelled else (packed.IMAGES, ))
-    ]
+    meta = lmdb_format.Meta(name, split, data.space, data.mean,
+                            tuple(frame.name for frame in frames), labelled, complete=False)
+    _begin_or_continue(folder, meta)
+    places = [os.path.join(folder, part) for part in _parts(labelled)]
     environments = [_open(place) for place in places]
     try:
         done = min(_entries(environment) for environment in environments)
         encoded = each_result(lambda frame: encode(data, frame, labelled), frames[done:], workers)
         batch = []
         for index, values in enumerate(progress(encoded, "packing", len(frames) - done), done):
-            batch.append((packed.key_of(index), values))
+            batch.append((lmdb_format.key_of(index), values))
             if len(batch) == BATCH:
                 _write(environments, batch, places)
                 batch = []
@@ -55,30 +52,32 @@ def pack(data, name, split, folder, labelled=True, workers=None,
     try:
         verify(data, frames, folder, meta, workers, progress)
     finally:
-        packed.close_all()
+        lmdb_format.close_all()
     meta = replace(meta, complete=True)
     _write_meta(folder, meta)
     return meta
 
 
 def encode(data, frame, labelled):
-    """[image Datum, label Datum] of a frame, serialised. The image keeps its file's bytes, so that
-    nothing is lost.
+    """[image Datum, label Datum] of a frame, serialised; the image keeps its file's bytes.
 
-    Raises InputError for files that cannot be read, and for a pair of different sizes."""
+    labelled: False gives the image's alone.  Raises InputError for files that cannot be read, and
+    for a pair of different sizes.
+    """
     if labelled:
         image, label = data.read_pair(frame)
     else:
         image, label = data.read_image(frame), None
     stored = data.encoded_image(frame)
-    values = [packed.datum_of(_png(image) if stored is None else stored, image.shape)]
-    return values if label is None else values + [packed.datum_of(_png(label), label.shape)]
+    values = [lmdb_format.datum_of(_png(image) if stored is None else stored, image.shape)]
+    if label is not None:
+        values.append(lmdb_format.datum_of(_png(label), label.shape))
+    return values
 
 
 def verify(data, frames, folder, meta, workers=None, progress=lambda items, what, total: items):
-    """Raises InputError unless every frame read from the LMDB equals the original, pixel for pixel,
-    and nothing else is there."""
-    for part in (packed.IMAGES, packed.LABELS)[:1 + meta.labelled]:
+    """Raises InputError unless the LMDB holds these frames alone, each pixel as in the original."""
+    for part in _parts(meta.labelled):
         environment = _open(os.path.join(folder, part))
         try:
             entries = _entries(environment)
@@ -86,44 +85,50 @@ def verify(data, frames, folder, meta, workers=None, progress=lambda items, what
             environment.close()
         if entries != len(frames):
             raise InputError(f"{os.path.join(folder, part)}: {entries} entries; expected "
-                             f"{len(frames)}", _AGAIN % folder)
-    numbered = list(enumerate(frames))
-    for index, same in enumerate(
-            progress(
-                each_result(lambda pair: _equal(data, pair[1], folder, pair[0], meta), numbered,
-                            workers), "verifying", len(frames))):
+                             f"{len(frames)}", _pack_again(folder))
+    compared = each_result(lambda pair: _equal(data, pair[1], folder, pair[0], meta),
+                           list(enumerate(frames)), workers)
+    for index, same in enumerate(progress(compared, "verifying", len(frames))):
         if not same:
             raise InputError(f"{folder}: entry {index} differs from {frames[index].name}",
-                             _AGAIN % folder)
+                             _pack_again(folder))
 
 
-_MAKE_ROOM = "make room and run the same command again: it goes on where it stopped"
-_AGAIN = "the data set or the LMDB changed; remove %s and pack it again"
+_MAKE_ROOM = "make room and run the same command again: it continues where it stopped"
+
+
+def _pack_again(folder):
+    return f"the data set or the LMDB changed; remove {folder} and pack it again"
+
+
+def _parts(labelled):
+    return (lmdb_format.IMAGES, lmdb_format.LABELS) if labelled else (lmdb_format.IMAGES,)
 
 
 def _equal(data, frame, folder, index, meta):
-    key = packed.key_of(index).decode()
+    key = lmdb_format.key_of(index).decode()
+
     def entry(part, decode):
         path = os.path.join(folder, part, key)
-        return decode(path, packed.read_entry(path))
-    image = entry(packed.IMAGES, reading.decode_image)
+        return decode(path, lmdb_format.read_entry(path))
+
+    image = entry(lmdb_format.IMAGES, reading.decode_image)
     if not meta.labelled:
         return np.array_equal(image, data.read_image(frame))
     originals = data.read_pair(frame)
     return np.array_equal(image, originals[0]) and np.array_equal(
-        entry(packed.LABELS, reading.decode_ids), originals[1])
+        entry(lmdb_format.LABELS, reading.decode_ids), originals[1])
 
 
-def _begin_or_go_on(folder, meta):
-    """Writes meta.json into a new folder, or makes sure that the one there is of the same
-    packing."""
-    if os.path.exists(os.path.join(folder, packed.META)):
-        found = packed.read_meta(folder)
+def _begin_or_continue(folder, meta):
+    """Writes meta.json into a new folder; raises InputError if one of another packing is there."""
+    if os.path.exists(os.path.join(folder, lmdb_format.META)):
+        found = lmdb_format.read_meta(folder)
         for field in ("dataset", "split", "labelled", "names", "mean"):
             if getattr(found, field) != getattr(meta, field):
-                shown = "" if field == "names" else f": {getattr(found, field)!r} there, {getattr(meta, field)!r} now"
-                raise InputError(f"{folder} holds another packing; its {field} differ{shown}",
-                                 "name another folder")
+                values = f": {getattr(found, field)!r} there, {getattr(meta, field)!r} now"
+                raise InputError(f"{folder} holds another packing; its {field} differ"
+                                 f"{'' if field == 'names' else values}", "name another folder")
         if found.space.name != meta.space.name or found.space.classes != meta.space.classes:
             raise InputError(
                 f"{folder} holds another packing; its labels are of {found.space.name}",
@@ -136,24 +141,18 @@ def _begin_or_go_on(folder, meta):
 
 def _write_meta(folder, meta):
     """Writes meta.json whole or not at all; the folder is made when missing."""
-    path = os.path.join(folder, packed.META)
     try:
-        os.makedirs(folder, exist_ok=True)
-        with open(path + ".part", "w", encoding="utf-8") as file:
-            file.write(meta.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(path + ".part", path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})", _MAKE_ROOM) from None
+        write_whole(os.path.join(folder, lmdb_format.META), meta.to_json())
+    except InputError as error:
+        raise InputError(error.what, _MAKE_ROOM) from None
 
 
 def _open(place):
-    packed.close_all()  # LMDB opens a database once a process
+    lmdb_format.close_all()  # LMDB opens a database once a process
     try:
         os.makedirs(place, exist_ok=True)
-        size = os.path.getsize(os.path.join(place, "data.mdb")) if os.path.exists(
-            os.path.join(place, "data.mdb")) else 0
+        file = os.path.join(place, "data.mdb")
+        size = os.path.getsize(file) if os.path.exists(file) else 0
         return lmdb.open(place, map_size=max(_FIRST_MAP, size))
     except (lmdb.Error, OSError) as error:
         raise InputError(f"{place}: {error}") from None
@@ -164,7 +163,7 @@ def _entries(environment):
 
 
 def _write(environments, batch, places):
-    """Puts [(key, one value a database)] into each database, a transaction a database."""
+    """Puts [(key, [value for each database])] into the databases, one transaction each."""
     for part, environment in enumerate(environments):
         while True:
             try:

@@ -1,5 +1,8 @@
-"""A data set is a record: where its frames are, how its ids map to classes, and how its files are
-read."""
+"""Data sets: what is particular to one (DatasetSpec), and an opened one (DataSet).
+
+A DatasetSpec, the data set's record, says where the frames are, how stored ids map to classes, and
+how files are read.  data/records/ holds one module a data set; data/registry.py opens them by name.
+"""
 import os
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
@@ -10,9 +13,8 @@ import numpy as np
 from data import reading
 from data.counting import count_windows, even_grid
 from data.errors import InputError
+from data.frame_lists import slice_split, without_skipped
 from data.label_spaces import LabelSpace
-from data.lists import slice_split
-from data.skipping import without_skipped
 
 
 class SizesDiffer(InputError):
@@ -23,46 +25,44 @@ class UnknownIds(InputError):
     """A label holds ids that the data set's table lacks."""
 
 
-_OUTSIDE = 254  # marks stored ids that the label map does not know; no label space is that large
+_OUTSIDE = 254  # marks stored ids that the label map lacks; no label space is that large
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One image and its label: paths, or None where the data set draws them (toy) or there is no
-    label.
+    """One image and its label, by their paths."""
 
-    line: where the frame was listed ("train.txt:12"), or "".
-    """
-
-    name: str
-    image: Optional[str] = None
-    label: Optional[str] = None
-    line: str = ""
+    name: str                       # unique in its split; predictions are stored under it
+    image: Optional[str] = None     # None where the data set draws its images (toy)
+    label: Optional[str] = None     # None where they are drawn, and where there is no label
+    line: str = ""                  # where the frame was listed: "train.txt:12"
 
     def __str__(self):
         return f"{self.line}: {self.name}" if self.line else self.name
 
 
 @dataclass(frozen=True)
-class Record:
-    """What is particular to a data set. One module in data/records/ holds one or more of them.
+class DatasetSpec:
+    """The record of a data set: everything that is particular to it.
 
     name, folder: its name, and its folder below the data root.
     mean:         BGR, 0..255, to subtract from images.
-    tables:       {label space name: {stored id: train id or 255}}; the first is the default. A stored id that the table
-                  lacks is an error.
+    tables:       {label space name: {stored id: train id or 255}}; the first is the default.  A
+                  stored id that the table lacks is an error.
     list_frames:  (folder, split name, options) -> list of Frame.
     splits:       names of the usual splits.
-    unlabelled:   those of them that come without labels: targets.
-    whole:        the splits that show every frame once, where `splits` shows some twice or may name what is not there.
+    unlabelled:   those of the usual splits that come without labels: targets.
+    whole:        splits that together show every frame once; empty where `splits` does.
     options:      {option: default} of a data set that has variants.
     other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the
-    usual splits of these options.
-    published:    {split name: how many frames it is published with}, where that is known.
-    read_bytes:   path -> bytes, for a data set whose encoded images are not files. Their pairs have one size already.
-    read_image, read_pair: frame -> image, (image, label), for a data set that is drawn instead of
-    read from files.
-    open_space:   (folder, options) -> (LabelSpace, table, mean), for a data set that brings its own class table.
+                  usual splits.
+    published:    {split name: number of frames in the published data set}, where it is known.
+    read_bytes:   path -> bytes of an encoded image, for a data set whose images are not files.
+                  Its images and labels have one size already.
+    read_image:   frame -> image, for a data set that is drawn instead of read from files.
+    read_pair:    frame -> (image, label), likewise.
+    open_space:   (folder, options) -> (LabelSpace, table, mean), for a data set with a class table
+                  of its own.
     """
 
     name: str
@@ -83,14 +83,13 @@ class Record:
 
 
 class DataSet:
-    """An opened record: its folder, label space and options are chosen. data.registry.open_dataset
-    makes one.
+    """An opened data set: record, folder, label space and options.  open_dataset makes one.
 
-    .name, .folder, .space (LabelSpace), .table ({stored id: train id or 255}), .mean (3 floats,
-    BGR), .record, .options
+    Attributes: name, folder, space (LabelSpace), table ({stored id: train id or 255}), mean (3
+    floats, BGR), record (DatasetSpec), options ({name: value}).
     """
 
-    def __init__(self, record: Record, folder: str, space: LabelSpace, table: dict, mean=None,
+    def __init__(self, record: DatasetSpec, folder: str, space: LabelSpace, table: dict, mean=None,
                  options=None):
         self.name = record.name
         self.folder = folder
@@ -104,11 +103,10 @@ class DataSet:
         self._mapped_bins = _bins(np.arange(256), len(space.classes))
 
     def frames(self, split):
-        """The frames of a split, which may carry a slice: "train[:54]". Raises InputError if there
-        are none.
+        """The frames of a split, which may carry a slice: "train[:54]".
 
-        Frames that the folder's skip.txt names are left out before the slice is taken, and stderr
-        says how many.
+        Frames that the folder's skip.txt names are removed before the slice is taken; their number
+        is written to stderr.  Raises InputError if no frame is left.
         """
         name, part = slice_split(split)
         listed = without_skipped(self.listed(name), self.folder, name)
@@ -119,62 +117,78 @@ class DataSet:
         return frames
 
     def listed(self, name):
-        """All frames of a split without a slice, those that skip.txt names included. Raises
-        InputError for an unknown one."""
+        """All frames of a split without a slice, those that skip.txt names included.
+
+        Raises InputError for an unknown split and for a data set that is not there.
+        """
         try:
             return self.record.list_frames(self.folder, name, self.options)
         except InputError as error:
-            drawn_or_anywhere = self.record.read_image is not None or "path" in self.record.options
-            if not drawn_or_anywhere and not os.path.isdir(self.folder):
-                error = InputError(f"{self.folder}: no such folder, where the data set {self.name} "
-                                   "is expected",
-                                   "docs/datasets.md says where it is obtained; --data-root or "
-                                   "DATA_ROOT, the folder "
-                                   "around it")
-            elif error.fix is None and name not in self.record.splits:
-                error = InputError(error.what, f"the usual splits of {self.name} are "
-                                               f"{', '.join(self.record.splits)}")
-            raise error from None
+            raise self._explained(error, name) from None
+
+    def _explained(self, error, split):
+        """The InputError of list_frames with the repair that a reader needs."""
+        drawn_or_anywhere = self.record.read_image is not None or "path" in self.record.options
+        if not drawn_or_anywhere and not os.path.isdir(self.folder):
+            return InputError(
+                f"{self.folder}: no such folder, where the data set {self.name} is expected",
+                "docs/datasets.md says where it is obtained; --data-root or DATA_ROOT, the folder "
+                "around it")
+        if error.fix is None and split not in self.record.splits:
+            return InputError(error.what, f"the usual splits of {self.name} are "
+                                          f"{', '.join(self.record.splits)}")
+        return error
 
     def has_labels(self, split):
-        """Whether a split, its slice or a part of it such as test/berlin comes with labels, as far
-        as the record knows."""
+        """Whether a split, a slice of it or a part such as test/berlin comes with labels.
+
+        Goes by the record alone, without a look at the disk.
+        """
         return slice_split(split)[0].partition("/")[0] not in self.record.unlabelled
 
     def read_image(self, frame):
         """(H, W, 3) uint8, BGR. Raises InputError naming the file and its line."""
         with _naming(frame):
-            return self.record.read_image(frame) if self.record.read_image else self._image_of(
-                frame)
+            return (self.record.read_image or self._image_of)(frame)
 
     def read_label(self, frame):
-        """(H, W) uint8 train ids, 255 ignored. Raises InputError naming the file, its line and the
-        offending ids."""
+        """(H, W) uint8 train ids, 255 ignored.
+
+        Raises InputError naming the file, its line and ids that the table lacks.
+        """
         with _naming(frame):
             if self.record.read_pair is not None:
                 return self.record.read_pair(frame)[1]
             return self._label_of(frame)
 
     def read_ids(self, frame):
-        """(H, W) uint8 or uint16: the ids in the label's file, before the label map. Raises
-        InputError as read_label."""
+        """(H, W) uint8 or uint16: the ids in the label's file, before the label map.
+
+        Raises InputError as read_label does, except for ids that the table lacks.
+        """
         with _naming(frame):
             path = _label_path(frame)
             return reading.decode_ids(path, self._bytes(path))
 
     def count_label(self, frame):
-        """(C,) int64: the pixels of each class in read_label(frame), found faster. Raises
-        InputError as it does."""
+        """(C,) int64: pixels of each class in the label, without mapping it first.
+
+        Raises InputError as read_label does.
+        """
         return self._counts(frame)[0]
 
     def count_windows(self, frame, window):
-        """(windows, C) int64: as count_label, in each of the label's even_windows of `window`
-        (height, width) pixels."""
+        """(windows, C) int64: count_label in each of the label's even_windows.
+
+        window: (height, width) in pixels.
+        """
         return self._counts(frame, window)
 
     def read_pair(self, frame):
-        """(image, label) as read_image and read_label give them. Raises InputError if their sizes
-        differ."""
+        """(image, label) as read_image and read_label return them.
+
+        Raises InputError if their sizes differ.
+        """
         with _naming(frame):
             if self.record.read_pair is not None:
                 return self.record.read_pair(frame)
@@ -187,17 +201,16 @@ class DataSet:
         return None if self.record.read_image else self._bytes(frame.image)
 
     def check(self, frame, labelled=True):
-        """What can be known without decoding: the files exist and have the same size. InputError
-        otherwise.
+        """Raises InputError unless both files exist and have one size; nothing is decoded.
 
-        With labelled=False the label is not looked at, not even for its existence.
+        labelled: False looks at the image alone; the label need not exist.
         """
         if self.record.read_pair is not None:
             return
         with _naming(frame):
             label = _label_path(frame) if labelled else None
             if self.record.read_bytes is not None:
-                return  # its pairs were compared when they were written
+                return  # sizes were compared when the pairs were packed
             if not labelled:
                 if not os.path.isfile(frame.image):
                     raise InputError(f"{frame.image}: no such file")
@@ -218,35 +231,37 @@ class DataSet:
             whole, counts = count_windows(ids, even_grid(ids.shape, tuple(window or ids.shape)),
                                           bins, classes + 2)
             if whole[classes + 1]:
-                self._label_of(frame)  # says which
+                self._label_of(frame)  # raises UnknownIds with the ids
             return counts[:, :classes]
 
     def _countable(self, frame):
-        """(ids, bins): (H, W) uint8 and what each id counts as, so that only what is counted need
-        be mapped."""
+        """(ids (H, W) uint8, bins (256,)): the label as it is stored, and the bin of each id.
+
+        The bins are mapped instead of the pixels.
+        """
         if self.record.read_pair is not None:
             return self.record.read_pair(frame)[1], self._mapped_bins
         ids = self.read_ids(frame)
-        return (ids, self._stored_bins) if ids.dtype == np.uint8 else (self._label_of(frame),
-                                                                       self._mapped_bins)
+        if ids.dtype == np.uint8:
+            return ids, self._stored_bins
+        return self._label_of(frame), self._mapped_bins
 
     def _label_of(self, frame):
         ids = self.read_ids(frame)
-        # No table reaches beyond 255, so that the fast 8-bit lookup does for 16-bit labels too.
+        # No table reaches beyond 255, so the fast 8-bit lookup serves 16-bit labels too.
         label = cv2.LUT(ids if ids.dtype == np.uint8 else np.minimum(ids, 255).astype(np.uint8),
                         self._train_ids)
         outside = label == _OUTSIDE if ids.dtype == np.uint8 else (label == _OUTSIDE) | (ids > 255)
         if outside.any():
             unknown = np.unique(ids[outside])
-            raise UnknownIds("%s: label value%s %s outside the %s table of %s" %
-                             (frame.label, "s" if len(unknown) > 1 else "", ", ".join(
-                                 map(str, unknown[:8])), self.space.name, self.name))
+            values = "label values" if len(unknown) > 1 else "label value"
+            raise UnknownIds(f"{frame.label}: {values} {', '.join(map(str, unknown[:8]))} outside "
+                             f"the {self.space.name} table of {self.name}")
         return label
 
 
 def unlabelled(frames):
-    """The same frames without their labels: what a target's frames become before anything else sees
-    them."""
+    """The frames without their labels' paths, so that no label of a target can be opened."""
     return [replace(frame, label=None) for frame in frames]
 
 
@@ -260,10 +275,9 @@ class _naming:
         return self
 
     def __exit__(self, kind, error, trace):
-        if isinstance(
-                error,
-                InputError) and self.frame.line and not error.what.startswith(self.frame.line):
-            raise type(error)(f"{self.frame.line}: {error.what}", error.fix) from None
+        line = self.frame.line
+        if isinstance(error, InputError) and line and not error.what.startswith(line):
+            raise type(error)(f"{line}: {error.what}", error.fix) from None
         return False
 
 
@@ -280,7 +294,7 @@ def _same_size(frame, image, label):
 
 
 def _lookup(table):
-    """uint8 array of train ids: 256 entries for cv2.LUT, stored ids that the table lacks marked."""
+    """(256,) uint8 for cv2.LUT: the train id of each stored id, _OUTSIDE where there is none."""
     train_ids = np.full(256, _OUTSIDE, np.uint8)
     for stored, train in table.items():
         train_ids[stored] = train
@@ -288,9 +302,8 @@ def _lookup(table):
 
 
 def _bins(train_ids, classes):
-    """(256,) intp: classes as they are, `classes` for what is ignored and classes + 1 for what the
-    label map does not know.
+    """(256,) intp: the bin of each id: its class, `classes` if ignored, classes + 1 if unknown.
 
-    Few bins are counted faster than 256.
+    A few bins are counted faster than 256.
     """
     return np.minimum(train_ids, classes).astype(np.intp) + (train_ids == _OUTSIDE)
