@@ -91,6 +91,12 @@ class GpuArrays:
         _check("cublasSaxpy", self._library.cublasSaxpy_v2(
             self._handle, count, _one(), _at(products), 1, _at(result), 1))
 
+    def unit_mean_squares(self, shape, values):
+        """As unit_means, of the squares of values."""
+        products = self._room("products", math.prod(shape))
+        self.multiply(shape, values, values, products)
+        return self.unit_means(shape, products)
+
     def unit_means(self, shape, values):
         """Means over the channels of values (N, C, h, w) at a GPU address: a (N, 1, h, w) float64
         array on the host."""

@@ -46,8 +46,7 @@ class RMSNorm(caffe.Layer):
         on_gpu = gpu_arrays.current()
         if on_gpu:
             shape, features, normalised = _addresses(bottom[0].shape, bottom[0], top[0], "data")
-            on_gpu.multiply(shape, features, features, normalised)
-            self.factors = feature_rms.inverse_rms(on_gpu.unit_means(shape, normalised),
+            self.factors = feature_rms.inverse_rms(on_gpu.unit_mean_squares(shape, features),
                                                    self.epsilon)
             on_gpu.scale_units(shape, features, on_gpu.ratios(self.factors), normalised)
         else:

@@ -9,6 +9,7 @@ The modules in the order in which a run goes through them:
     snapshots   the state on disk, whole or not at all, and the list of complete snapshots
     record      record.json: command, versions, commit, seed, data, weights
     run_folder  the output folder: started, resumed or refused; its prototxts and its lock
+    probes      how adaptation acts: gradients of its losses, features, presence of classes
     guards      what stops a run (nan), and warnings about its curves
     log         log.jsonl, its plot, and the progress line
     parallel    several processes that train one net together

@@ -14,6 +14,7 @@ from google.protobuf import text_format
 
 from tools.lib.checking.device import use_device
 from tools.lib.training.guards import check_loss
+from tools.lib.training.probes import DomainProbe, PresenceProbe, presence_by_class, presence_values
 from tools.lib.training.solver import engine_param, tests_before
 
 
@@ -37,13 +38,14 @@ class Engine:
             self.solver = caffe.get_solver(file.name)
         self.net = self.solver.net
         self.test_nets = list(self.solver.test_nets)
-        self._sums, self._pass = {}, 0
+        self._domain_probe, self._presence_probe = DomainProbe(self.net), PresenceProbe(self.net)
+        self._sums, self._pass, self._probing = {}, 0, False
         self._last = len(self.net.layers) - 1
         # Python notices a signal only while it runs bytecode. The callbacks run some after every
         # layer, so that Ctrl-C does not wait for the end of a long step.
         self.net.before_forward(self._begin_pass)
         self.net.after_forward(self._add_outputs)
-        self.net.after_backward(lambda layer: None)
+        self.net.before_backward(self._probe_gradients)
         self.solver.add_callback(lambda: None, self._finish_gradients)
 
     @property
@@ -51,14 +53,16 @@ class Engine:
         """How often the weights have been updated."""
         return self.solver.iter
 
-    def step(self):
+    def step(self, probing=False):
         """One iteration: iter_size forward and backward passes, then the update.
+
+        probing: whether probe() is to see its features and gradients.
 
         Returns {"loss": weighted sum of the losses, output blob: value}: means over the passes of
         all processes. Raises guards.NotFinite and whatever a Python layer raises; the weights are
         then those before the step.
         """
-        self._sums, self._pass = {}, 0
+        self._sums, self._pass, self._probing = {}, 0, probing
         self.solver.step(1)
         return self.group.mean({name: value / self.param.iter_size
                                 for name, value in self._sums.items()})
@@ -68,6 +72,24 @@ class Engine:
         self._sums, self._pass = {}, 0
         self.net.forward()
         return self.group.mean(self._sums)
+
+    def probe(self):
+        """What the probes found: ({name: value}, {class: {"precision", "recall"}}), over all
+        processes; both are empty for a net without adaptation.
+
+        Features and gradients are those of the last step(probing=True) and no longer there in the
+        next call; presence is counted over all passes since the last call. Every process has to
+        call it.
+        """
+        sums, counts = self._domain_probe.take(), self._presence_probe.take()
+        self.group.average([array for array in (sums, counts) if array is not None])
+        values, by_class = {}, {}
+        if sums is not None and sums.any():
+            values.update(DomainProbe.values(sums, self.param.iter_size))
+        if counts is not None:
+            values.update(presence_values(counts))
+            by_class = presence_by_class(self._presence_probe.classes, counts)
+        return values, by_class
 
     def seed_generators(self, number=None):
         """Seeds Caffe's and NumPy's generators with (seed, number); default: this iteration."""
@@ -90,6 +112,11 @@ class Engine:
             check_loss(self.net, self.iteration, values["loss"])
             for name, value in values.items():
                 self._sums[name] = self._sums.get(name, 0.0) + value
+            self._presence_probe.count()
+
+    def _probe_gradients(self, layer):
+        if self._probing and layer == self._domain_probe.maker:
+            self._domain_probe.add()
 
     def _finish_gradients(self):
         self.group.average_gradients(self.net)

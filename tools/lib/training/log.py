@@ -17,13 +17,18 @@ SLOWEST_PLOT = 120
 PANELS = (
     ("losses", ("loss", "seg_loss", "domain_loss", "domain_loss_inverse", "mil_loss")),
     ("domain classifier's accuracy", ("domain_accuracy_source", "domain_accuracy_target")),
+    ("length of a unit's features", ("feature_norm_source", "feature_norm_target")),
+    ("gradients on the features", ("domain_gradient_ratio", "mil_gradient_ratio",
+                                   "domain_target_share")),
     ("constrained MIL", ("mil_present", "mil_active", "mil_relaxed")),
+    ("presence of classes on the source", ("mil_precision", "mil_recall")),
 )
 #: Outputs on the progress line, in its order, with short names; the log has all outputs.
 SHOWN = (("loss", "loss"), ("seg_loss", "seg"), ("domain_loss", "L_D"),
          ("domain_loss_inverse", "L_Dinv"), ("domain_accuracy_source", "accS"),
          ("domain_accuracy_target", "accT"), ("mil_loss", "MIL"), ("mil_present", "present"),
-         ("mil_active", "active"), ("mil_relaxed", "relaxed"))
+         ("mil_active", "active"), ("mil_relaxed", "relaxed"),
+         ("domain_gradient_ratio", "dom/seg"), ("mil_precision", "prec"), ("mil_recall", "rec"))
 
 # tqdm's monitor is a thread, and a run forks: for the dry run, data workers and snapshots.
 tqdm.monitor_interval = 0

@@ -21,7 +21,7 @@ def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
     called after each snapshot. Raises InputError when a guard, the data or the disk stops the run.
     """
     param, saved = engine.param, engine.iteration
-    window = collections.deque(maxlen=param.average_loss)
+    window, probed = collections.deque(maxlen=param.average_loss), {}
     started, since = time.monotonic(), engine.iteration
 
     def save():
@@ -42,9 +42,11 @@ def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
             raise
 
     def display(iteration):
-        nonlocal started, since
+        nonlocal started, since, probed
         elapsed = time.monotonic() - started
-        write_line("train", iteration, values=finite(mean(window)),
+        probed, presence = engine.probe()
+        write_line("train", iteration, values=finite({**mean(window), **probed}),
+                   **({"presence": presence} if presence else {}),
                    learning_rate=learning_rate(param, iteration),
                    iterations_per_second=(iteration - since) / elapsed if iteration > since
                    else None)
@@ -63,7 +65,7 @@ def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
             if signals.stop is not None:        # the signal came during a long test
                 break
         try:
-            values = engine.step()
+            values = engine.step(probing=displays_at(param, iteration))
         except guards.NotFinite:
             raise
         except Exception:
@@ -75,8 +77,9 @@ def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
         if displays_at(param, iteration):
             guards.check_parameters(engine.net, engine.iteration)
             display(iteration)
+            values = {**values, **probed}
         progress.advance()
-        progress.show(mean(window))
+        progress.show({**mean(window), **probed})
         for warning in filter(None, [monitor.check(iteration, values) for monitor in monitors]):
             write_line("note", iteration, text=warning)
             progress.write("warning: " + warning)
