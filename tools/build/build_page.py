@@ -24,11 +24,11 @@ def report(folder, libraries, cuobjdump, jobs):
     rows = [("variant", record["variant"] + "".join(f" sm_{arch}" for arch in record["arch"])),
             ("Python", record["python"]), ("Caffe", record["caffe"]),
             ("compiler's library", record["compiler"]),
-            (f"seconds of the phases, {jobs} compilers at once, beside whatever else ran",
+            (f"seconds of each phase, {jobs} compilers at a time, beside other work",
              ", ".join("%s %.0f" % item for item in record["seconds"].items())),
             ("libraries in `lib/`", "%d, %.0f MB" % _size(os.path.join(folder, bundle.LIB))),
             ("whole folder", "%d files, %.0f MB" % _size(folder)),
-            ("asked for beside `lib/`", ", ".join(outside(folder, libraries)) or "nothing"),
+            ("needed from the machine", ", ".join(outside(folder, libraries)) or "nothing"),
             ("`import caffe`, all symbols bound at once",
              _bound([sys.executable, "-c", PROBE], folder, {})),
             ("`bin/caffe --version`, all symbols bound at once", _stock_program(folder))]

@@ -16,7 +16,7 @@ from tools.lib.training.log import LOG, iteration_seconds
 TITLES = dict(source="source only", control="control", ga="GA", ca="CA", ga_ca="GA + CA")
 ABOUT = dict(
     source="trained on the labelled source: the paper's \"before adapt\"",
-    control="trained on the source for as long again as adaptation takes",
+    control="the source-only net, trained on the source for as long as adaptation takes",
     ga="global alignment, Eq. 2 to 7", ca="constrained multiple-instance loss, Eq. 8",
     ga_ca="both losses")
 
@@ -29,16 +29,18 @@ def described(experiment, stage):
 
 
 def setting(experiment):
-    """What the nets are and see, in a sentence or two."""
-    shape, first = experiment.shape, experiment.shape.frozen_blocks
-    return ("Nets: the dilated VGG-16 front-end with %s channels in its blocks and %d in fc6 and "
-            "fc7%s%s; %d image%s of each domain in "
-            "a batch, crops of %d x %d pixels after resizing by %g (source) and %g (target)." %
-            (", ".join(map(str, shape.channels)), shape.fc,
-             f", the first {first} blocks left as they start" if first else "",
-             f", a margin of {shape.margin} pixels" if shape.margin else "", experiment.batch,
-             "" if experiment.batch == 1 else "s", *experiment.crop, experiment.source.resize,
-             experiment.target.resize))
+    """A sentence on the nets and the images that they get."""
+    shape, (height, width) = experiment.shape, experiment.crop
+    text = (f"Nets: the dilated VGG-16 front-end with {', '.join(map(str, shape.channels))} "
+            f"channels in its blocks and {shape.fc} in fc6 and fc7")
+    if shape.frozen_blocks:
+        text += f", the first {shape.frozen_blocks} blocks not trained"
+    if shape.margin:
+        text += f", a margin of {shape.margin} pixels"
+    images = "1 image" if experiment.batch == 1 else f"{experiment.batch} images"
+    return (f"{text}; {images} of each domain in a batch, crops of {height} x {width} pixels after "
+            f"resizing by {experiment.source.resize:g} (source) and {experiment.target.resize:g} "
+            "(target).")
 
 
 def seconds_an_iteration(experiment, stage, seeds):
@@ -95,10 +97,12 @@ def seed_table(stages, seeds, ious):
 
 def markdown(experiment, stages, seeds, command):
     """The report's text: what was run, then two tables a test set."""
+    over = f"seed {seeds[0]}"
+    if len(seeds) > 1:
+        over = f"mean ± standard deviation over the seeds {', '.join(map(str, seeds))}"
     parts = [f"# {experiment.name}", "",
-             f"Written by `{command}`. Mean ± standard deviation over the seeds "
-             f"{', '.join(map(str, seeds))}; last iterate of each "
-             "run; a class absent from truth and prediction is nan and left out of the mean.", ""]
+             f"Written by `{command}`. Scores of the last iterate of each run, {over}; a class "
+             "absent from truth and prediction is nan and left out of the mean.", ""]
     parts += [f"**{experiment.note}**", ""] if experiment.note else []
     parts += [f"- {described(experiment, stage)}; "
               f"{seconds_an_iteration(experiment, stage, seeds):.2g} s an iteration"
