@@ -67,7 +67,8 @@ def adaptation(shape, size):
     layers = {layer.python_param.layer: layer for layer in net.layer if layer.type == "Python"}
     domain = json.loads(layers["DomainAdversarialLoss"].python_param.param_str)
     rule = json.loads(layers["ConstrainedMILLoss"].python_param.param_str)
-    return dict(root=ROOT, hidden=shape.hidden, objective=domain["objective"],
+    return dict(root=ROOT, hidden=shape.hidden, normalised="RMSNorm" in layers,
+                objective=domain["objective"],
                 weight=domain["weight"], statistics=os.path.join(ROOT, rule.pop("statistics")),
                 rule=rule, mil_weight=layers["ConstrainedMILLoss"].loss_weight[0])
 
