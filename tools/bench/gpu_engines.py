@@ -25,7 +25,7 @@ Engine = namedtuple("Engine", "label start tf32")
 Result = namedtuple("Result", "label tf32 images times memory free layers")
 
 CAFFE_STEP = ["-m", "tools.bench.caffe_step"]
-VARIANTS = {"cpu": "CPU", "cuda": "CUDA", "cudnn": "cuDNN"}
+VARIANTS = {"cpu": "CPU", "cuda": "CUDA"}
 
 
 def caffe_engine(shape, size, gpu, build=None, tf32=False):

@@ -10,9 +10,8 @@ from tools.lib.runtime.known_net import passes_of_ones
 # GPUs that this process has set, in order: CUDA allows no trial in a fork after the first
 _in_use = []
 
-#: One unit of a dilated convolution that adds up nine ones for each of two channels. The convolution
-#: may be cuDNN's,
-#: whose kernels are for every card; the other layer is Caffe's own in every build.
+#: One unit of a dilated convolution that adds up nine ones for each of two channels. NVIDIA's
+#: libraries have kernels for every card; Caffe's own ReLU shows whether the build has some for it.
 TRIAL = """
 force_backward: true
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
