@@ -24,20 +24,20 @@ def test_a_gpu_of_an_impossible_number_is_refused_with_the_flag():
     use_device(None, "--device cpu")
 
 
-def test_the_trial_computes_and_looks_at_the_numbers(tmp_path, monkeypatch):
-    device.trial_passes(str(tmp_path))
-    monkeypatch.setattr(device, "TRIAL", device.TRIAL.replace("value: 1", "value: 2"))
+def test_the_known_net_is_computed_and_its_numbers_checked(tmp_path, monkeypatch):
+    device.check_known_net(str(tmp_path))
+    monkeypatch.setattr(device, "KNOWN_NET", device.KNOWN_NET.replace("value: 1", "value: 2"))
     with pytest.raises(InputError, match="36 forward and 36 backward; expected 18"):
-        device.trial_passes(str(tmp_path))
+        device.check_known_net(str(tmp_path))
 
 
-def test_the_trial_runs_a_kernel_of_caffes_own_in_every_build():
-    net = text_format.Parse(device.TRIAL, caffe_pb2.NetParameter())
+def test_the_known_net_runs_a_kernel_of_caffes_own_in_every_build():
+    net = text_format.Parse(device.KNOWN_NET, caffe_pb2.NetParameter())
     assert any(layer.relu_param.engine == caffe_pb2.ReLUParameter.CAFFE for layer in net.layer)
 
 
-def test_a_second_gpu_that_is_not_there_is_refused_without_a_trial(monkeypatch):
-    """CUDA allows no trial in a fork once this process has a GPU."""
+def test_a_second_gpu_that_is_not_there_is_refused_without_a_dry_run(monkeypatch):
+    """CUDA allows no dry run in a fork once this process has a GPU."""
     monkeypatch.setattr(device, "_in_use", [0])
     monkeypatch.setattr(gpu_arrays, "count", lambda: 2)
     with pytest.raises(InputError, match="gpu:2: there are 2 GPUs"):

@@ -1,4 +1,4 @@
-"""Putting Caffe on the CPU or on a GPU; it ends the process where there is no such GPU."""
+"""Putting Caffe on the CPU or on a GPU; Caffe ends the process where there is no such GPU."""
 import caffe
 
 from data.errors import InputError
@@ -7,25 +7,31 @@ from tools.lib.checking.dry_run import dry_run
 from tools.lib.checking.memory import machine_memory
 from tools.lib.runtime.known_net import passes_of_ones
 
-# GPUs that this process has set, in order: CUDA allows no trial in a fork after the first
+# GPUs that this process has set, in order: after the first, CUDA allows no dry run in a fork
 _in_use = []
 
-#: One unit of a dilated convolution that adds up nine ones for each of two channels. NVIDIA's
-#: libraries have kernels for every card; Caffe's own ReLU shows whether the build has some for it.
-TRIAL = """
+#: A dilated convolution whose one unit adds up nine ones for each of two channels, and a ReLU. The
+#: convolution may be cuDNN's, whose kernels are for every card; the ReLU is Caffe's own in every
+#: build.
+KNOWN_NET = """
 force_backward: true
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
-layer { name: "y" type: "Convolution" bottom: "data" top: "y" convolution_param { num_output: 1 kernel_size: 3 dilation: 2
-        weight_filler { type: "constant" value: 1 } } }
+layer { name: "data" type: "Input" top: "data"
+        input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
+layer { name: "y" type: "Convolution" bottom: "data" top: "y"
+        convolution_param { num_output: 1 kernel_size: 3 dilation: 2
+                            weight_filler { type: "constant" value: 1 } } }
 layer { name: "z" type: "ReLU" bottom: "y" top: "z" relu_param { engine: CAFFE } }
 """
+
+_REPAIR = ("compute on the CPU: --device cpu; what this machine and runtime have: "
+           "python3 tools/doctor.py")
 
 
 def use_device(gpu, name):
     """Puts Caffe on the GPU of that number, or on the CPU (None).
 
-    name: the flag or file that asks for it.  Raises InputError where there is no such GPU, no GPU code in
-    this Caffe, or none for that card: a child process tries first.
+    name: the flag or file that asks for it.  A child process tries the GPU first: InputError where
+    there is none of that number, no GPU code in this Caffe, or none for that card.
     """
     if gpu is None:
         caffe.set_mode_cpu()
@@ -33,24 +39,19 @@ def use_device(gpu, name):
         return
     if not _in_use:
         try:
-            dry_run(lambda folder: _try(gpu, folder), name)
+            dry_run(lambda folder: _compute_on(gpu, folder), name)
         except InputError as error:
-            raise InputError(error.what, _OTHERWISE) from None
+            raise InputError(error.what, _REPAIR) from None
     elif gpu not in _in_use and gpu >= gpu_arrays.count():
-        raise InputError(f"{name}: there are {gpu_arrays.count()} GPUs, numbered from 0",
-                         _OTHERWISE)
+        raise InputError(f"{name}: there are {gpu_arrays.count()} GPUs, numbered from 0", _REPAIR)
     _set(gpu)
     if gpu_arrays.current() is None or _in_use[-1] != gpu:
         gpu_arrays.use(True)
     _in_use.append(gpu)
 
 
-_OTHERWISE = "compute on the CPU: --device cpu; what this machine and runtime have: python3 tools/doctor.py"
-
-
 def device_memory():
-    """Bytes that a net may take where Caffe computes: free on the GPU in use, else what the machine
-    gives this process."""
+    """Bytes that a net may take: free ones of the GPU in use, else what this process may have."""
     arrays = gpu_arrays.current()
     return machine_memory() if arrays is None else arrays.free_memory()
 
@@ -60,18 +61,19 @@ def _set(gpu):
     caffe.set_mode_gpu()
 
 
-def _try(gpu, folder):
-    """A pass through a small net there: a build without code for the card fails at its first kernel
-    only."""
+def _compute_on(gpu, folder):
+    # a build without code for the card fails at its first kernel, not when the card is set
     _set(gpu)
-    trial_passes(folder)
+    check_known_net(folder)
 
 
-def trial_passes(folder):
-    """Forward and backward through TRIAL where Caffe computes. Raises InputError unless the numbers
-    are right."""
-    net = passes_of_ones(TRIAL, "z", folder)
-    found = float(net.blobs["z"].data.sum()), float(net.blobs["data"].diff.sum())
-    if found != (18.0, 18.0):
-        raise InputError(
-            "a convolution there gives %g forward and %g backward; expected 18 and 18" % found)
+def check_known_net(folder):
+    """Forward and backward through KNOWN_NET where Caffe computes; InputError for wrong numbers.
+
+    folder: where it may write.
+    """
+    net = passes_of_ones(KNOWN_NET, "z", folder)
+    forward, backward = float(net.blobs["z"].data.sum()), float(net.blobs["data"].diff.sum())
+    if (forward, backward) != (18.0, 18.0):
+        raise InputError(f"a convolution there gives {forward:g} forward and {backward:g} "
+                         "backward; expected 18 and 18")
