@@ -37,7 +37,7 @@ class WaitingLayer(RaisingLayer):
 
 
 def net_with(rest):
-    return NET + "layer { %s }\n" % rest
+    return NET + "layer { " + rest + " }\n"
 
 
 def refusal(tmp_path, text, **options):
@@ -49,9 +49,8 @@ def refusal(tmp_path, text, **options):
 
 
 def python_layer(name, param_str=""):
-    return net_with('name: "p" type: "Python" top: "p" python_param { module: "%s" layer: "%s" '
-                    'param_str: "%s" }'
-                    % (__name__, name, param_str))
+    return net_with(f'name: "p" type: "Python" top: "p" python_param {{ module: "{__name__}" '
+                    f'layer: "{name}" param_str: "{param_str}" }}')
 
 
 def children():
@@ -84,17 +83,21 @@ def test_shapes_come_back_as_caffe_made_them(tmp_path):
 @pytest.mark.parametrize("rest, words", [
     ('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" top: "e"', 'layer "e"'),
     ('name: "s" type: "Softmax" bottom: "final" bottom: "conv" top: "s"', "takes 1 bottom blob"),
-    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 '
-     'kernel_size: 99 }', 'layer "c"'),
-    ('name: "c" type: "Convolution" bottom: "final" top: "c" convolution_param { num_output: 2 '
-     'kernel_size: 1 group: 2 }',
-     'layer "c"'),
-    ('name: "i" type: "Input" top: "i" input_param { shape { dim: 100000 dim: 100000 dim: 100000 } '
-     '}', "INT_MAX"),
-    ('name: "d" type: "Data" top: "d" data_param { source: "nowhere" batch_size: 1 backend: LMDB }', "(db"),
-    ('name: "h" type: "HDF5Data" top: "h" hdf5_data_param { source: "nowhere" batch_size: 1 }', 'layer "h"'),
-    ('name: "c" type: "InnerProduct" bottom: "final" top: "c" inner_product_param { num_output: '
-     '2000000000 }', 'layer "c"')])
+    ('name: "r" type: "ReLU" bottom: "final" top: "r" loss_weight: 1 loss_weight: 1',
+     'layer "r": Caffe refuses it: top.size() == num_loss_weights (1 vs. 2) loss_weight must be '
+     'unspecified or specified once per top blob'),
+    ('name: "c" type: "Convolution" bottom: "final" top: "c" '
+     'convolution_param { num_output: 2 kernel_size: 99 }', 'layer "c"'),
+    ('name: "c" type: "Convolution" bottom: "final" top: "c" '
+     'convolution_param { num_output: 2 kernel_size: 1 group: 2 }', 'layer "c"'),
+    ('name: "i" type: "Input" top: "i" '
+     'input_param { shape { dim: 100000 dim: 100000 dim: 100000 } }', "INT_MAX"),
+    ('name: "d" type: "Data" top: "d" '
+     'data_param { source: "nowhere" batch_size: 1 backend: LMDB }', "(db"),
+    ('name: "h" type: "HDF5Data" top: "h" hdf5_data_param { source: "nowhere" batch_size: 1 }',
+     'layer "h"'),
+    ('name: "c" type: "InnerProduct" bottom: "final" top: "c" '
+     'inner_product_param { num_output: 2000000000 }', 'layer "c"')])
 def test_what_aborts_caffe_becomes_one_message(tmp_path, rest, words):
     message = refusal(tmp_path, net_with(rest))
     assert words in message and "\n" not in message
@@ -113,7 +116,8 @@ def test_another_exception_names_its_type_and_line(tmp_path):
 def test_a_layer_that_never_ends_is_stopped(tmp_path):
     start = time.monotonic()
     message = refusal(tmp_path, python_layer("WaitingLayer"), seconds=10)
-    assert 'layer "p": Caffe did not finish' in message and "\n  try again while the machine" in message
+    assert 'layer "p": Caffe did not finish' in message
+    assert "\n  try again while the machine" in message
     assert time.monotonic() - start < 30
 
 
@@ -127,13 +131,13 @@ def test_weights_that_caffe_refuses(tmp_path):
 
 
 def test_a_solver_is_built_with_all_its_nets(tmp_path):
-    other = write_net(tmp_path, net_with('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" '
-                                         'top: "e"'), "b.prototxt")
+    wrong = net_with('name: "e" type: "Eltwise" bottom: "final" bottom: "conv" top: "e"')
+    other = write_net(tmp_path, wrong, "b.prototxt")
     path = write_solver(tmp_path)
     solver = load_solver(path)
-    assert dry_run_solver(solver, *load_nets(solver, path),
-                          name=path).blobs["final"] == (2, 3, 6, 5)
-    path = write_solver(tmp_path, 'test_net: "%s" test_iter: 1 test_interval: 1' % other)
+    shapes = dry_run_solver(solver, *load_nets(solver, path), name=path)
+    assert shapes.blobs["final"] == (2, 3, 6, 5)
+    path = write_solver(tmp_path, f'test_net: "{other}" test_iter: 1 test_interval: 1')
     solver = load_solver(path)
     with pytest.raises(InputError, match='layer "e"'):
         dry_run_solver(solver, *load_nets(solver, path), name=path)
@@ -177,7 +181,7 @@ def test_cheap_fillers_change_no_shape_and_leave_fragile_ones(tmp_path):
     (lambda: os.abort(), "signal", signal.SIGABRT),
     (lambda: os._exit(7), "status", 7),
     (lambda: sys.exit(3), "status", 1)])
-def test_how_a_child_ended_is_told(deed, field, value):
+def test_the_outcome_says_how_a_child_ended(deed, field, value):
     outcome = run_in_child(deed, 10)
     assert getattr(outcome, field) == value
     assert [name for name in outcome._fields[:-1] if getattr(outcome, name) is not None] == [field]

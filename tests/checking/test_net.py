@@ -29,13 +29,22 @@ def refusal(tmp_path, text, phase=caffe.TRAIN):
 
 
 def layer(rest):
-    return NET + "layer { %s }\n" % rest
+    return NET + "layer { " + rest + " }\n"
+
+
+def convolution(name, param):
+    return (f'name: "{name}" type: "Convolution" bottom: "final" top: "{name}" '
+            "convolution_param { " + param + " }")
+
+
+def python(param):
+    return 'name: "p" type: "Python" bottom: "final" top: "p" python_param { ' + param + " }"
 
 
 def test_only_the_layers_of_the_phase_are_returned(tmp_path):
     net = load_net(write_net(tmp_path))
-    assert [l.name for l in check_net(net, caffe.TRAIN, "net")][-1] == "loss"
-    assert [l.name for l in check_net(net, caffe.TEST, "net")][-1] == "final"
+    assert check_net(net, caffe.TRAIN, "net")[-1].name == "loss"
+    assert check_net(net, caffe.TEST, "net")[-1].name == "final"
 
 
 def test_stages_and_levels_choose_layers_as_in_caffe(tmp_path):
@@ -46,7 +55,8 @@ def test_stages_and_levels_choose_layers_as_in_caffe(tmp_path):
                          ('stage: "a" stage: "b" level: 1', False)):
         net = load_net(path)
         net.state.CopyFrom(text_format.Parse(state, caffe_pb2.NetState()))
-        assert ("s" in [l.name for l in check_net(net, caffe.TRAIN, path)]) == there
+        running = check_net(net, caffe.TRAIN, path)
+        assert any(layer.name == "s" for layer in running) == there
         built = caffe_net_layers(net, tmp_path)
         assert ("s" in built) == there
 
@@ -73,46 +83,47 @@ def test_the_committed_nets_pass(repo_root):
     ('type: "ReLU" bottom: "final" top: "x"', "layer number 6 has no name"),
     ('name: "conv" type: "ReLU" bottom: "final" top: "x"', 'layer "conv": the name is given twice'),
     ('name: "x" type: "ReLU" bottom: "fimal" top: "x"', 'bottom "fimal"; did you mean "final"'),
-    ('name: "x" type: "ReLU" bottom: "y" top: "x" } layer { name: "y" type: "ReLU" bottom: "final" '
-     'top: "y"',
-     'layer "y" makes it, later'),
+    ('name: "x" type: "ReLU" bottom: "y" top: "x" } '
+     'layer { name: "y" type: "ReLU" bottom: "final" top: "y"', 'layer "y" makes it, later'),
     ('name: "x" type: "ReLU" bottom: "x" top: "x"', 'bottom "x"; layer "x" makes it, later'),
     ('name: "x" type: "ReLU" bottom: "data" top: "final"', 'top "final" is made by layer "final"'),
     ('name: "x" type: "Split" bottom: "final" top: "x" top: "x"', 'top "x" is made by layer "x"'),
     ('name: "x" type: "ReLU" bottom: "final" top: "x" propagate_down: true propagate_down: true',
      "propagate_down is given 2 times for 1 bottoms"),
-    ('name: "x" type: "ReLU" bottom: "final" top: "x" loss_weight: 1 loss_weight: 1', "for 1 tops"),
     ('name: "x" type: "ReLU" bottom: "final" top: "x" loss_weight: nan', "loss_weight is nan"),
     ('name: "x" type: "ReLU" bottom: "final" top: "x" include {} exclude {}', "one kind"),
-    ('name: "x" type: "HDF5Output" bottom: "final" bottom: "label" hdf5_output_param { file_name: '
-     '"/tmp/x" }',
-     "writes to any file"),
+    ('name: "x" type: "HDF5Output" bottom: "final" bottom: "label" '
+     'hdf5_output_param { file_name: "/tmp/x" }', "writes to any file"),
     ('name: "x" type: "ReLU" top: "x"', "has no bottom; a layer of type ReLU"),
     ('name: "x" type: "MemoryData" top: "x" top: "y"', "C++ program"),
-    ('name: "x" type: "Dropout" bottom: "final" top: "x" dropout_param { dropout_ratio: 1 }', "dropout_ratio is 1"),
+    ('name: "x" type: "Dropout" bottom: "final" top: "x" dropout_param { dropout_ratio: 1 }',
+     "dropout_ratio is 1"),
     ('name: "x" type: "InnerProduct" bottom: "final" top: "x"', "num_output is missing"),
     ('name: "x" type: "Pooling" bottom: "final" top: "x"', "kernel_size is missing"),
-    ('name: "x" type: "Pooling" bottom: "final" top: "x" pooling_param { kernel_size: 2 stride: 0 }', "stride is 0"),
-    ('name: "x" type: "Power" bottom: "final" top: "x" power_param { scale: inf }', "scale is inf")])
+    ('name: "x" type: "Pooling" bottom: "final" top: "x" '
+     'pooling_param { kernel_size: 2 stride: 0 }', "stride is 0"),
+    ('name: "x" type: "Power" bottom: "final" top: "x" power_param { scale: inf }',
+     "scale is inf")])
 def test_each_fault_names_its_layer(tmp_path, text, words):
     assert words in refusal(tmp_path, layer(text))
 
 
 @pytest.mark.parametrize("param, words", [
-    ("kernel_size: 1", "num_output is missing or 0"), ("num_output: 0 kernel_size: 1", "num_output is missing or 0"),
-    ("num_output: 2", "kernel_size is missing"), ("num_output: 2 kernel_h: 3", "kernel_size is missing"),
-    ("num_output: 2 kernel_size: 0", "kernel_size is 0"), ("num_output: 2 kernel_size: 1 stride: 0", "stride is 0"),
-    ("num_output: 2 kernel_size: 1 dilation: 0", "dilation is 0"), ("num_output: 2 kernel_size: 1 "
-                                                                    "group: 0", "group is 0"),
+    ("kernel_size: 1", "num_output is missing or 0"),
+    ("num_output: 0 kernel_size: 1", "num_output is missing or 0"),
+    ("num_output: 2", "kernel_size is missing"),
+    ("num_output: 2 kernel_h: 3", "kernel_size is missing"),
+    ("num_output: 2 kernel_size: 0", "kernel_size is 0"),
+    ("num_output: 2 kernel_size: 1 stride: 0", "stride is 0"),
+    ("num_output: 2 kernel_size: 1 dilation: 0", "dilation is 0"),
+    ("num_output: 2 kernel_size: 1 group: 0", "group is 0"),
     ("num_output: 3 kernel_size: 1 group: 2", "no multiple of group"),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "gausian" }', '"gaussian"'),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "gaussian" std: -1 }', "std is -1"),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "uniform" min: 1 max: 0 }', "min is 1"),
     ("num_output: 2 kernel_size: 1 bias_filler { value: nan }", "value is nan")])
 def test_convolutions(tmp_path, param, words):
-    text = layer(
-        'name: "x" type: "Convolution" bottom: "final" top: "x" convolution_param { %s }' % param)
-    message = refusal(tmp_path, text)
+    message = refusal(tmp_path, layer(convolution("x", param)))
     assert words in message and 'layer "x"' in message
 
 
@@ -121,11 +132,9 @@ def test_convolutions(tmp_path, param, words):
     ('name: "w" decay_mult: 0', "decay_mult of the shared"),
     ("lr_mult: -1", "lr_mult is -1"), ("decay_mult: nan", "decay_mult is nan")])
 def test_multipliers_of_parameters(tmp_path, spec, words):
-    conv = ('name: "%s" type: "Convolution" bottom: "final" top: "%s" convolution_param '
-            '{ num_output: 3 kernel_size: 1 } param { %s }')
-    text = layer(conv % ("a", "a", 'name: "w" lr_mult: 1 decay_mult: 1')
-                 + " } layer { " + conv % ("b", "b", spec))
-    assert words in refusal(tmp_path, text)
+    first, second = (convolution(name, "num_output: 3 kernel_size: 1") + " param { " + own + " }"
+                     for name, own in (("a", 'name: "w" lr_mult: 1 decay_mult: 1'), ("b", spec)))
+    assert words in refusal(tmp_path, layer(first + " } layer { " + second))
 
 
 @pytest.mark.parametrize("param, words", [
@@ -139,21 +148,17 @@ def test_multipliers_of_parameters(tmp_path, spec, words):
     ('module: "../x" layer: "y"', "plain name"), ('module: "layers.x y" layer: "z"', "plain name"),
     ('module: "layers.domain_gate" layer: "__init__()"', "plain name"), ("", "plain name")])
 def test_python_layers(tmp_path, param, words):
-    text = layer('name: "p" type: "Python" bottom: "final" top: "p" python_param { %s }' % param)
-    assert words in refusal(tmp_path, text)
+    assert words in refusal(tmp_path, layer(python(param)))
 
 
 def test_a_module_that_a_net_names_is_not_imported(tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    refusal(tmp_path, layer('name: "p" type: "Python" top: "p" python_param { module: "evil" '
-                            'layer: "A" }'))
+    refusal(tmp_path, layer(python('module: "evil" layer: "A"')))
 
 
 def test_a_layer_of_the_running_program_may_be_used(tmp_path):
-    text = layer('name: "p" type: "Python" bottom: "final" top: "p" python_param { module: "%s" '
-                 'layer: "ToyLayer" }' % __name__)
-    path = write_net(tmp_path, text)
+    path = write_net(tmp_path, layer(python(f'module: "{__name__}" layer: "ToyLayer"')))
     check_net(load_net(path), caffe.TRAIN, path)
 
 
@@ -169,16 +174,17 @@ def test_of_classifiers_that_stages_choose_between_the_one_that_runs_is_looked_a
     layer { name: "domain" type: "Convolution" bottom: "gated" top: "domain"
             convolution_param { num_output: 2 kernel_size: 1 } }
     """
-    losses = """layer { name: "domain_loss%d" type: "Python" bottom: "domain" bottom: "link"
-              top: "a%d" top: "b%d" top: "c%d" top: "d%d" include { stage: "s%d" }
-              loss_weight: %d loss_weight: 0 loss_weight: 0 loss_weight: 0
-              python_param { module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" """
-    text = layer(adversarial + losses % (1, 1, 1, 1, 1, 1, 1) + "} } " + losses %
-                 (2, 2, 2, 2, 2, 2, 0) + "}")
-    path = write_net(tmp_path, text)
+    loss = """layer { name: "domain_lossN" type: "Python" bottom: "domain" bottom: "link"
+              top: "aN" top: "bN" top: "cN" top: "dN" include { stage: "sN" }
+              loss_weight: WEIGHT loss_weight: 0 loss_weight: 0 loss_weight: 0
+              python_param { module: "layers.domain_adversarial_loss"
+                             layer: "DomainAdversarialLoss" } """
+    first, second = (loss.replace("N\"", f"{number}\"").replace("WEIGHT", weight)
+                     for number, weight in ((1, "1"), (2, "0")))
+    path = write_net(tmp_path, layer(adversarial + first + "} " + second))
     net = load_net(path)
     net.state.stage.append("s1")
-    assert [l.name for l in check_net(net, caffe.TRAIN, path)][-1] == "domain_loss1"
+    assert check_net(net, caffe.TRAIN, path)[-1].name == "domain_loss1"
     net.state.stage[0] = "s2"
     with pytest.raises(InputError, match="domain_loss2.*the first not 0"):
         check_net(net, caffe.TRAIN, path)
@@ -201,10 +207,11 @@ def test_v1_layers_become_what_caffe_makes_of_them(tmp_path):
     layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1 blobs_lr: 2
              weight_decay: 1 weight_decay: 0 convolution_param { num_output: 2 kernel_size: 3 } }
     layers { name: "relu" type: RELU bottom: "conv" top: "conv" }
-    layers { name: "pool" type: POOLING bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }"""
+    layers { name: "pool" type: POOLING bottom: "conv" top: "pool"
+             pooling_param { kernel_size: 2 stride: 2 } }"""
     path = write_net(tmp_path, text)
     net = load_net(path)
-    assert [(l.name, l.type) for l in check_net(net, caffe.TEST, path)] == [
+    assert [(layer.name, layer.type) for layer in check_net(net, caffe.TEST, path)] == [
         ("input", "Input"), ("conv", "Convolution"), ("relu", "ReLU"), ("pool", "Pooling")]
     assert [(p.lr_mult, p.decay_mult) for p in net.layer[1].param] == [(1, 1), (2, 0)]
     new = write_net(tmp_path, text_format.MessageToString(net), "new.prototxt")
@@ -216,7 +223,8 @@ def test_v1_layers_become_what_caffe_makes_of_them(tmp_path):
 @pytest.mark.parametrize("text, words", [
     ('layer { name: "a" type: "Input" } layers { name: "b" type: RELU }', "expected one of them"),
     ('layers { layer { name: "a" type: "conv" } }', "V0 format"),
-    ('input: "a" input_dim: 1', "expected 4 for each"), ('input: "a"', "0 input_shape for 1 inputs"),
+    ('input: "a" input_dim: 1', "expected 4 for each"),
+    ('input: "a"', "0 input_shape for 1 inputs"),
     ('input: "a" input_dim: 1 input_shape { dim: 1 }', "both input_shape and input_dim")])
 def test_formats_that_cannot_be_upgraded(text, words):
     with pytest.raises(InputError) as caught:

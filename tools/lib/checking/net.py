@@ -1,6 +1,5 @@
 """Reading a net prototxt and checking its layers, their wiring and their labels."""
 import json
-import math
 
 import caffe
 from caffe.proto import caffe_pb2
@@ -123,33 +122,21 @@ def _check_wiring(layers, name):
                 raise InputError(
                     f'{where}: its top "{top}" is made by layer "{makers[top]}" already')
             makers[top] = layer.name
-        _check_counts(layer, where)
-
-
-def _check_counts(layer, where):
-    """Fields that come once for each bottom, or once for each top, or not at all."""
-    for field, number, side in (("propagate_down", len(layer.bottom), "bottoms"),
-                                ("loss_weight", len(layer.top), "tops")):
-        given = len(getattr(layer, field))
-        if given not in (0, number):
-            raise InputError(f"{where}: {field} is given {given} times for {number} {side}; "
-                             "expected none or one for each")
-    for weight in layer.loss_weight:
-        if not math.isfinite(weight):
-            raise InputError(f"{where}: loss_weight is {weight}; expected a finite number")
+        if len(layer.propagate_down) not in (0, len(layer.bottom)):
+            raise InputError(f"{where}: propagate_down is given {len(layer.propagate_down)} times "
+                             f"for {len(layer.bottom)} bottoms; expected none or one for each")
 
 
 def _check_sharing(layers, name):
-    """Parameters that share a name agree on their multipliers; multipliers are sound."""
+    """Multipliers are not negative; parameters that share a name agree on them."""
     shared = {}
     for position, layer in enumerate(layers):
         where = _where(name, layer, position)
         for spec in layer.param:
             for field in ("lr_mult", "decay_mult"):
                 value = getattr(spec, field)
-                if not math.isfinite(value) or value < 0:
-                    raise InputError(f"{where}: {field} is {value}; expected a finite number, at "
-                                     "least 0")
+                if value < 0:
+                    raise InputError(f"{where}: {field} is {value:g}; expected at least 0")
                 if not spec.name or not spec.HasField(field):
                     continue
                 first, owner = shared.setdefault((spec.name, field), (value, layer.name))
