@@ -27,8 +27,7 @@ def data_keys(experiment):
 def nets(experiment):
     """{file name: NetParameter} of an experiment: four train nets and the deploy net."""
     loss, categories = experiment.domain_loss, experiment.category_loss
-    domain = dict(objective=loss.objective, weight=loss.weight, lr_mult=loss.classifier_lr,
-                  normalised=loss.normalised)
+    domain = dict(objective=loss.objective, weight=loss.weight, lr_mult=loss.classifier_lr)
     categories = dict(loss_weight=categories.mil_weight, statistics=categories.statistics,
                       slack=categories.slack, presence_factor=0.1, down_weight_threshold=0.1,
                       down_weight_factor=categories.down_weight, bounds="both")

@@ -1,5 +1,4 @@
-"""Caffemodels and solverstates: what loads is what the report says, and broken files are
-refused."""
+"""Caffemodels and solverstates: what loads is what the report says; broken files are refused."""
 import os
 
 import numpy as np
@@ -36,8 +35,10 @@ CONTEXT = {"ctx_conv1_1": (19, 19, 3), "ctx_final": (19, 19, 1)}
 
 
 def stored_model(path, layers, v1=False, legacy=False):
-    """Writes a caffemodel: layers {name: (out, in, kernel)}, values counted up from 0; returns its
-    path."""
+    """Writes a caffemodel and returns its path.
+
+    layers: {name: (out, in, kernel)}; values are counted up from 0.
+    """
     net = caffe_pb2.NetParameter()
     for name, (outputs, inputs, kernel) in layers.items():
         if v1:
@@ -89,16 +90,17 @@ def test_what_the_report_calls_loaded_caffe_loads(tmp_path, v1, legacy):
     require_match(report, complete=True)
     net = caffe.Net(write_net(tmp_path), caffe.TRAIN)
     net.copy_from(path)
-    for name, blobs in net.params.items():
+    for blobs in net.params.values():
         assert all((blob.data.ravel() == np.arange(blob.count)).all() for blob in blobs)
 
 
 @pytest.mark.parametrize("layers, words", [
     ({"conv": (5, 3, 3), "final": (3, 4, 1)},
-     ['layer "conv", weights: 4 x 3 x 3 x 3 in the net, 5 x 3 x 3 x 3 in the file', 'layer "conv", bias: 4 in the net, 5']),
+     ['layer "conv", weights: 4 x 3 x 3 x 3 in the net, 5 x 3 x 3 x 3 in the file',
+      'layer "conv", bias: 4 in the net, 5']),
     ({"conv": (4, 3, 5)}, ["4 x 3 x 5 x 5 in the file"]),
-    ({"loss": (1, 1, 1), "conv": (4, 3, 3)}, ['layer "loss": 0 blobs in the net (none), 2 in the '
-                                              'file'])])
+    ({"loss": (1, 1, 1), "conv": (4, 3, 3)},
+     ['layer "loss": 0 blobs in the net (none), 2 in the file'])])
 def test_every_mismatch_is_listed_and_caffe_refuses_it_too(tmp_path, layers, words):
     path = stored_model(tmp_path / "m.caffemodel", layers)
     with pytest.raises(InputError) as caught:
@@ -110,10 +112,13 @@ def test_every_mismatch_is_listed_and_caffe_refuses_it_too(tmp_path, layers, wor
 
 
 @pytest.mark.parametrize("own, stored, legacy", [
-    ("6", (1, 1, 1, 6), True), ("6", (1, 1, 1, 6), False), ("6", (6, 1, 1, 1), True), ("6", (6,), False),
-    ("2 dim: 3", (1, 1, 2, 3), True), ("2 dim: 3", (3, 2), False), ("1 dim: 1 dim: 1 dim: 1 dim: 6", (1, 1, 1, 6), True)])
+    ((6,), (1, 1, 1, 6), True), ((6,), (1, 1, 1, 6), False), ((6,), (6, 1, 1, 1), True),
+    ((6,), (6,), False), ((2, 3), (1, 1, 2, 3), True), ((2, 3), (3, 2), False),
+    ((1, 1, 1, 1, 6), (1, 1, 1, 6), True)])
 def test_old_and_new_shapes_are_equal_exactly_when_caffe_says_so(tmp_path, own, stored, legacy):
-    text = 'layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: %s } } }' % own
+    dims = " ".join(f"dim: {side}" for side in own)
+    text = ('layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { '
+            f"{dims} }} }} }}")
     net = caffe_pb2.NetParameter()
     blob = net.layer.add(name="p", type="Parameter").blobs.add(data=range(6))
     if legacy:
@@ -135,10 +140,11 @@ def test_old_and_new_shapes_are_equal_exactly_when_caffe_says_so(tmp_path, own, 
 @pytest.mark.parametrize("filler, lr_mult, fixed", [
     ("bilinear", 0, ["up"]), ("bilinear", 1, []), ("gaussian", 0, [])])
 def test_only_a_layer_made_right_by_its_filler_is_fixed(tmp_path, filler, lr_mult, fixed):
-    text = NET + """layer { name: "up" type: "Deconvolution" bottom: "final" top: "up" param { lr_mult: %g }
-        convolution_param { num_output: 3 group: 3 kernel_size: 4 bias_term: false weight_filler { type: "%s" } } }
-        """ % (lr_mult, filler)
-    path = write_net(tmp_path, text)
+    path = write_net(tmp_path, NET + f"""
+        layer {{ name: "up" type: "Deconvolution" bottom: "final" top: "up"
+                 param {{ lr_mult: {lr_mult} }}
+                 convolution_param {{ num_output: 3 group: 3 kernel_size: 4 bias_term: false
+                                      weight_filler {{ type: "{filler}" }} }} }}""")
     shapes = dry_run_net(load_net(path), caffe.TRAIN, path)
     report = compare(shapes, read_caffemodel(stored_model(tmp_path / "m.caffemodel", TINY)))
     assert (report.fixed, report.initial) == (fixed, [] if fixed else ["up"])
@@ -159,6 +165,10 @@ def test_the_report_in_words(tmp_path):
     ]
 
 
+WITHOUT_BLOBS = caffe_pb2.NetParameter(
+    layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString()
+
+
 def broken(content):
     model = caffe_pb2.NetParameter()
     blob = model.layer.add(name="conv").blobs.add(data=[1, 2, 3])
@@ -167,20 +177,21 @@ def broken(content):
 
 
 @pytest.mark.parametrize("content, words", [
-    (b"", "is empty"), (b"\x89HDF\r\n\x1a\n" + b"0" * 99, "HDF5"), (b"PK\x03\x04" + b"0" * 99, "zip archive"),
-    (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<!DOCTYPE html>", "web page"),
-    (b"\x80\x02}q\x00.", "pickle"), (b"\xff" * 50, "truncated or altered"), (b'name: "net"', "caffemodel"),
-    (broken([3])[:-2], "truncated or altered"), (broken([4]), "3 values of data for the shape [4], "
-                                                              "which has 4"),
-    (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"), (broken([2 ** 62, 2 ** 62]), "3 values"),
+    (b"", "is empty"), (b"\x89HDF\r\n\x1a\n" + b"0" * 99, "HDF5"),
+    (b"PK\x03\x04" + b"0" * 99, "zip archive"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    (b"<!DOCTYPE html>", "web page"), (b"\x80\x02}q\x00.", "pickle"),
+    (b"\xff" * 50, "truncated or altered"), (b'name: "net"', "caffemodel"),
+    (broken([3])[:-2], "truncated or altered"),
+    (broken([4]), "3 values of data for the shape [4], which has 4"),
+    (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"),
+    (broken([2 ** 62, 2 ** 62]), "3 values"),
     (caffe_pb2.NetParameter(name="x").SerializeToString(), "has no layer"),
-    (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="a")]).SerializeToString(), "a net without blobs"),
+    (WITHOUT_BLOBS, "a net without blobs"),
     (broken([3]).replace(b"conv", b"con\xff"), "name b'con\\xff' is not text"),
     (broken([3]) * 2, 'layer "conv" is there twice'),
-    (broken([3]) + caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString(),
-     'layer "conv" is there twice'),
-    (caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString() + broken([3]),
-     'layer "conv" is there twice')])
+    (broken([3]) + WITHOUT_BLOBS, 'layer "conv" is there twice'),
+    (WITHOUT_BLOBS + broken([3]), 'layer "conv" is there twice')])
 def test_broken_caffemodels(tmp_path, content, words):
     path = tmp_path / "m.caffemodel"
     path.write_bytes(content)
@@ -222,16 +233,18 @@ def test_a_solverstate_gives_its_iteration_and_history(tmp_path, monkeypatch):
     solver.snapshot()
     state = read_solverstate("tiny_iter_2.solverstate")
     assert state.iteration == 2 and os.path.basename(state.learned_net) == "tiny_iter_2.caffemodel"
-    assert [blob.shape for blob in state.history
-            ] == [tuple(b.shape) for bs in solver.net.params.values() for b in bs]
+    assert [blob.shape for blob in state.history] == [
+        tuple(blob.shape) for blobs in solver.net.params.values() for blob in blobs]
 
 
 @pytest.mark.parametrize("content, words", [
     (b"", "is empty"), (b"\xff" * 9, "truncated or altered"),
     (caffe_pb2.SolverState(learned_net="x").SerializeToString(), "iteration is missing"),
-    (caffe_pb2.SolverState(iter=1, learned_net="abcd").SerializeToString().replace(b"abcd", b"ab\xff\xff"), "is not text"),
+    (caffe_pb2.SolverState(iter=1, learned_net="abcd").SerializeToString().replace(
+        b"abcd", b"ab\xff\xff"), "is not text"),
     (caffe_pb2.SolverState(iter=-1).SerializeToString(), "iteration is -1"),
-    (caffe_pb2.SolverState(iter=1, history=[caffe_pb2.BlobProto(data=[1], num=2)]).SerializeToString(), "history 0")])
+    (caffe_pb2.SolverState(
+        iter=1, history=[caffe_pb2.BlobProto(data=[1], num=2)]).SerializeToString(), "history 0")])
 def test_broken_solverstates(tmp_path, content, words):
     path = tmp_path / "m.solverstate"
     path.write_bytes(content)

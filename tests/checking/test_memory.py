@@ -89,9 +89,10 @@ def test_a_net_that_cannot_fit_is_refused_before_it_starts(tmp_path, sides, word
 def test_a_maximum_pooling_remembers_where_each_maximum_was(tmp_path):
     sizes = []
     for method in ("MAX", "AVE"):
-        path = write_net(tmp_path, NET.replace('type: "ReLU" bottom: "conv" top: "conv"', """
-            type: "Pooling" bottom: "conv" top: "pool"
-            pooling_param { pool: %s kernel_size: 2 stride: 2 }""" % method))
+        path = write_net(tmp_path, NET.replace(
+            'type: "ReLU" bottom: "conv" top: "conv"',
+            'type: "Pooling" bottom: "conv" top: "pool" '
+            f"pooling_param {{ pool: {method} kernel_size: 2 stride: 2 }}"))
         layers = check_net(load_net(path), caffe.TRAIN, path)
         sizes.append(needed(layers, path))
     assert sizes[0] - sizes[1] == 4 * 2 * 4 * 3 * 3

@@ -1,4 +1,5 @@
 """Opening a net with its weights, and labels against scores."""
+import json
 import os
 import time
 
@@ -14,12 +15,19 @@ from tools.lib.checking.net import load_net
 
 from tiny_nets import NET, write_net
 
-TOY = """layer { name: "data" type: "Python" top: "data" top: "label" python_param {
-  module: "layers.source_target_data" layer: "SourceTargetData"
-  param_str: '{"crop": [8, 8], "mean": [0, 0, 0], "source": {"dataset": "toy", "split": "source_val"}, "workers": %d}' } }
-layer { name: "final" type: "Convolution" bottom: "data" top: "final" convolution_param { num_output: %d kernel_size: 1 } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "final" bottom: "label" top: "loss" loss_param { %s } }
-"""
+
+def toy_net(channels=8, loss_param="ignore_label: 255", workers=0, **options):
+    """A net on the toy data set, whose label space has 8 classes; options: of the data set."""
+    keys = dict(crop=[8, 8], mean=[0, 0, 0], workers=workers,
+                source=dict(dataset="toy", split="source_val", options=options))
+    return f"""
+        layer {{ name: "data" type: "Python" top: "data" top: "label" python_param {{
+                 module: "layers.source_target_data" layer: "SourceTargetData"
+                 param_str: '{json.dumps(keys)}' }} }}
+        layer {{ name: "final" type: "Convolution" bottom: "data" top: "final"
+                 convolution_param {{ num_output: {channels} kernel_size: 1 }} }}
+        layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "final" bottom: "label" top: "loss"
+                 loss_param {{ {loss_param} }} }}"""
 
 
 def saved(tmp_path, text=NET, change=None):
@@ -58,12 +66,12 @@ def test_a_net_that_aborts_caffe_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("channels, ignored, words", [
-    (8, "ignore_label: 255", None), (7, "ignore_label: 255", "have 7 channels; expected 8, the "
-                                                             "classes of the label space toy"),
+    (8, "ignore_label: 255", None),
+    (7, "ignore_label: 255", "have 7 channels; expected 8, the classes of the label space toy"),
     (9, "ignore_label: 255", "have 9 channels"), (8, "", "ignore_label is missing; expected 255"),
     (8, "ignore_label: 0", "ignore_label is 0")])
 def test_scores_fit_the_classes_of_the_labels(tmp_path, channels, ignored, words):
-    path = write_net(tmp_path, TOY % (0, channels, ignored))
+    path = write_net(tmp_path, toy_net(channels, ignored))
     if words is None:
         dry_run_net(load_net(path), caffe.TRAIN, path)
         return
@@ -74,10 +82,8 @@ def test_scores_fit_the_classes_of_the_labels(tmp_path, channels, ignored, words
 
 @pytest.mark.parametrize("option", ["root", "name", "space"])
 def test_a_net_cannot_lead_a_data_set_elsewhere(tmp_path, option):
-    text = (TOY % (0, 8, "ignore_label: 255")).replace('"toy", ', '"toy", "options": {"%s": '
-                                                                  '"/etc"}, ' % option)
-    path = write_net(tmp_path, text)
-    with pytest.raises(InputError, match='layer "data": .*%s is no option of a data set' % option):
+    path = write_net(tmp_path, toy_net(**{option: "/etc"}))
+    with pytest.raises(InputError, match=f'layer "data": .*{option} is no option of a data set'):
         dry_run_net(load_net(path), caffe.TRAIN, path)
 
 
@@ -96,7 +102,7 @@ def holders(path):
 
 
 def test_the_workers_of_a_dry_run_end_with_it(tmp_path):
-    path = write_net(tmp_path, TOY % (2, 8, "ignore_label: 255"))
+    path = write_net(tmp_path, toy_net(workers=2))
     with open(path):
         net = load_net(path)
         dry_run_net(net, caffe.TRAIN, path)

@@ -40,9 +40,12 @@ def test_a_missing_file_names_its_neighbour(tmp_path):
 
 
 @pytest.mark.parametrize("content, words", [
-    (b"", "is empty"), (b" \n", "is empty"), (b"base_lr: 1\n\xff\xfe", "solver.prototxt:2: not text"),
-    (b"base_lr: 0.1\nbase_lr: 0.2", 'solver.prototxt:2:10: "base_lr" is given twice'), (b"net: \"a", "solver.prototxt:1:6: "),
-    (b"net_param { layer { name: \"a\" ", "solver.prototxt:1"), (b"max_iter: 99999999999", "solver.prototxt:1:11"),
+    (b"", "is empty"), (b" \n", "is empty"),
+    (b"base_lr: 1\n\xff\xfe", "solver.prototxt:2: not text"),
+    (b"base_lr: 0.1\nbase_lr: 0.2", 'solver.prototxt:2:10: "base_lr" is given twice'),
+    (b"net: \"a", "solver.prototxt:1:6: "),
+    (b"net_param { layer { name: \"a\" ", "solver.prototxt:1"),
+    (b"max_iter: 99999999999", "solver.prototxt:1:11"),
     (b"# " + b"x" * (3 << 20), "at most")])
 def test_what_is_not_a_solver_at_all(tmp_path, content, words):
     path = tmp_path / "solver.prototxt"
@@ -71,7 +74,8 @@ def test_an_unknown_enumeration_value_lists_the_right_ones(tmp_path):
     ("net", 'net: "a\\000b"', "does not exist"),
     ("base_lr", "", "base_lr is missing"), ("base_lr", "base_lr: 0", "base_lr is 0;"),
     ("base_lr", "base_lr: -1", "base_lr is -1;"), ("base_lr", "base_lr: nan", "base_lr is nan"),
-    ("", "weight_decay: inf", "weight_decay is inf"), ("", "weight_decay: -1", "weight_decay is -1;"),
+    ("", "weight_decay: inf", "weight_decay is inf"),
+    ("", "weight_decay: -1", "weight_decay is -1;"),
     ("lr_policy", "", 'lr_policy is ""'), ("lr_policy", 'lr_policy: "fix"', '"fixed"'),
     ("lr_policy", 'lr_policy: "step"', "gamma is missing"),
     ("lr_policy", 'lr_policy: "step" gamma: 0.1', "stepsize is missing"),
@@ -84,15 +88,17 @@ def test_an_unknown_enumeration_value_lists_the_right_ones(tmp_path):
     ("max_iter", "", "max_iter is missing"), ("max_iter", "max_iter: -1", "max_iter is -1"),
     ("", "display: -1", "display is -1"), ("", "snapshot: -5", "snapshot is -5"),
     ("snapshot_prefix", "snapshot: 5", "snapshot_prefix is missing"),
-    ("snapshot_prefix", 'snapshot_prefix: "runs/%s"' % ("x" * 201), "a name of 201 bytes"),
+    ("snapshot_prefix", 'snapshot_prefix: "runs/' + "x" * 201 + '"', "a name of 201 bytes"),
     ("snapshot_prefix", 'snapshot_prefix: "a\\000b"', "without zero bytes"),
     ("type", 'type: "sgd"', '"SGD"'), ("type", 'type: "Adamm"', '"Adam"'),
     ("type", 'type: "AdaGrad"', "momentum is 0.9"), ("type", 'type: "RMSProp"', "momentum is 0.9"),
-    ("momentum", "momentum: 1", "momentum is 1;"), ("momentum", "momentum: -0.1", "momentum is -0.1"),
+    ("momentum", "momentum: 1", "momentum is 1;"),
+    ("momentum", "momentum: -0.1", "momentum is -0.1"),
     ("", "rms_decay: 1", "rms_decay is 1;"), ("", 'regularization_type: "l2"', '"L2"'),
     ("", "test_interval: 5", "no test_iter"), ("", "test_iter: 5", "test_interval is 0"),
     ("", "test_iter: 0 test_interval: 1", "test_iter is 0"),
-    ("", "test_iter: 1 test_interval: 1 test_state {} test_state {}", "test_state is given 2 times"),
+    ("", "test_iter: 1 test_interval: 1 test_state {} test_state {}",
+     "test_state is given 2 times"),
     ("", "train_state { phase: TEST }", "phase TEST"),
     ("", "solver_type: ADAM", "solver_type (the old field)")])
 def test_each_wrong_value_is_named(tmp_path, without, added, words):
@@ -102,14 +108,14 @@ def test_each_wrong_value_is_named(tmp_path, without, added, words):
 
 def test_a_test_net_needs_its_test_iter(tmp_path):
     other = write_net(tmp_path, name="other.prototxt")
-    message = refusal(write_solver(tmp_path, 'test_net: "%s"' % other))
+    message = refusal(write_solver(tmp_path, f'test_net: "{other}"'))
     assert "test_iter is given 0 times for 1 test nets" in message
 
 
 def test_test_nets_come_in_caffes_order_and_in_phase_test(tmp_path):
     other = write_net(tmp_path, NET.replace('"tiny"', '"other"'), "other.prototxt")
     path = write_solver(tmp_path,
-                        'test_net: "%s" test_iter: 1 test_iter: 2 test_interval: 3' % other)
+                        f'test_net: "{other}" test_iter: 1 test_iter: 2 test_interval: 3')
     train, tests = load_nets(load_solver(path), path)
     assert [net.name for net in tests] == ["other", "tiny"]
     assert [net.state.phase for net in [train] + tests] == [0, 1, 1]
@@ -123,7 +129,7 @@ def test_the_old_solver_type_becomes_type(tmp_path):
 def test_net_files_are_found_from_the_repository_too(tmp_path, monkeypatch, repo_root):
     nets = [os.path.relpath(p, repo_root)
             for p in sorted(glob.glob(os.path.join(repo_root, "models", "*", "source.prototxt")))]
-    path = write_solver(tmp_path, 'net: "%s"' % nets[0], without=("net",))
+    path = write_solver(tmp_path, f'net: "{nets[0]}"', without=("net",))
     monkeypatch.chdir(tmp_path)
     assert load_solver(path).net == nets[0]
 

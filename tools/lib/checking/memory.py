@@ -41,7 +41,7 @@ def layer_costs(layers, shapes):
 
 
 def _learned_blobs(layers, shapes):
-    """Names of the blobs that have a gradient: learnt parameters made them or a bottom of theirs."""
+    """Names of the blobs that have a gradient: learnt parameters made them, or a bottom did."""
     learned = set()
     for layer in layers:
         rates = [layer.param[index].lr_mult if index < len(layer.param) else 1

@@ -20,27 +20,26 @@ _NO_VALUE = re.compile(r'Enum type "([\w.]+)" has no value named "?([^".]*)"?')
 def near(word, names, count=3):
     """'; did you mean "a" or "b"?', or '' when nothing in `names` resembles `word`."""
     by_lower = {str(name).lower(): str(name) for name in names}
-    found = [
-        by_lower[n] for n in difflib.get_close_matches(str(word).lower(), by_lower, count, 0.6)
-    ]
-    return "; did you mean %s?" % " or ".join('"%s"' % f for f in found) if found else ""
+    found = [f'"{by_lower[close]}"'
+             for close in difflib.get_close_matches(str(word).lower(), by_lower, count, 0.6)]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
-def read_bytes(path, what, limit):
+def read_bytes(path, kind, limit):
     """The bytes of a file that a user named; InputError when it cannot be read or is too long."""
     try:
         if os.path.isdir(path):
-            raise InputError(f"{what} {path} is a folder; expected a file")
+            raise InputError(f"{kind} {path} is a folder; expected a file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > limit:
-                raise InputError(f"{what} {path} has {size} bytes; expected at most {limit}")
+                raise InputError(f"{kind} {path} has {size} bytes; expected at most {limit}")
             return file.read()
     except FileNotFoundError:
-        raise InputError(f"{what} {path} does not exist{_neighbours(path)}") from None
+        raise InputError(f"{kind} {path} does not exist{_neighbours(path)}") from None
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
-        raise InputError(f"{what} {path} cannot be read: {reason}") from None
+        raise InputError(f"{kind} {path} cannot be read: {reason}") from None
 
 
 def _neighbours(path):
@@ -51,22 +50,21 @@ def _neighbours(path):
         return ""
 
 
-def read_prototxt(path, message, what):
+def read_prototxt(path, message, kind):
     """Parses the file into `message` and returns it.
 
-    what: "solver" or "net", for the errors.  Errors name file, line and column, what
+    kind: "solver" or "net", for the errors.  Errors name file, line and column, what
     was found and, for an unknown field or value, the nearest that exist.
     """
-    data = read_bytes(path, what, MAX_BYTES)
+    data = read_bytes(path, kind, MAX_BYTES)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise InputError(f"{path}:{line}: not text: byte 0x{data[problem.start]:02x} is not "
-                         f"UTF-8; expected a {what} in protobuf "
-                         "text format") from None
+                         f"UTF-8; expected a {kind} in protobuf text format") from None
     if not text.strip():
-        raise InputError(f"{path} is empty; expected a {what} in protobuf text format")
+        raise InputError(f"{path} is empty; expected a {kind} in protobuf text format")
     return parse_prototxt(text, message, path)
 
 
@@ -93,26 +91,25 @@ def _short(problem, limit=300):
 
 
 def _explain(detail, descriptor):
-    """A parse error with the near names of an unknown field or enum value added."""
+    """A parse error with the near names of an unknown field or enumeration value added."""
     detail = _short(detail)
     field = _NO_FIELD.search(detail)
     if field:
         owner = descriptor.file.pool.FindMessageTypeByName(field.group(1))
         names = [f.name for f in owner.fields]
-        return 'unknown field "%s" in %s%s' % (
-            field.group(2), owner.name,
-            near(field.group(2), names) or f"; expected one of: {', '.join(sorted(names))}")
+        hint = near(field.group(2), names) or f"; expected one of: {', '.join(sorted(names))}"
+        return f'unknown field "{field.group(2)}" in {owner.name}{hint}'
     twice = _TWICE.search(detail)
     if twice:
-        return '"%s" is given twice; expected once' % twice.group(1)
+        return f'"{twice.group(1)}" is given twice; expected once'
     value = _NO_VALUE.search(detail)
     if value:
         owner = descriptor.file.pool.FindEnumTypeByName(value.group(1))
-        return '"%s" is not a %s; expected one of: %s' % (
-            value.group(2).strip(), owner.name, ", ".join(v.name for v in owner.values))
+        names = ", ".join(known.name for known in owner.values)
+        return f'"{value.group(2).strip()}" is not a {owner.name}; expected one of: {names}'
     return detail
 
 
 def write_prototxt(message, path):
-    """Writes the message as canonical text, whole or not at all: what Caffe is given to read."""
+    """Writes the message as canonical text for Caffe to read, whole or not at all."""
     write_whole(path, text_format.MessageToString(message))

@@ -32,8 +32,9 @@ def load_solver(path):
     solver = read_prototxt(path, caffe_pb2.SolverParameter(), "solver")
     if solver.HasField("solver_type"):
         if solver.HasField("type") and solver.type != _OLD_TYPES[solver.solver_type]:
-            raise InputError('%s: solver_type (the old field) says %s and type says "%s"; expected '
-                             "`type` alone" % (path, _OLD_TYPES[solver.solver_type], solver.type))
+            raise InputError(f"{path}: solver_type (the old field) is "
+                             f'{_OLD_TYPES[solver.solver_type]} and type is "{solver.type}"; '
+                             "expected `type` alone")
         solver.type = _OLD_TYPES[solver.solver_type]
         solver.ClearField("solver_type")
     _check_numbers(solver, path)
@@ -44,17 +45,17 @@ def load_solver(path):
 
 
 def find_file(name, origin, field):
-    """The path of a file that a prototxt names: from the current folder, else from the repository's
-    root.
+    """The path of a file that a prototxt names.
 
-    origin: the prototxt; field: its field, for the InputError when there is no such file.
+    It is sought from the current folder, then from the repository's root.  origin: the prototxt;
+    field: its field, for the InputError when there is no such file.
     """
     if "\0" not in name:
         for path in (name, os.path.join(ROOT, name)):
             if os.path.isfile(path):
                 return path
-    raise InputError('%s: %s "%s" does not exist; expected a file relative to the current folder '
-                     "or to the repository's root" % (origin, field, name))
+    raise InputError(f'{origin}: {field} "{name}" does not exist; expected a file relative to the '
+                     "current folder or to the repository's root")
 
 
 def load_nets(solver, path):
@@ -112,6 +113,10 @@ def _fail(path, field, value, expected):
     raise InputError(f"{path}: {field} is {shown}; expected {expected}")
 
 
+def _one_of(names, found):
+    return f"one of {', '.join(names)}{near(found, names)}"
+
+
 def _check_numbers(solver, path):
     """Every number within what Caffe takes."""
     for field, value in solver.ListFields():
@@ -125,9 +130,8 @@ def _check_numbers(solver, path):
     if not solver.HasField("max_iter"):
         raise InputError(f"{path}: max_iter is missing; expected the number of iterations")
     if solver.snapshot and not solver.snapshot_prefix:
-        raise InputError('%s: snapshot is %d and snapshot_prefix is missing; expected a prefix '
-                         'such '
-                         'as "snapshots/train"' % (path, solver.snapshot))
+        raise InputError(f"{path}: snapshot is {solver.snapshot} and snapshot_prefix is missing; "
+                         'expected a prefix such as "snapshots/train"')
     stem = os.path.basename(solver.snapshot_prefix)
     if "\0" in solver.snapshot_prefix or len(stem.encode()) > LONGEST_PREFIX:
         raise InputError(f"{path}: snapshot_prefix ends in a name of {len(stem.encode())} bytes; "
@@ -141,13 +145,12 @@ def _check_learning_rate(solver, path):
         _fail(path, "base_lr", solver.base_lr, "a number above 0")
     policy = solver.lr_policy
     if policy not in POLICIES:
-        _fail(path, "lr_policy", '"%s"' % policy, "one of "
-                                                  f"{', '.join(POLICIES)}{near(policy, POLICIES)}")
+        _fail(path, "lr_policy", f'"{policy}"', _one_of(POLICIES, policy))
     for field in POLICIES[policy]:
         missing = not solver.stepvalue if field == "stepvalue" else not solver.HasField(field)
         if missing:
-            raise InputError('%s: %s is missing; lr_policy "%s" needs %s'
-                             % (path, field, policy, " and ".join(POLICIES[policy])))
+            raise InputError(f'{path}: {field} is missing; lr_policy "{policy}" needs '
+                             f"{' and '.join(POLICIES[policy])}")
     if "gamma" in POLICIES[policy] and solver.gamma < 0:
         _fail(path, "gamma", solver.gamma, "at least 0")
     if "stepsize" in POLICIES[policy] and solver.stepsize < 1:
@@ -159,10 +162,9 @@ def _check_learning_rate(solver, path):
 
 def _check_method(solver, path):
     if solver.type not in SOLVER_TYPES:
-        _fail(path, "type", '"%s"' % solver.type, "one of "
-              f"{', '.join(SOLVER_TYPES)}{near(solver.type, SOLVER_TYPES)}")
+        _fail(path, "type", f'"{solver.type}"', _one_of(SOLVER_TYPES, solver.type))
     if solver.regularization_type not in ("L1", "L2"):
-        _fail(path, "regularization_type", '"%s"' % solver.regularization_type, '"L1" or "L2"')
+        _fail(path, "regularization_type", f'"{solver.regularization_type}"', '"L1" or "L2"')
     for field in ("momentum", "momentum2", "rms_decay"):
         if not 0 <= getattr(solver, field) < 1:
             _fail(path, field, getattr(solver, field), "at least 0 and below 1")
@@ -175,9 +177,8 @@ def _check_method(solver, path):
 def _check_nets(solver, path):
     given = [field for field in _TRAIN_FIELDS if solver.HasField(field)]
     if len(given) != 1:
-        raise InputError("%s: %s; expected exactly one of %s"
-                         % (path, f"{' and '.join(given)} are both given" if given
-                            else "no net is given", ", ".join(_TRAIN_FIELDS)))
+        found = f"{' and '.join(given)} are both given" if given else "no net is given"
+        raise InputError(f"{path}: {found}; expected exactly one of {', '.join(_TRAIN_FIELDS)}")
     for field in ("net", "train_net"):
         if solver.HasField(field):
             find_file(getattr(solver, field), path, field)
@@ -199,5 +200,4 @@ def _check_nets(solver, path):
                          "given; expected both or none")
     if solver.test_state and len(solver.test_state) != number:
         raise InputError(f"{path}: test_state is given {len(solver.test_state)} times for "
-                         f"{number} test nets; expected none or one "
-                         "for each")
+                         f"{number} test nets; expected none or one for each")

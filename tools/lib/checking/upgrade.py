@@ -58,8 +58,8 @@ def upgrade_net(net, name):
     """
     if net.layers:
         if net.layer:
-            raise InputError('%s has both "layer" and "layers" (the old name); expected one of '
-                             "them" % name)
+            raise InputError(f'{name} has both "layer" and "layers" (the old name); expected one '
+                             "of them")
         for index, old in enumerate(net.layers):
             if old.HasField("layer"):
                 raise InputError(f"{name}: layer {index + 1} is in the V0 format of 2013, which "
