@@ -3,6 +3,7 @@
 Uses the standard library only.
 """
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -25,36 +26,69 @@ def sha256(path):
 
 
 @contextlib.contextmanager
-def write_aside(path):
-    """Gives the name of a file beside `path` to write to; it replaces `path` when the block
-    succeeds.
+def writing(path, fix=None):
+    """An OSError in the block, such as a full disk, becomes an InputError that names `path`.
 
-    The folder is made when missing; the ending stays, because encoders go by it.  Raises
-    InputError when it cannot be written.
+    fix: how to go on, for the error's message.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise InputError(f"cannot write {path}: {problem.strerror or problem}", fix) from None
+
+
+@contextlib.contextmanager
+def write_aside(path, fix=None, only_writer=False):
+    """Gives the name of a file beside `path` to write; it replaces `path` when the block succeeds.
+
+    The folder is made when missing. The ending stays, because encoders choose their format by it.
+    only_writer: True where a lock keeps other processes from writing `path`. Every process then
+    uses the same name, so that files left by killed processes are written over and do not pile up.
+    Raises InputError, with `fix`, when the file cannot be written.
     """
     path = os.fspath(path)
     folder, base = os.path.split(path)
     stem, ending = os.path.splitext(base)
-    aside = os.path.join(folder, f".{stem}.{os.getpid()}.part{ending}")
-    try:
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        yield aside
-        os.replace(aside, path)
-    except OSError as problem:
-        raise InputError(f"cannot write {path}: {problem.strerror or problem}") from None
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
+    process = "" if only_writer else f".{os.getpid()}"
+    aside = os.path.join(folder, f".{stem}{process}.part{ending}")
+    with writing(path, fix):
+        try:
+            if folder:
+                os.makedirs(folder, exist_ok=True)
+            yield aside
+            os.replace(aside, path)
+        finally:
+            if os.path.exists(aside):
+                os.remove(aside)
 
 
-def write_whole(path, text):
-    """Writes `text` (UTF-8) so that a reader sees the old file or the new one, never half of it;
-    raises as write_aside()."""
-    with write_aside(path) as aside, open(aside, "w", encoding="utf-8") as file:
-        file.write(text)
+def write_whole(path, content, fix=None, only_writer=False):
+    """Writes text (UTF-8) or bytes: a reader sees the old file or the new one, never half of it.
+
+    The file is on the disk when this returns, also after a power failure. fix, only_writer and
+    errors: as write_aside().
+    """
+    if isinstance(content, str):
+        content = content.encode()
+    with write_aside(path, fix, only_writer) as aside, open(aside, "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    with writing(path, fix):
+        sync(os.path.dirname(path))
+
+
+def sync(path):
+    """Waits until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path or os.curdir, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as problem:
+        # Some network file systems cannot sync a folder.
+        if problem.errno != errno.EINVAL or not os.path.isdir(path or os.curdir):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

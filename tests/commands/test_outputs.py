@@ -116,6 +116,20 @@ def test_a_file_that_was_written_aside_replaces_the_old_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
+def test_kills_of_the_only_writer_leave_no_more_than_one_file(tmp_path):
+    path = tmp_path / "x.json"
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            with write_aside(path, only_writer=True) as aside:
+                open(aside, "w").close()
+                os._exit(0)
+        os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 1 and not path.exists()
+    write_whole(path, b"whole", only_writer=True)
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"whole"
+
+
 def test_a_packing_that_cannot_begin_is_an_input_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="cannot write .*meta.json: No space left on device\n.*make "

@@ -61,9 +61,10 @@ def test_a_log_without_room_leaves_a_snapshot_to_go_on_from(tmp_path, monkeypatc
 @pytest.mark.parametrize("name", ["record.json", "solver.prototxt", "net.prototxt", "log.jsonl"])
 def test_a_file_without_room_is_named_and_the_run_can_start_again(tmp_path, monkeypatch, name):
     solver, sync = write_run(tmp_path, STILL, max_iter=2), os.fsync
+    aside = ".{}.part{}".format(*os.path.splitext(name))
 
     def full(descriptor):
-        if os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")) == name + ".partial":
+        if os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")) == aside:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(descriptor)
 

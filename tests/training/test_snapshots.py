@@ -157,7 +157,7 @@ def test_state_that_caffe_would_abort_on_is_an_error(stopped):
     state = out / "tiny_iter_4.solverstate"
     state.write_bytes(b"\x08\x04" + b"\x1a\x00")      # iteration 4, one empty history blob
     entries_ = module.read_manifest(str(out))
-    entries_[-1]["state"] = module.describe(str(state))
+    entries_[-1]["state"] = module.describe_file(str(state))
     module.write_manifest(str(out), entries_)
     with pytest.raises(InputError, match="Caffe does not take the snapshot of iteration 4"):
         train(solver, out, "--resume")

@@ -7,7 +7,8 @@ import sys
 from tqdm import tqdm
 
 from data.child_process import run_in_child
-from tools.lib.training.files import replace_file, writing
+from data.files import write_aside, writing
+from tools.lib.training.solver import MAKE_ROOM, write_run_file
 
 #: Names in the output folder.
 LOG, PLOT = "log.jsonl", "plot.png"
@@ -49,13 +50,13 @@ class Log:
         """
         kept = [entry for entry in read_log(path) if entry["iteration"] < from_iteration
                 or (entry["iteration"] == from_iteration and entry["kind"] == "snapshot")]
-        replace_file(path, "".join(_line(entry) for entry in kept).encode())
+        write_run_file(path, "".join(_line(entry) for entry in kept))
         self._path = path
 
     def write(self, kind, iteration, **values):
         """Appends a line; InputError when the disk does not take it."""
         # Opened for each line: after a full disk, closing a file left open would fail once more.
-        with writing(self._path), open(self._path, "a", encoding="utf-8") as file:
+        with writing(self._path, MAKE_ROOM), open(self._path, "a", encoding="utf-8") as file:
             file.write(_line(dict(kind=kind, iteration=iteration, **values)))
 
 
@@ -92,9 +93,10 @@ def plot_in_child(log_path, path, title):
     A plot that fails is only a warning, because the run matters more.
     """
     outcome = run_in_child(lambda: plot_log(read_log(log_path), path, title), SLOWEST_PLOT)
-    if outcome.exception or outcome.signal or outcome.timeout:
-        logging.getLogger(__name__).warning("%s could not be drawn: %s", path, outcome.exception
-                                            or "it hung or died")
+    failure = outcome.error or outcome.exception
+    if failure or outcome.signal or outcome.timeout:
+        logging.getLogger(__name__).warning("%s could not be drawn: %s", path,
+                                            failure or "it hung or died")
 
 
 def plot_log(entries, path, title):
@@ -127,9 +129,8 @@ def plot_log(entries, path, title):
     axes[-1, 0].set_xlabel("iteration")
     figure.suptitle(title)
     figure.tight_layout()
-    aside = path + ".partial"
-    figure.savefig(aside, format="png", dpi=100)
-    os.replace(aside, path)
+    with write_aside(path, only_writer=True) as aside:
+        figure.savefig(aside, dpi=100)
     pyplot.close(figure)
 
 

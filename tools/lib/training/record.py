@@ -1,4 +1,7 @@
-"""record.json: what was run, with what, from what; and the hashes of what its nets read."""
+"""record.json: the command, solver, seed, versions, data and initial weights of a run.
+
+The data are recorded by hashes of their lists, so that --resume notices a change.
+"""
 import datetime
 import functools
 import hashlib
@@ -20,17 +23,18 @@ from layers.constrained_mil_loss import inside_repository
 from layers.source_target_data import served_frames
 from tools.lib.checking.net import DATA_LAYER, running_layers
 from tools.lib.runtime.machine import git_state
-from tools.lib.training.files import replace_file
-from tools.lib.training.solver import DEVICE, python_keys, shown
+from tools.lib.training.solver import DEVICE, python_keys, shown, write_run_file
 
 RECORD = "record.json"
+#: Caffe's layers that read a list file, and their parameter with its path.
+LIST_LAYERS = {"ImageData": "image_data_param", "HDF5Data": "hdf5_data_param",
+               "WindowData": "window_data_param"}
 
 
 def new_record(options, resolved, data, initial, processes):
     """The record of a run that starts.
 
-    data: what data_lists() found; processes: how many train together; initial: what
-    describe_weights() found.
+    data: from data_lists(); initial: from describe_weights(); processes: how many train together.
     """
     with open(options.solver, encoding="utf-8") as file:
         solver_text = file.read()
@@ -54,9 +58,9 @@ def new_record(options, resolved, data, initial, processes):
 
 
 def describe_weights(reports, commands):
-    """[{"file", "sha256", "made_by", "loaded", "skipped"}] of the initial weights' reports.
+    """[{"file", "sha256", "made_by", "loaded", "skipped"}] of the initial weights.
 
-    commands: {path as in the solver: command that makes it}.
+    reports: from weights.compare_all(); commands: from weights.making_commands().
     """
     return [{"file": shown(report.path), "sha256": sha256(report.path),
              "made_by": commands.get(shown(report.path)),
@@ -64,7 +68,7 @@ def describe_weights(reports, commands):
 
 
 def add_resume(record, iteration):
-    """Notes that the run goes on from this iteration, and with what."""
+    """Adds to the record that the run goes on from `iteration`, and with which versions."""
     record["resumed"].append({"command": command(), "started": now(), "iteration": iteration,
                               "versions": versions(), "git": git_state()})
 
@@ -85,13 +89,10 @@ def read_record(folder):
 
 
 def _check(record):
-    """Raises ValueError, KeyError or TypeError unless what a resume reads is as new_record() wrote
-    it."""
+    """ValueError, KeyError or TypeError unless the parts that --resume reads are well-formed."""
     options = record["options"]
-    counts = [record["seed"]] + [
-        count for count in (options["seed"], options.get("max_iter"), options.get("keep_snapshots"))
-        if count is not None
-    ]
+    optional = options["seed"], options.get("max_iter"), options.get("keep_snapshots")
+    counts = [record["seed"]] + [count for count in optional if count is not None]
     if not all(type(count) is int and 0 <= count < 2 ** 31 for count in counts):
         raise ValueError(f"seed, max_iter or keep_snapshots is not a count: {counts}")
     device = options.get("device")
@@ -107,12 +108,13 @@ def _check(record):
 
 
 def write_record(folder, record):
-    replace_file(os.path.join(folder, RECORD), (json.dumps(record, indent=1) + "\n").encode())
+    """Writes the record into the folder, whole or not at all."""
+    write_run_file(os.path.join(folder, RECORD), json.dumps(record, indent=1) + "\n")
 
 
 def command():
-    """The command line as it was typed, as far as Python knows."""
-    return ["python"] + [shown(os.path.abspath(sys.argv[0]))] + sys.argv[1:]
+    """The command line of this process."""
+    return ["python3", shown(os.path.abspath(sys.argv[0])), *sys.argv[1:]]
 
 
 def now():
@@ -121,7 +123,7 @@ def now():
 
 
 def versions():
-    """Versions of what computes, and the settings that decide the last bits."""
+    """Versions of the libraries that compute, and the settings that change the last bits."""
     return {
         "caffe": getattr(caffe, "__version__", "unknown"), "python": platform.python_version(),
         "numpy": numpy.__version__, "protobuf": google.protobuf.__version__,
@@ -132,12 +134,11 @@ def versions():
 
 
 def check_files(nets, name):
-    """Looks at every file of the data layers that run in the nets once, with a progress bar and
-    however long it takes, so that the layers built afterwards in this process and its forks need
-    not, which the dry run gives little time. name: the solver's file.
+    """Checks every file that the data layers of the nets read, with a progress bar.
 
-    Whatever is wrong is left to the dry run, which comes to the same place and says it with the
-    layer's name.
+    The dry run builds the data layers under a limit of time, and a check of all files may take
+    longer. A file that has passed here is not checked again in this process and its forks. An
+    error is left to the dry run, which finds it too and names the layer. name: the solver's file.
     """
     forget_checks()
     for net in nets:
@@ -146,45 +147,42 @@ def check_files(nets, name):
                 continue
             try:
                 for side, data, frames, labelled in served_frames(layer.python_param.param_str):
-                    check_ahead(
-                        data, frames, labelled,
-                        functools.partial(tqdm, desc=f"checking {layer.name}.{side}", unit="image",
-                                          disable=None, leave=False))
-            # not only InputError: a param_str is not trusted, and the dry run survives all it can
-            # do
+                    bar = functools.partial(tqdm, desc=f"checking {layer.name}.{side}",
+                                            unit="image", disable=None, leave=False)
+                    check_ahead(data, frames, labelled, bar)
+            # Any exception: a param_str may hold anything, and only the dry run is safe from it.
             except Exception:
                 return
 
 
 def data_lists(nets):
-    """{"layer.source": {"dataset", "split", "frames", "sha256", "label_map"}} of every data layer
-    of the nets.
+    """Everything that the layers of the nets read, with hashes, as record.json holds it.
 
-    The first hash is over the frames' names in order: it follows the list and not the folder
-    the data lie in; label_map, of a source, over its classes and the ids that stand for them. A
-    layer of Caffe that reads a list file, and one with label statistics ("layer.statistics"), has
-    the file's hash.
+    "LAYER.source", "LAYER.target"  {"dataset", "split", "frames": their number, "sha256": of their
+                                    names in order, wherever the data lie}; a source also has
+                                    "label_map": hash of its classes and of the ids that count as
+                                    each class
+    "LAYER.statistics"              {"file", "sha256"} of label statistics
+    "LAYER"                         {"list", "sha256"} of a list file that a layer of Caffe reads
     """
     found = {}
     for net in nets:
         for layer in net.layer:
-            if layer.type == "Python" and layer.python_param.module == DATA_LAYER:
+            if layer.type in LIST_LAYERS:
+                path = getattr(layer, LIST_LAYERS[layer.type]).source
+                found[layer.name] = {"list": shown(path), "sha256": sha256(path)}
+            elif layer.type == "Python" and layer.python_param.module == DATA_LAYER:
                 keys = python_keys(layer) or {}
                 for side in ("source", "target"):
                     if keys.get(side):
                         found[f"{layer.name}.{side}"] = _frames(keys[side], side == "source")
-            elif layer.type == "Python" and layer.python_param.module == inside_repository.__module__:
+            elif (layer.type == "Python"
+                  and layer.python_param.module == inside_repository.__module__):
                 path = (python_keys(layer) or {}).get("statistics")
-                # the layer itself says what is wrong
+                # A file that is missing is left to the layer's own error.
                 if path and os.path.isfile(inside_repository(path)):
                     found[f"{layer.name}.statistics"] = {
-                        "file": path, "sha256": sha256(inside_repository(path))
-                    }
-            elif layer.type in ("ImageData", "HDF5Data", "WindowData"):
-                path = getattr(layer, {"ImageData": "image_data_param", "HDF5Data":
-                                       "hdf5_data_param", "WindowData": "window_data_param"}
-                               [layer.type]).source
-                found[layer.name] = {"list": shown(path), "sha256": sha256(path)}
+                        "file": path, "sha256": sha256(inside_repository(path))}
     return found
 
 
@@ -192,10 +190,8 @@ def _frames(given, labelled):
     data = open_dataset(given["dataset"], space=given.get("label_space"),
                         **given.get("options", {}))
     names = [frame.name for frame in data.frames(given["split"])]
-    found = {
-        "dataset": given["dataset"], "split": given["split"], "frames": len(names),
-        "sha256": _sha256("\n".join(names))
-    }
+    found = {"dataset": given["dataset"], "split": given["split"], "frames": len(names),
+             "sha256": _sha256("\n".join(names))}
     if labelled:
         found["label_map"] = _sha256(
             json.dumps([data.space.name, data.space.classes, data.table], sort_keys=True))

@@ -1,4 +1,4 @@
-"""The output folder: what may start in it, what may go on in it, its prototxts and its lock."""
+"""The output folder of a run: which run may start or go on in it, its prototxts and its lock."""
 import difflib
 import fcntl
 import json
@@ -9,54 +9,50 @@ import socket
 from google.protobuf import text_format
 
 from data.errors import InputError
-from tools.lib.training.files import replace_file, writing
+from data.files import writing
 from tools.lib.training.log import LOG, PLOT
 from tools.lib.training.record import RECORD, read_record
 from tools.lib.training.snapshots import MANIFEST, PARTIAL, read_manifest
-from tools.lib.training.solver import absolute, shown
+from tools.lib.training.solver import MAKE_ROOM, absolute, shown, write_run_file
 
-#: Name in the folder of the resolved solver.
+#: File name of the resolved solver.
 SOLVER = "solver.prototxt"
-#: Solver fields that do not change what is computed, only how long and what is written.
+#: Solver fields that may differ on --resume: how long the run takes, where it computes, what it
+#: writes.
 FREE_FIELDS = ("max_iter", "display", "average_loss", "snapshot", "snapshot_after_train",
                "snapshot_prefix", "test_iter", "test_interval", "test_initialization",
                "test_compute_loss", "debug_info", "solver_mode", "device_id")
-#: Solver fields that name the run's own copies of its nets.
+#: Solver fields with the paths of the run's own copies of its nets.
 NET_FIELDS = ("net", "train_net", "test_net")
-#: What a run writes into its lock.
+#: Content of a lock.
 OWNER = re.compile("process [0-9]+ on .*")
 
 
 def recall_options(options, record):
-    """Options that --resume was not given are those of the run that it resumes."""
+    """Fills options that were not given from the record of the run; None: there is no record."""
     if record is None:
         return
     recorded = record["options"]
     if options.seed is None:
         options.seed = recorded["seed"]
-    if options.max_iter is None:
-        options.max_iter = recorded.get("max_iter")
-    if options.data_root is None:
-        options.data_root = recorded.get("data_root")
-    if options.device is None:
-        options.device = recorded.get("device")
-    if options.keep_snapshots is None:
-        options.keep_snapshots = recorded.get("keep_snapshots")
+    for name in ("max_iter", "data_root", "device", "keep_snapshots"):
+        if getattr(options, name) is None:
+            setattr(options, name, recorded.get(name))
     if options.weights is None and recorded.get("weights"):
         options.weights = [absolute(path) for path in recorded["weights"]]
 
 
 def refuse_overwriting(resolved, resume):
-    """InputError when the folder holds snapshots, or a file of a name that the run would write and
-    no run's record.
+    """InputError when a run that starts in the folder would write over files.
 
-    resume: whether --resume was given; it goes by the record, which is not there.
+    These are the snapshots of an earlier run and, where there is no record, files that happen to
+    have a name that a run uses. resume: whether --resume was given, for the message.
     """
     folder = resolved.output
     snapshots = read_manifest(folder)
     if snapshots and resume:
-        raise InputError(f"{shown(folder)} holds snapshots but no {RECORD}, which --resume "
-                         "goes by",
+        raise InputError(f"{shown(folder)} holds snapshots but no {RECORD}, so the run cannot be "
+                         "resumed",
                          "Restore that file, or start from the newest weights: --weights "
                          f"{shown(os.path.join(folder, snapshots[-1]['model']['name']))} --output "
                          "ANOTHER_FOLDER")
@@ -68,21 +64,19 @@ def refuse_overwriting(resolved, resume):
         return
     names = {LOG, PLOT, PARTIAL, MANIFEST, *prototxts(resolved)}
     snapshot = re.compile(re.escape(resolved.prefix) + r"_iter_[0-9]+\.(caffemodel|solverstate)")
-    foreign = [
-        name for name in sorted(os.listdir(folder)) if name in names or snapshot.fullmatch(name)
-    ]
+    foreign = [name for name in sorted(os.listdir(folder))
+               if name in names or snapshot.fullmatch(name)]
     if foreign:
         raise InputError(f"{shown(folder)} holds {', '.join(foreign)} and no {RECORD}: no "
                          "run of tools/train.py wrote that, and a run would write over it",
-                         "Name another folder with --output, or move what is there away.")
+                         "Name another folder with --output, or move these files away.")
 
 
 def refuse_difference(resolved, data, record, processes):
-    """InputError with the difference when a resumed run would not be the recorded one.
+    """InputError with the difference when a resumed run would not be the recorded run.
 
-    Compares solver, nets, seed, number of processes, data lists, label maps and statistics;
-    max_iter, display and snapshot may differ, except max_iter under lr_policy "poly", which uses
-    it.
+    Compares solver, nets, seed, number of processes, data lists, label maps and statistics. The
+    FREE_FIELDS of the solver may differ, except max_iter under lr_policy "poly", which uses it.
     """
     differences = prototxt_differences(resolved)
     if record["seed"] != resolved.seed:
@@ -100,8 +94,10 @@ def refuse_difference(resolved, data, record, processes):
 
 
 def _recorded_parts(data, before):
-    """`data` without what records did not hold at first: label maps and statistics. Runs of that
-    time go on too."""
+    """`data` without the label maps and statistics that an old record does not hold.
+
+    So a run whose record was written before these were added can still be resumed.
+    """
     known = {}
     for name, entry in data.items():
         old = before.get(name)
@@ -113,29 +109,29 @@ def _recorded_parts(data, before):
 
 
 def first_lines(differences):
-    """As many lines of a difference as a message may have."""
+    """The first 60 lines of a difference, for a message."""
     return "\n".join("    " + line for line in differences[:60])
 
 
 def prototxt_differences(resolved):
-    """Lines of the difference between solver and nets in the output folder and those of the
-    resolved run.
+    """The difference of the prototxts in the output folder to those of the resolved run, as lines.
 
-    What may differ, because it changes nothing that is computed, is left out.
+    Solver fields that may differ are left out.
     """
     differences = []
     for name, text in prototxts(resolved).items():
         path = os.path.join(resolved.output, name)
-        if not os.path.exists(path):          # killed before it was written, or a net that is new
+        if not os.path.exists(path):
+            # Without a snapshot, the run was killed before it wrote the file; else the net is new.
             if read_manifest(resolved.output):
                 differences.append(f"{name}: not there before")
             continue
         with open(path, encoding="utf-8", errors="replace") as file:
             before = file.read()
         if name == SOLVER:
-            # the nets are compared themselves; their paths change when the folder has moved
-            free = [f for f in FREE_FIELDS + NET_FIELDS
-                    if f != "max_iter" or resolved.param.lr_policy != "poly"]
+            # The nets themselves are compared; their paths change when the folder has moved.
+            free = [field for field in FREE_FIELDS + NET_FIELDS
+                    if field != "max_iter" or resolved.param.lr_policy != "poly"]
             before, text = _without(before, free), _without(text, free)
         differences += _diff(before, text, name)
     return differences
@@ -152,7 +148,7 @@ def prototxts(resolved):
 def write_prototxts(resolved):
     """Writes the resolved solver and nets into the output folder."""
     for name, text in prototxts(resolved).items():
-        replace_file(os.path.join(resolved.output, name), text.encode())
+        write_run_file(os.path.join(resolved.output, name), text)
 
 
 def _without(text, fields):
@@ -164,14 +160,14 @@ def _diff(before, after, name):
     if before == after:
         return []
     return list(difflib.unified_diff(before.splitlines(), after.splitlines(),
-                                     name + " before", name + " now", lineterm="", n=2))
+                                     f"{name} before", f"{name} now", lineterm="", n=2))
 
 
 class FolderLock:
-    """Holds <folder>/lock for this process, until it ends, however it ends.
+    """Locks the file <folder>/lock until this process ends, in whatever way it ends.
 
-    A POSIX record lock: it belongs to the process and not to the open file, so a worker
-    process that outlives its killed parent does not keep the folder locked.
+    A POSIX record lock belongs to the process and not to the open file: a data worker that outlives
+    its killed parent does not keep the folder locked.
     """
 
     def __init__(self, folder):
@@ -179,7 +175,7 @@ class FolderLock:
         self._file = None
 
     def __enter__(self):
-        with writing(self._path):
+        with writing(self._path, MAKE_ROOM):
             self._file = open(self._path, "a+", encoding="utf-8", errors="replace")
         self._file.seek(0)
         owner = self._file.read().strip()
@@ -196,7 +192,7 @@ class FolderLock:
                 f"another run is writing into {os.path.dirname(self._path)}: "
                 f"{owner or 'an unknown process'}",
                 "Wait for it, stop it, or name another folder with --output.") from None
-        with writing(self._path):
+        with writing(self._path, MAKE_ROOM):
             self._file.truncate(0)
             self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             self._file.flush()

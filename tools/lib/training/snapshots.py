@@ -1,11 +1,12 @@
-"""Snapshots that are there whole or not at all.
+"""Snapshots that are on the disk whole or not at all.
 
-Caffe writes its two files in place and aborts the process when the disk is full. So:
+Caffe writes its two files in place, and aborts the process when the disk is full. Therefore:
 
-1. The space is claimed first: a full disk is noticed while nothing is at stake.
-2. Caffe writes into the folder `partial/`, on the CPU from a forked child, whose abort
-   harms nobody (a GPU's memory cannot be read from a fork, so there Caffe writes itself).
-3. Both files are read back and compared with the net, brought to the disk and hashed.
+1. The space is claimed first: a full disk is noticed before anything is written.
+2. Caffe writes into the folder `partial/`. On the CPU a forked child lets it write, so that only
+   the child is lost when Caffe aborts. A GPU's memory cannot be read from a fork: there Caffe
+   writes in the process of the run.
+3. Both files are read back and compared with the net, synced to the disk and hashed.
 4. They are renamed into place, and only then listed in the manifest.
 
 A kill at any moment leaves the snapshots that were listed before.
@@ -16,7 +17,7 @@ The manifest, snapshots.json, lists the complete snapshots with sizes and hashes
                     "model": {"name": "toy_iter_400.caffemodel", "bytes": 1, "sha256": "..."},
                     "state": {"name": "toy_iter_400.solverstate", "bytes": 1, "sha256": "..."}}]}
 
-A snapshot counts once it is listed; what is not listed was never finished.
+A snapshot counts once it is listed; the writing of a file that is not listed was never finished.
 """
 import json
 import os
@@ -26,12 +27,11 @@ from caffe.proto import caffe_pb2
 
 from data.child_process import run_in_child
 from data.errors import InputError
-from data.files import sha256
+from data.files import sha256, sync, writing
 from models.cost import snapshot_bytes
 from tools.lib.checking.caffemodel import compare, read_caffemodel, read_solverstate, require_match
 from tools.lib.checking.dry_run import fatal_message, shapes_of
-from tools.lib.training.files import replace_file, sync_file, sync_folder, writing
-from tools.lib.training.solver import shown
+from tools.lib.training.solver import MAKE_ROOM, shown, write_run_file
 
 #: Names in the output folder.
 MANIFEST, PARTIAL = "snapshots.json", "partial"
@@ -39,15 +39,16 @@ MANIFEST, PARTIAL = "snapshots.json", "partial"
 SLOWEST_WRITE = 3600
 #: Room for names and shapes beside the parameters, in bytes.
 OVERHEAD = 1 << 20
+#: Field of a solverstate with the path of its caffemodel.
 LEARNED_NET = caffe_pb2.SolverState.LEARNED_NET_FIELD_NUMBER
-#: Wire type of strings and messages.
+#: Wire type of strings in protocol buffers.
 BYTES = 2
 
 
 class Snapshots:
     """Writes and restores the snapshots of one output folder.
 
-    keep: how many to keep, the newest ones; 0 keeps all.
+    keep: number of the newest snapshots that stay; 0 keeps all.
     """
 
     def __init__(self, folder, keep=0):
@@ -55,27 +56,28 @@ class Snapshots:
         self.partial = os.path.join(folder, PARTIAL)
         self._keep = keep
         shutil.rmtree(self.partial, ignore_errors=True)
-        with writing(self.partial):
+        with writing(self.partial, MAKE_ROOM):
             os.makedirs(self.partial)
 
     def close(self):
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def save(self, engine):
-        """Writes the engine's state; returns its manifest entry.
+        """Writes the engine's state; returns its entry in the manifest.
 
-        InputError when it cannot be written; the earlier snapshots are then as they were.
+        InputError when it cannot be written; the earlier snapshots stay as they are.
         """
         try:
             claim_space(self.partial, needed_bytes(engine))
             files = self._write(engine)
             for path in files:
-                sync_file(path)
-            model, state = map(describe, files)
+                sync(path)
+            model, state = map(describe_file, files)
             for path in files:
                 os.replace(path, os.path.join(self.folder, os.path.basename(path)))
-            sync_folder(self.folder)
-            return self._list({"iteration": engine.iteration, "model": model, "state": state})
+            sync(self.folder)
+            return self._add_to_manifest(
+                {"iteration": engine.iteration, "model": model, "state": state})
         except (OSError, InputError) as problem:
             why = problem.what if isinstance(problem, InputError) else problem.strerror or problem
             for name in os.listdir(self.partial):
@@ -86,13 +88,13 @@ class Snapshots:
                 "The earlier snapshots are intact. Make room, then go on with --resume.") from None
 
     def restore(self, engine, entry):
-        """Puts the engine into a listed snapshot's state; the data's position follows the
-        iteration.
+        """Puts the engine into the state of a listed snapshot.
 
-        InputError when Caffe does not take the files (they are as listed, but not this net's).
+        InputError when Caffe does not take the files: they are those listed, but of another net.
         """
         model = os.path.join(self.folder, entry["model"]["name"])
-        # The state names its model by the path it had when written, and the folder may have moved.
+        # The state holds the path that its model had when it was written; the folder may have
+        # moved since.
         copy = os.path.join(self.partial, "restored.solverstate")
         try:
             shutil.copyfile(os.path.join(self.folder, entry["state"]["name"]), copy)
@@ -119,13 +121,13 @@ class Snapshots:
             require_match(compare(shapes, read_caffemodel(model)), complete=True)
             return read_solverstate(state).iteration
 
-        # in a child for the sake of memory: reading takes twice the file's size
+        # In a child, whose memory is freed with it: reading takes twice the file's size.
         if _in_child(read_back, failed) != engine.iteration:
             raise InputError("its solverstate has another iteration")
         return files
 
-    def _list(self, entry):
-        """Adds the entry to the manifest, and deletes what is not to be kept any longer."""
+    def _add_to_manifest(self, entry):
+        """Lists the entry, and deletes the snapshots that are not kept any longer."""
         entries = [old for old in read_manifest(self.folder)
                    if old["iteration"] != entry["iteration"]]
         entries = sorted(entries + [entry], key=lambda listed: listed["iteration"])
@@ -138,7 +140,7 @@ class Snapshots:
 
 
 def needed_bytes(engine):
-    """Bytes of room for a snapshot's two files: an upper estimate."""
+    """Upper estimate of the bytes of a snapshot's two files."""
     count = sum(blob.count for blobs in engine.net.params.values() for blob in blobs)
     return snapshot_bytes(count, engine.param.type, engine.param.snapshot_diff) + OVERHEAD
 
@@ -154,13 +156,14 @@ def claim_space(folder, size):
 
 
 def _in_child(function, failed):
-    """function()'s value, computed in a forked child; InputError("<failed>: why") if that dies."""
+    """The value of function() in a forked child; InputError("<failed>: why") when it dies."""
     outcome = run_in_child(function, SLOWEST_WRITE)
     if outcome.error is not None:
         raise outcome.error
     if outcome.value is None:
-        raise InputError("%s: %s" % (failed, outcome.exception or fatal_message(outcome.stderr)
-                                     or "its process ended without a word"))
+        why = (outcome.exception or fatal_message(outcome.stderr)
+               or "its process ended without a message")
+        raise InputError(f"{failed}: {why}")
     return outcome.value
 
 
@@ -172,9 +175,9 @@ def _unlink(path):
 
 
 def read_manifest(folder):
-    """The listed snapshots, oldest first; [] when there is no list yet.
+    """The entries of the manifest, oldest first; [] when there is no manifest yet.
 
-    InputError when the file is not such a list: it is not guessed around.
+    InputError when the file is damaged.
     """
     path = os.path.join(folder, MANIFEST)
     if not os.path.exists(path):
@@ -192,18 +195,18 @@ def read_manifest(folder):
 
 
 def write_manifest(folder, entries):
-    """Puts the list in place of the old one, whole or not at all."""
+    """Replaces the manifest, whole or not at all."""
     text = json.dumps({"snapshots": entries}, indent=1) + "\n"
-    replace_file(os.path.join(folder, MANIFEST), text.encode())
+    write_run_file(os.path.join(folder, MANIFEST), text)
 
 
-def describe(path):
+def describe_file(path):
     """{"name", "bytes", "sha256"} of a file."""
     return {"name": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": sha256(path)}
 
 
-def fault(folder, entry):
-    """What is wrong with a listed snapshot's files, in words, or None."""
+def find_fault(folder, entry):
+    """A message when a file of the snapshot is missing or not as listed; None when both are."""
     for part in ("model", "state"):
         listed = entry[part]
         path = os.path.join(folder, listed["name"])
@@ -217,16 +220,16 @@ def fault(folder, entry):
     return None
 
 
-def newest_complete(folder, tell):
-    """The newest listed snapshot whose files are as listed, or None.
+def newest_complete(folder, report):
+    """The entry of the newest snapshot whose files are as listed, or None.
 
-    tell(text) is told about every one that is passed over.
+    report(text) is called for every snapshot that is passed over.
     """
     for entry in reversed(read_manifest(folder)):
-        problem = fault(folder, entry)
+        problem = find_fault(folder, entry)
         if problem is None:
             return entry
-        tell(f"passing over the snapshot of iteration {entry['iteration']}: {problem}")
+        report(f"passing over the snapshot of iteration {entry['iteration']}: {problem}")
     return None
 
 
@@ -242,10 +245,10 @@ def _check_entry(entry):
 
 
 def append_string(path, number, text):
-    """Gives string field `number` of a message file a new value.
+    """Gives string field `number` of a protocol buffer file a new value by appending it.
 
-    A later value of a field replaces an earlier one, so that appending is enough: a
-    solverstate of half a gigabyte need not be read and written again.
+    A later value of a field replaces an earlier one. So a solverstate of half a gigabyte need not
+    be read and written again.
     """
     value = text.encode()
     with open(path, "ab") as file:

@@ -1,10 +1,10 @@
-"""A solver prototxt resolved: what a run does, with nothing left open; and its schedule.
+"""The solver prototxt of a run with every value filled in, its schedule, and its output files.
 
-Caffe is handed files that this module made from the user's: the seed written into the
-data layers and `random_seed`, initial weights, device and output folder filled in. The
-files in the output folder are complete: stock `caffe train` runs them too.
+The user's prototxts leave values open: seed, initial weights, device and output folder. resolve()
+writes them into copies of the solver and its nets. Caffe trains from these copies, which lie in
+the output folder and are complete: stock `caffe train` runs them too.
 
-The schedule says when a solver displays, tests and snapshots, and at which learning rate: pure
+The schedule says when a solver displays, tests and snapshots, and gives its learning rate: pure
 functions of a caffe_pb2.SolverParameter and an iteration. Iterations count from 0 and name the
 weights BEFORE the update, as in Caffe's own log.
 """
@@ -19,22 +19,27 @@ from collections import namedtuple
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
-from data.files import ROOT
+from data.files import ROOT, write_whole
 from tools.lib.checking.net import DATA_LAYER, load_net
 from tools.lib.checking.solver import find_file, load_solver
 
-# name: the solver file's name without its ending.  param: SolverParameter.
-# nets: {file name in the output folder: NetParameter}.  output: absolute folder.
-# prefix: what the snapshots' names start with.
+#: name: of the solver's file, without its ending. param: SolverParameter. nets: {file name in the
+#: output folder: NetParameter}. output: absolute folder. prefix: start of the snapshots' names.
 Resolved = namedtuple("Resolved", "name param nets seed output prefix")
 
-TESTS_NEVER = 2 ** 31 - 1
-#: What --device may say.
+#: A test_interval that no run reaches.
+NEVER = 2 ** 31 - 1
+#: Values of --device.
 DEVICE = re.compile(r"cpu|gpu(:[0-9]{1,4})?")
+#: How to go on when a file of the run could not be written.
+MAKE_ROOM = "Make room, then give the same command with --resume."
 
 
 def resolve(options):
-    """The Resolved run of the command line's options; InputError for what cannot be done."""
+    """The Resolved run of the options that run.parse() returns.
+
+    InputError when a prototxt cannot be read or asks for something that is not supported.
+    """
     param = load_solver(options.solver)
     name = os.path.splitext(os.path.basename(options.solver))[0]
     output = output_folder(options)
@@ -51,7 +56,7 @@ def resolve(options):
         param.max_iter = options.max_iter
     if options.weights is not None:
         given = [shown(path) for path in options.weights]
-    else:                   # Caffe takes a comma for a list here too
+    else:                   # in Caffe, one value may be a list with commas
         given = [path for entry in param.weights for path in entry.split(",") if path]
     param.ClearField("weights")
     param.weights.extend(given)
@@ -69,8 +74,10 @@ def output_folder(options):
 
 
 def engine_param(resolved, folder):
-    """The SolverParameter that Caffe is given: resolved.param with display, tests and
-    snapshots left to the loop, and snapshots going to `folder`."""
+    """The SolverParameter for Caffe: display, tests and snapshots are left to the loop.
+
+    folder: where Caffe writes a snapshot when the loop asks for one.
+    """
     param = copy.deepcopy(resolved.param)
     for field in ("net", "train_net"):
         if param.HasField(field):
@@ -79,9 +86,9 @@ def engine_param(resolved, folder):
     param.ClearField("test_net")
     param.test_net.extend(tests)
     if len(param.test_iter):
-        param.test_interval = TESTS_NEVER
+        param.test_interval = NEVER
         param.test_initialization = False
-    # Caffe prints the blobs' magnitudes at `display` only, so debug_info needs it
+    # With debug_info, Caffe prints the blobs' magnitudes, but only at `display`.
     param.display = param.display if param.debug_info else 0
     param.snapshot = 0
     param.snapshot_prefix = os.path.join(folder, resolved.prefix)
@@ -90,18 +97,26 @@ def engine_param(resolved, folder):
 
 
 def shown(path):
-    """A path as files and messages name it: relative to the repository when inside it."""
+    """A path for files and messages: relative to the repository when inside it."""
     inside = os.path.relpath(path, ROOT)
     return path if inside.startswith(os.pardir) else inside
 
 
 def absolute(path):
-    """The opposite of shown()."""
+    """The absolute path of a path that shown() returned."""
     return os.path.join(ROOT, path)
 
 
+def write_run_file(path, text):
+    """Writes a file of the output folder whole; InputError with MAKE_ROOM when it cannot.
+
+    The lock of the output folder makes this process the file's only writer.
+    """
+    write_whole(path, text, MAKE_ROOM, only_writer=True)
+
+
 def use_data_root(options):
-    """Hands --data-root to the data sets, in this process and those it starts."""
+    """Sets --data-root as the data sets' folder for this process and its children."""
     if options.data_root is not None:
         os.environ["DATA_ROOT"] = options.data_root
 
@@ -118,7 +133,10 @@ def _set_device(param, device):
 
 
 def _take_nets(param, solver_path, output):
-    """Loads the net files that the solver names, and makes the solver name the output's copies."""
+    """Loads the net files of the solver, and names their copies in the output folder instead.
+
+    Returns {file name of the copy: NetParameter}.
+    """
     nets = {}
 
     def take(path, field, file_name):
@@ -143,7 +161,7 @@ def _inline_nets(param):
 
 
 def _set_seed(net, seed):
-    """Writes the seed into the data layers, and into other Python layers that name one."""
+    """Writes the seed into the data layers, and into other Python layers with a key "seed"."""
     for layer in net.layer:
         keys = python_keys(layer)
         if keys is not None and ("seed" in keys or layer.python_param.module == DATA_LAYER):
@@ -184,7 +202,7 @@ def snapshots_at(param, iteration):
 
 
 def learning_rate(param, iteration):
-    """The rate of this iteration's update (caffe.proto's lr_policy formulas); None when unknown."""
+    """The rate of this iteration's update, by caffe.proto's lr_policy; None for another policy."""
     base, gamma, power = param.base_lr, param.gamma, param.power
     policy = param.lr_policy
     if policy == "fixed":

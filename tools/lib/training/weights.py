@@ -1,12 +1,12 @@
-"""Initial weights: where they come from, and what of them loads.
+"""Initial weights: which caffemodels a run loads, and which layers they fill.
 
-A stage says where its initial weights come from in its solver, which stock `caffe train`
-honours too; a comment directly above names the command that makes them:
+The field `weights` of a solver names them, for stock `caffe train` too. A comment directly above
+it names the command that makes them:
 
     # initial weights, made by: python3 tools/train.py --solver solvers/toy_source.prototxt
     weights: "runs/toy_source/toy_source_iter_1500.caffemodel"
 
---weights overrides the field. Missing weights are an error that names the command.
+--weights replaces the field. When weights are missing, the error names the command.
 """
 import os
 import re
@@ -31,9 +31,9 @@ def making_commands(solver_path):
 
 
 def check_present(paths, commands):
-    """InputError for the first caffemodel that is missing or in a format that is not read.
+    """InputError for the first caffemodel that is missing or in a format that is not supported.
 
-    paths: as in the resolved solver; commands: what making_commands() found.
+    paths: as in the resolved solver; commands: from making_commands().
     """
     for path in paths:
         if path.endswith((".h5", ".hdf5")):
@@ -46,9 +46,9 @@ def check_present(paths, commands):
 
 
 def compare_all(paths, shapes):
-    """The WeightsReport of every caffemodel against the train net (shapes: its NetShapes).
+    """The WeightsReport of every caffemodel for the train net (shapes: its NetShapes).
 
-    InputError when one has a layer of another shape, or no layer of the net at all.
+    InputError when a layer has another shape in a caffemodel, or no layer is in it.
     """
     reports = [compare(shapes, read_caffemodel(absolute(path))) for path in paths]
     for report in reports:
@@ -57,23 +57,23 @@ def compare_all(paths, shapes):
 
 
 def unfilled_layers(reports, shapes):
-    """Names of the layers with weights that no caffemodel fills, in the net's order."""
+    """Names of the layers with weights that no caffemodel fills, in the order of the net."""
     loaded = {name for report in reports for name in report.loaded}
     return [name for name, own in shapes.parameters.items()
             if own and name not in loaded and name not in shapes.fixed]
 
 
-def load(net, reports, tell):
-    """Loads the caffemodels into a caffe.Net by layer names; tell(line) hears what loaded."""
+def load(net, reports, write):
+    """Loads the caffemodels into a caffe.Net by layer names; write(line) gets the report."""
     for report in reports:
         net.copy_from(report.path)
         require_finite(net, report.path)
         for line in report_lines(report):
-            tell(line)
+            write(line)
 
 
 def _others(path):
-    """', but FILE does' for the newest other caffemodel of the same folder, or ''."""
+    """" (FILE does: --weights FILE)" for the newest caffemodel of the same folder, or ""."""
     folder = os.path.dirname(absolute(path))
     if not os.path.isdir(folder):
         return ""
