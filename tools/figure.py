@@ -9,8 +9,8 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.lib.command import run_command  # noqa: E402
-from tools.lib.scoring.figure_command import main  # noqa: E402
+from tools.lib.command import run_command
+from tools.lib.scoring.figure_command import main
 
 if __name__ == "__main__":
     run_command(main)

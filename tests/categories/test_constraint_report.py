@@ -12,8 +12,12 @@ from data.label_spaces import LabelSpace  # noqa: E402
 from data.label_statistics import summarise  # noqa: E402
 from models.adaptation import deploy_net  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
-from tools.lib.categories import report_command  # noqa: E402
-from tools.lib.categories.constraint_report import report_table, summarise_prediction, verdict  # noqa: E402
+from tools.lib.categories import constraint_report_command  # noqa: E402
+from tools.lib.categories.constraint_report_command import (  # noqa: E402
+    report_table,
+    summarise_prediction,
+    verdict,
+)
 
 STATISTICS = summarise([np.array(
     [0.2, 0.4]), np.array([0.8, 0.6]), np.array([])], 2, "made", "train",
@@ -75,7 +79,7 @@ def arguments(folder, *more):
 def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     statistics = os.path.join(repo_root, "data", "statistics", "gta5_half.json")
     output = unlabelled_gta5 / "out"
-    report_command.main(
+    constraint_report_command.main(
         arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
     printed = capsys.readouterr().out
     pole = next(line for line in printed.splitlines() if line.startswith("pole"))
@@ -86,11 +90,11 @@ def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     )[0]
     assert cv2.imread(str(output / "report.png")).std() > 0
     with pytest.raises(InputError, match="not an empty folder"):
-        report_command.main(
+        constraint_report_command.main(
             arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
 
 
 def test_statistics_of_another_number_of_classes_are_refused(unlabelled_gta5, repo_root):
     with pytest.raises(InputError, match="gives 19 classes, but .*toy.json has 8"):
-        report_command.main(arguments(unlabelled_gta5, "--statistics",
+        constraint_report_command.main(arguments(unlabelled_gta5, "--statistics",
                                       os.path.join(repo_root, "data", "statistics", "toy.json")))

@@ -61,7 +61,7 @@ WINDOW = ["--dataset", "toy", "--split", "val", "--output", "x", "--window", "0"
     ("tools.lib." + command, ["--resize", factor])
     for factor in ("1e9", "0.001", "16.1", "nan", "-1")
     for command in ("scoring.score_command", "scoring.predict_command", "scoring.figure_command",
-                    "categories.report_command")
+                    "categories.constraint_report_command")
 ])
 def test_a_command_refuses_a_number_out_of_range(command, arguments, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [command] + arguments)

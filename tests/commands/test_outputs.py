@@ -40,7 +40,7 @@ COMMANDS = [
                                             "{}.md"], "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--output", "{}.json"], "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--show", "{}.png"], "--show"),
-    ("tools.lib.categories.report_command",
+    ("tools.lib.categories.constraint_report_command",
      MODEL + DATA + ["--statistics", "none.json", "--output", "{}"], "--output"),
     ("tools.lib.datasets.check_command", ["--dataset", "camvid", "--json", "{}.json"], "--json"),
     ("tools.lib.datasets.lmdb_command", DATA + ["--output", "{}"], "--output"),

@@ -83,7 +83,7 @@ def test_every_kind_of_damage_is_found_in_one_walk(gta5, capsys):
     assert "4 problems" in capsys.readouterr().out
 
 
-def test_a_damaged_image_and_its_unknown_ids_are_both_told(gta5):
+def test_a_damaged_image_and_its_unknown_ids_are_both_reported(gta5):
     write_palette(gta5 + "/gta5/labels/00001.png", np.full((12, 16), 35, np.uint8))
     os.remove(gta5 + "/gta5/images/00001.png")
     assert kinds(run(gta5)[1]) == [("unreadable file", "00001"),
@@ -118,7 +118,7 @@ def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, publi
         published) in problem["message"] and "2 frames" in problem["message"]
 
 
-def test_skipped_pairs_are_left_out_counted_and_said(gta5, capsys):
+def test_skipped_pairs_are_left_out_counted_and_reported(gta5, capsys):
     write_palette(gta5 + "/gta5/labels/00002.png", np.full((11, 16), ROAD, np.uint8))
     write_lines(gta5 + "/gta5/skip.txt", ["00002"])
     code, report = run(gta5)
@@ -209,14 +209,14 @@ def test_images_only_opens_no_label(gta5):
     assert code == 0 and report["classes"] is None and report["opened"] == 4
 
 
-def test_a_split_without_any_label_is_told_how_to_be_checked(gta5, capsys):
+def test_a_split_without_any_label_names_the_option_that_checks_it(gta5, capsys):
     os.remove(gta5 + "/gta5/labels/00001.png")
     assert run(gta5)[0] == 1 and "--images-only" not in capsys.readouterr().out
     shutil.rmtree(gta5 + "/gta5/labels")
     assert run(gta5)[0] == 1 and "--images-only" in capsys.readouterr().out
 
 
-def test_a_split_that_is_not_there_is_told_before_the_others_are_walked(gta5, capsys):
+def test_a_missing_split_is_reported_before_the_others_are_read(gta5, capsys):
     with pytest.raises(InputError, match="never.txt"):
         check_command.main(["--dataset", "gta5", "--data-root", gta5, "--split", "mine", "never"])
     assert capsys.readouterr().out == ""

@@ -127,8 +127,8 @@ def test_several_models_are_kept_inside_the_folder_whatever_their_titles(net, tm
 @pytest.mark.parametrize("one, two, folder", [("a/b", "a_b", "a_b"), ("x", "../x", "x"), ("..", ".", "_")])
 def test_titles_that_would_share_a_folder_are_refused_before_anything_is_opened(
         tmp_path, one, two, folder):
-    said = f"--save-colours: '{one}' and '{two}' would both be saved in .*/{folder}\n.*--names"
-    with pytest.raises(InputError, match=said):
+    message = f"--save-colours: '{one}' and '{two}' would both be saved in .*/{folder}\n.*--names"
+    with pytest.raises(InputError, match=message):
         score_command.main([
             "--model", "gone", "--weights", "gone", "gone too", "--names", one, two, "--dataset",
             "gone", "--split", "gone", "--save-colours",
@@ -142,7 +142,7 @@ def test_predictions_of_two_runs_do_not_mix(net, tmp_path):
         score(net, "--save-predictions", str(tmp_path))
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, message", [
     (["--weights", "gone.caffemodel"], "gone.caffemodel: no such file"),
     (["--dataset", "camvid"], "camvid"),
     (["--split", "nowhere"], "no split"),
@@ -151,9 +151,9 @@ def test_predictions_of_two_runs_do_not_mix(net, tmp_path):
     (["--output", "table.doc"], "table.doc"),
     (["--save-predictions", "maps", "--ids", "dataset"], "toy has no ids of its own"),
 ])
-def test_bad_input_is_named(net, arguments, said, tmp_path, monkeypatch):
+def test_bad_input_is_named(net, arguments, message, tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         score(net, *arguments)
 
 
@@ -187,7 +187,7 @@ def test_images_are_resized_as_far_as_the_data_layer_resizes_them(factor):
     assert not any(field.accepts(given * 1.01) and field.accepts(given / 1.01) for field in fields)
 
 
-def test_command_says_one_line_and_ends_with_2(repo_root, net):
+def test_a_command_prints_one_line_and_ends_with_2(repo_root, net):
     done = subprocess.run([
         sys.executable,
         os.path.join(repo_root, "tools", "test.py"), "--model", net[0], "--weights",
@@ -322,7 +322,7 @@ def test_a_users_own_classes_give_the_colours(net, pictures, tmp_path, place):
         np.unique(labels)) > 1
 
 
-@pytest.mark.parametrize("lines, place, said", [
+@pytest.mark.parametrize("lines, place, message", [
     (["0 road 1 2 3"], "gone", "--label-space .*gone: expected one of camvid, cityscapes, "
                                ".*classes.txt\n.*data/README.md"),
     ([], "mine", "classes.txt: empty"), (["0 road"], "mine/classes.txt", "classes.txt:1: '0 road'; "
@@ -330,14 +330,14 @@ def test_a_users_own_classes_give_the_colours(net, pictures, tmp_path, place):
     (["0 road 1 2 3"], ".", "classes.txt: no such"),
     (["0 road 1 2 3"], "mine", "gives 8 classes, but label space .*mine has 1\n.*--label-space")])
 def test_classes_that_are_not_there_damaged_or_of_another_net_are_refused(
-        net, pictures, tmp_path, lines, place, said):
+        net, pictures, tmp_path, lines, place, message):
     write_lines(str(tmp_path / "mine" / "classes.txt"), lines)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         predict(net, [pictures / "a.png"], tmp_path / "out", "--label-space", str(tmp_path / place))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_video_in_a_folder_is_not_left_out_in_silence(pictures, tmp_path, capsys):
+def test_a_video_in_a_folder_is_reported_as_left_out(pictures, tmp_path, capsys):
     jobs = predict_command.plan([str(pictures)], str(tmp_path / "out"), "overlay")
     assert len(jobs) == 2 and "left out" in capsys.readouterr().err
 
@@ -348,7 +348,7 @@ def test_label_maps_hold_train_ids_of_the_images_own_size(net, pictures, tmp_pat
     assert labels.shape == (45, 64) and labels.max() < 8
 
 
-def test_results_that_are_there_are_kept_unless_told_otherwise(net, pictures, tmp_path):
+def test_existing_results_are_kept_without_overwrite(net, pictures, tmp_path):
     (tmp_path / "a.png").write_bytes(b"mine")
     with pytest.raises(InputError, match="--overwrite"):
         predict(net, [pictures / "a.png"], tmp_path)
@@ -370,15 +370,15 @@ def test_a_second_run_does_not_label_what_the_first_has_written_among_its_inputs
     assert written == ["a.png", "inside/b.png"]
 
 
-@pytest.mark.parametrize("inputs, output, said", [
+@pytest.mark.parametrize("inputs, output, message", [
     (["gone.png"], "out", "no such file"), (["in/a.png"], "in", "would replace the input"),
     (["in/a.png", "in/inside/../a.png"], "out", "would both become"), (["notes.txt"], "out", "expected an image"),
     (["empty"], "out", "holds no image")])
 def test_inputs_that_cannot_work_are_refused_before_anything_is_written(
-        pictures, tmp_path, inputs, output, said):
+        pictures, tmp_path, inputs, output, message):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         predict_command.plan([str(tmp_path / i) for i in inputs], str(tmp_path / output), "overlay")
 
 

@@ -77,13 +77,13 @@ def test_views_with_strides_are_counted_like_copies():
     assert (strided == counted(both[:, :, 0].copy(), both[:, :, 1].copy()).counts).all()
 
 
-@pytest.mark.parametrize("truth, prediction, said", [
+@pytest.mark.parametrize("truth, prediction, message", [
     ([[0, 3]], [[0, 0]], "truth has the values 3"),
     ([[0, 0]], [[0, 254]], "prediction has the values 254"),
     ([[0, 0]], [[0, 0, 0]], "truth is 2 x 1 but the prediction is 3 x 1"),
 ])
-def test_what_cannot_be_counted_is_refused_by_name(truth, prediction, said):
-    with pytest.raises(InputError, match="frame 7.*" + said):
+def test_what_cannot_be_counted_is_refused_by_name(truth, prediction, message):
+    with pytest.raises(InputError, match="frame 7.*" + message):
         Confusion(3).add(np.array(truth, np.uint8), np.array(prediction, np.uint8), "frame 7")
 
 

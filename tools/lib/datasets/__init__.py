@@ -1,1 +1,1 @@
-"""The commands that walk a whole data set: check_dataset, make_lmdb."""
+"""Commands that read every frame of a data set: check_command -> lmdb_command."""

@@ -1,4 +1,4 @@
-"""The command line of tools/make_lmdb.py."""
+"""The command line of tools/make_lmdb.py: packs a split into LMDB."""
 import argparse
 import os
 
@@ -11,27 +11,26 @@ from tools.lib.outputs import require_folder
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(prog="make_lmdb.py", description="Packs a split of a data set "
-                                                                      "into LMDB.")
+    """The options of tools/make_lmdb.py."""
+    parser = argparse.ArgumentParser(prog="make_lmdb.py",
+                                     description="Packs a split of a data set into LMDB.")
     add_data_arguments(parser)
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder to make, or to "
-                                                                          "go on with")
+    parser.add_argument("--output", required=True, metavar="FOLDER",
+                        help="folder to make, or to continue")
     parser.add_argument("--images-only", action="store_true", help="pack no labels, for a target")
     add_workers_argument(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments=None):
+    """Packs the split, compares every frame with its original, and prints the folder's size."""
     args = parse(arguments)
     require_folder(args.output, "--output")
     data = open_dataset(args.dataset, args.data_root, args.label_space)
-    meta = pack(
-        data, args.dataset, args.split, args.output,
-        not args.images_only, args.workers, lambda items, what, total: tqdm(
-            items, what, total, unit="image", disable=None, leave=False))
-    size = sum(
-        os.path.getsize(os.path.join(place, name)) for place, _, files in os.walk(args.output)
-        for name in files)
-    print("%s: %d frames%s, %.1f MB, verified" %
-          (args.output, len(meta.names),
-           f" with labels of {meta.space.name}" if meta.labelled else ", images only", size / 1e6))
+    meta = pack(data, args.dataset, args.split, args.output, not args.images_only, args.workers,
+                lambda items, what, total: tqdm(items, what, total, unit="image", disable=None,
+                                                leave=False))
+    size = sum(os.path.getsize(os.path.join(folder, name))
+               for folder, _, files in os.walk(args.output) for name in files)
+    labels = f" with labels of {meta.space.name}" if meta.labelled else ", images only"
+    print(f"{args.output}: {len(meta.names)} frames{labels}, {size / 1e6:.1f} MB, verified")
