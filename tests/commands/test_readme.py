@@ -32,7 +32,7 @@ def used_flags(root):
     """{(script, or script and subcommand): flags that a page uses with it}."""
     used = {}
     for page in ("README.md", "data/README.md", "docs/source_build.md", "docs/scaling.md",
-                 "docs/datasets.md", "docs/long_runs.md"):
+                 "docs/datasets.md", "docs/scoring.md", "docs/long_runs.md"):
         with open(os.path.join(root, page), encoding="utf-8") as file:
             for command in commands(file.read()):
                 script = re.search(r"\S+\.py", command)

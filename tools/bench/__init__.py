@@ -1,4 +1,4 @@
-"""Everything that measures: eight commands, and below them the modules that they share.
+"""Everything that measures: the commands, and below them the modules that they share.
 
     bench_training       a step of tools/train.py against bare Caffe, PyTorch, and GA against source
     bench_gpu            a GA + CA step on a GPU, in each build of Caffe and in PyTorch

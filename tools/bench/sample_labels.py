@@ -53,5 +53,6 @@ def write_sample(folder, count, **size):
         write_image(frame.label, labels)
         write_image(os.path.join(predictions, frame.name + ".png"), flawed(labels, number))
         frames.append(frame)
-    record = DatasetSpec("sample", folder, (0, 0, 0), {"cityscapes": CITYSCAPES_IDS}, lambda *_: frames)
-    return DataSet(record, folder, CITYSCAPES, CITYSCAPES_IDS), frames, predictions
+    spec = DatasetSpec("sample", folder, (0, 0, 0), {"cityscapes": CITYSCAPES_IDS},
+                       lambda *_: frames)
+    return DataSet(spec, folder, CITYSCAPES, CITYSCAPES_IDS), frames, predictions

@@ -76,7 +76,8 @@ class TorchSteps(StepProcess):
     def __init__(self, python, spec):
         requested = os.path.relpath(os.path.join(LOCKS, "torch.in"), ROOT)
         super().__init__([python, TORCH_STEP, json.dumps(spec)], clean_environment(),
-                         f"PyTorch in {python}", f"install the packages that {requested} lists")
+                         f"PyTorch in {python}",
+                         f"install there the packages that {requested} lists")
 
     def __enter__(self):
         super().__enter__()
