@@ -1,5 +1,4 @@
-"""What every command shares: errors become one clear line and an exit code, and numbers on the
-command line are checked."""
+"""Errors of a command as one clear line and an exit code, and checked numbers for its options."""
 import argparse
 import errno
 import os
@@ -11,47 +10,50 @@ from data.errors import InputError
 INPUT_ERROR = 2
 #: Exit code of a run that Ctrl-C ended: 128 + SIGINT, as shells do.
 INTERRUPTED = 130
-#: Largest count and seed: fields of Caffe's messages hold no more.
+#: Largest count and seed: the 32-bit fields of Caffe's messages hold no more.
 LARGEST = 2 ** 31 - 1
 
 
 def run_command(main):
-    """Runs main() and ends the process with its exit code, as exit_code tells it."""
+    """Runs main() and ends the process with the exit code that exit_code() returns."""
     sys.exit(exit_code(main))
 
 
 def exit_code(main):
-    """Runs main() and returns what it returns, None as 0.
+    """Runs main() and returns its exit code; None counts as 0.
 
-    InputError is printed as "error: ..." and gives 2, and so does an OSError that nobody turned
-    into one: a full disk, a folder that may not be written. KeyboardInterrupt gives 130. The
-    environment variable FCN_TRACEBACK=1 shows the traceback instead.
+    An InputError is printed as "error: ..." and gives 2. So does an OSError that no other code has
+    turned into an InputError, such as a full disk or a folder without permission to write.
+    KeyboardInterrupt gives 130. With FCN_TRACEBACK=1 in the environment, all of them raise.
     """
     try:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # the reader (head, less) has left: nobody to tell, and nothing more to flush
+        # The reader of the output (head, less) has ended. What is still buffered must not raise
+        # again when Python flushes it at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except (InputError, OSError, KeyboardInterrupt) as problem:
         if os.environ.get("FCN_TRACEBACK") == "1":
             raise
-        code = _tell(problem)
+        code = report_error(problem)
     return code or 0
 
 
-def _tell(problem):
-    """Prints what ended the command; its exit code."""
+def report_error(problem):
+    """Prints the exception that ended a command; returns the command's exit code."""
     if isinstance(problem, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
-    sys.stderr.write("error: %s\n" % (_told(problem) if isinstance(problem, OSError) else problem))
+    if isinstance(problem, OSError):
+        problem = as_input_error(problem)
+    sys.stderr.write(f"error: {problem}\n")
     return INPUT_ERROR
 
 
-def _told(problem):
-    """An OSError as an InputError."""
+def as_input_error(problem):
+    """The InputError with the message of an OSError."""
     what = problem.strerror or str(problem)
     if problem.filename is not None:
         what = f"{problem.filename}: {what}"
@@ -62,24 +64,24 @@ def _told(problem):
 
 
 def count(text):
-    """A whole number of at least 1."""
-    return _whole(text, 1)
+    """The number in an option's text: whole, from 1 to LARGEST."""
+    return _whole_number(text, 1)
 
 
 def seed(text):
-    """A seed, 0 included."""
-    return _whole(text, 0)
+    """The seed in an option's text: a whole number from 0 to LARGEST."""
+    return _whole_number(text, 0)
 
 
 def positive(text):
-    """A finite number above 0."""
+    """The number in an option's text: finite and above 0."""
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
     return value
 
 
-def _whole(text, least):
+def _whole_number(text, least):
     value = int(text)
     if not least <= value <= LARGEST:
         raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {LARGEST}, "

@@ -1,5 +1,4 @@
-"""Whether what an option asks for can be written: asked at the start of a command, not after hours
-of work."""
+"""Checks, at the start of a command, that its output can be written: not after hours of work."""
 import os
 import tempfile
 
@@ -7,10 +6,10 @@ from data.errors import InputError
 
 
 def require_file(path, flag):
-    """Raises InputError, naming `flag`, unless a file can be written at `path`; None, an option not
-    given, passes.
+    """InputError, naming `flag`, unless a file can be written at `path`.
 
-    Its folder may be missing when it can be made; nothing is left behind.
+    The folder may be missing if it can be made. Writes nothing. None, an option that was not given,
+    passes.
     """
     if path is None:
         return
@@ -21,15 +20,16 @@ def require_file(path, flag):
 
 
 def require_folder(path, flag):
-    """Raises InputError, naming `flag`, unless `path` is a folder to write to or can become one;
-    None passes."""
+    """InputError, naming `flag`, unless one can write into the folder `path` or make it.
+
+    None, an option that was not given, passes.
+    """
     if path is not None:
         _require_room(os.path.abspath(path), path, flag)
 
 
 def make_folder(path, flag):
-    """Makes a folder with those above it; raises InputError, naming `flag`, when it cannot be made
-    or written to."""
+    """Makes a folder and those above it; InputError, naming `flag`, when it cannot be written."""
     require_folder(path, flag)
     os.makedirs(path, exist_ok=True)
 
@@ -38,7 +38,7 @@ def _require_room(folder, path, flag):
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     try:
-        # by trying: root may write anywhere as far as permissions say, but not in /proc
+        # A file is made, because permissions do not tell: they allow root to write in /proc.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as problem:
@@ -48,15 +48,16 @@ def _require_room(folder, path, flag):
 
 
 def folder_name(title):
-    """A title as the name of one folder: a title that is a path, or ../x, must not lead out of the
-    folder it is kept in."""
+    """The name of one folder for a title: a title such as ../x must not lead to another folder."""
     parts = [part for part in title.split(os.sep) if part not in ("", os.curdir, os.pardir)]
     return "_".join(parts) or "_"
 
 
 def require_empty(folder, flag):
-    """Raises InputError, naming `flag`, when the folder cannot be written to or holds something:
-    two runs must not mix in it."""
+    """InputError, naming `flag`, when the folder cannot be written or is not empty.
+
+    The files of two runs must not mix in one folder.
+    """
     require_folder(folder, flag)
     if os.path.isdir(folder) and os.listdir(folder):
         raise InputError(f"{flag} {folder} is not an empty folder", "remove it or name another")
