@@ -58,7 +58,7 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
 
 
 def _domain_classifier(net, features, shape, source_images, objective, weight, lr_mult,
-                       normalised=False):
+                       normalised):
     net.domain_features, net.domain_link = L.Python(
         features, module="layers.domain_gate", layer="DomainGate", ntop=2)
     bottom = net.domain_features

@@ -44,15 +44,16 @@ def test_without_a_gpu_nothing_is_measured_and_the_error_says_so(monkeypatch):
 
 def test_on_a_gpu_every_finished_build_for_cuda_takes_part_once(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_gpu.source_builds, "HOME", str(tmp_path))
-    with pytest.raises(InputError, match="no finished build for CUDA(.|\n)*--variant cudnn"):
+    with pytest.raises(InputError, match="no finished build for CUDA(.|\n)*--variant cuda"):
         bench_gpu.found_builds(0)
-    for name in ("cpu", "cuda", "cudnn"):
+    for name in ("cpu", "cuda", "cuda-sm80"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "build.json").write_text(
-            json.dumps({"variant": name, "arch": [90], "python": "3.11"}))
+            json.dumps({"variant": name.partition("-")[0], "arch": [90], "python": "3.11"}))
     (tmp_path / "unfinished").mkdir()
     os.symlink("cuda", str(tmp_path / "active"))
-    assert [os.path.basename(folder) for folder in bench_gpu.found_builds(0)] == ["cuda", "cudnn"]
+    assert [os.path.basename(folder)
+            for folder in bench_gpu.found_builds(0)] == ["cuda-sm80", "cuda"]
     assert bench_gpu.found_builds(None) == [None]
 
 

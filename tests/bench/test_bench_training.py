@@ -169,7 +169,7 @@ def test_where_the_index_has_no_build_for_the_cpu_the_one_for_cuda_stands_in(
 @pytest.mark.parametrize("kind", [torch_env.CPU, torch_env.CUDA])
 def test_pytorch_and_all_that_it_needs_is_locked_by_hash(kind):
     found = wheels.locked(torch_env.lock(kind, "3.11"))
-    assert {"torch", "numpy", "sympy", "typing-extensions"} <= set(found)
+    assert {"torch", "numpy", "sympy", "threadpoolctl", "typing-extensions"} <= set(found)
     assert found["torch"][0] == ("2.13.0+cpu" if kind == torch_env.CPU else "2.13.0")
     assert ("nvidia-cublas" in found) == (kind == torch_env.CUDA)
 

@@ -97,13 +97,13 @@ def test_a_patch_without_reason_or_variants_is_refused(patch, head):
 def test_every_file_is_used_and_each_variant_adds_to_the_one_before():
     chosen = {variant: [item.name for item in patches_for(variant)]
               for variant in patches.VARIANTS}
-    cpu, cuda, cudnn = (set(chosen[variant]) for variant in patches.VARIANTS)
-    assert cpu < cuda < cudnn and "008-cudnn-dilated-convolutions.patch" in cudnn - cuda
-    headers = {os.path.basename(path) for path in headers_for("cudnn")}
-    assert cudnn | headers == set(os.listdir(patches.FOLDER))
-    assert [name[:4] for name in chosen["cudnn"]] == [f"{n:03}-" for n in range(1, len(cudnn) + 1)]
+    cpu, cuda = (set(chosen[variant]) for variant in patches.VARIANTS)
+    assert cpu < cuda and "005-tf32-option-of-matrix-products.patch" in cuda - cpu
+    headers = {os.path.basename(path) for path in headers_for("cuda")}
+    assert cuda | headers == set(os.listdir(patches.FOLDER))
+    assert [name[:4] for name in chosen["cuda"]] == [f"{n:03}-" for n in range(1, len(cuda) + 1)]
     assert headers_for("cpu") == [] and len(headers_for("cuda")) == 1
-    for item in patches_for("cudnn"):
+    for item in patches_for("cuda"):
         with open(item.path, encoding="utf-8") as file:
             hunks = re.split(r"^@@ .*\n", file.read(), flags=re.M)[1:]
         # one line of context on each side: little of Caffe's own text is carried

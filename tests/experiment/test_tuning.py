@@ -18,7 +18,8 @@ TOY = EXPERIMENTS["toy"]
 @pytest.mark.parametrize("text, named", [
     ("colour=1", "expected FIELD=VALUE"), ("weight", "expected FIELD=VALUE"), ("weight=", "expected FIELD=VALUE"),
     ("weight=much", "expected a number"), ("policy=step", "expected one of fixed, poly"),
-    ("max_iter=1.5", "expected a whole number above 0")])
+    ("max_iter=1.5", "expected a whole number above 0"),
+    ("normalised=1", "expected one of off, on")])
 def test_a_wrong_axis_is_refused_by_name(text, named):
     with pytest.raises(InputError, match=named):
         tuning.parse_axis(text)
@@ -61,6 +62,17 @@ def test_the_prototxts_carry_the_setting(tmp_path, monkeypatch):
     net, solver = (folder / "net.prototxt").read_text(), (folder / "solver.prototxt").read_text()
     assert "loss_weight: 0.125" in net and '\\"slack\\": 0.75' in net
     assert "base_lr: 0.25\n" in solver and 'net: "%s/net.prototxt"' % variant.folder in solver
+
+
+def test_normalisation_is_switched_on_and_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "ROOT", str(tmp_path))
+    off, on = tuning.variants(TOY, "ga", [tuning.parse_axis("normalised=off,on")])
+    assert (off.label, on.label) == ("ga normalised=off", "ga normalised=on")
+    assert on.experiment.domain_loss == replace(TOY.domain_loss, normalised=True)
+    for variant in (off, on):
+        tuning.write_prototxts(variant)
+        text = (tmp_path / variant.folder / "net.prototxt").read_text()
+        assert ("RMSNorm" in text) == (variant is on)
 
 
 def test_each_seed_starts_from_its_own_run_of_the_stage_before():

@@ -34,7 +34,7 @@ def findings(monkeypatch, answers):
 WELL = {
     "versions": {"versions": {"numpy": "1.26.4"}, "why": {}}, "engine": {
         "version": "1.0.0", "place": "/p", "blas": "OpenBLAS 0.3.13", "kernel": "Haswell",
-        "threads": 2, "cuda": False, "cudnn": None, "devices": None
+        "threads": 2, "cuda": False, "devices": None
     }, "python_layer": {"right": True}
 }
 
@@ -84,6 +84,15 @@ def test_a_build_for_cuda_that_cannot_use_the_card_has_a_repair(monkeypatch):
     monkeypatch.setattr(machine, "cards", lambda: ["H100"])
     device = findings(monkeypatch, dict(WELL, engine=engine))["device"]
     assert device.grade == "slow" and "nvidia-smi" in device.repair
+
+
+def test_a_card_asks_for_the_cuda_build_and_no_other(monkeypatch):
+    monkeypatch.setattr(machine, "cards", lambda: ["H100"])
+    device = findings(monkeypatch, WELL)["device"]
+    assert device.grade == "slow" and device.repair.endswith("--variant cuda --activate")
+    engine = dict(WELL["engine"], cuda=True, devices=1)
+    found = findings(monkeypatch, dict(WELL, engine=engine))
+    assert found["device"].grade == "ok" and "built for CUDA" in found["caffe"].text
 
 
 def test_cards_are_those_the_driver_names_or_else_lists(monkeypatch, tmp_path):

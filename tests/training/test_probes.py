@@ -138,7 +138,7 @@ def test_counts_add_up_and_classes_that_play_no_part_are_left_out():
 
 
 def test_nothing_predicted_has_no_precision_and_scores_of_nan_are_not_counted():
-    probe = presence_probe([scores_of([0, 0, 0, 0])], [[[[0, 0], [0, 0]]]], least_share=[np.inf] * 3)
+    probe = presence_probe([scores_of([0, 0, 0, 0])], [[[[0, 0], [0, 0]]]], [np.inf] * 3)
     probe.count()
     assert presence_values(probe.take()) == {"mil_recall": 0.0}
     probe = presence_probe([np.full((3, 1, 4), np.nan)], [[[[0, 0], [0, 0]]]])

@@ -1,4 +1,4 @@
-"""Speed of a full-width GA + CA step on a GPU: Caffe (CUDA, cuDNN, TF32) beside PyTorch.
+"""Speed of a full-width GA + CA step on a GPU: Caffe, with and without TF32, beside PyTorch.
 
     python3 tools/bench/bench_gpu.py --output docs/results/gpu_speed.md
     python3 tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --width 64 --repeats 2
@@ -114,10 +114,10 @@ def found_builds(number):
     folders = [os.path.dirname(path) for path in sorted(records)]
     # a link names the chosen build a second time
     builds = [folder for folder in folders if not os.path.islink(folder)
-              and source_builds.read_record(folder)["variant"] != "cpu"]
+              and source_builds.read_record(folder)["variant"] == "cuda"]
     if not builds:
         raise InputError(f"no finished build for CUDA in {source_builds.HOME}",
-                         "python3 tools/build/build_caffe.py --variant cudnn")
+                         "python3 tools/build/build_caffe.py --variant cuda")
     return builds
 
 

@@ -25,7 +25,7 @@ Engine = namedtuple("Engine", "label start tf32")
 Result = namedtuple("Result", "label tf32 images times memory free layers")
 
 CAFFE_STEP = ["-m", "tools.bench.caffe_step"]
-VARIANTS = {"cpu": "CPU", "cuda": "CUDA", "cudnn": "cuDNN"}
+VARIANTS = {"cpu": "CPU", "cuda": "CUDA"}
 
 
 def caffe_engine(shape, size, gpu, build=None, tf32=False):
@@ -67,7 +67,8 @@ def adaptation(shape, size):
     layers = {layer.python_param.layer: layer for layer in net.layer if layer.type == "Python"}
     domain = json.loads(layers["DomainAdversarialLoss"].python_param.param_str)
     rule = json.loads(layers["ConstrainedMILLoss"].python_param.param_str)
-    return dict(root=ROOT, hidden=shape.hidden, objective=domain["objective"],
+    return dict(root=ROOT, hidden=shape.hidden, normalised="RMSNorm" in layers,
+                objective=domain["objective"],
                 weight=domain["weight"], statistics=os.path.join(ROOT, rule.pop("statistics")),
                 rule=rule, mil_weight=layers["ConstrainedMILLoss"].loss_weight[0])
 

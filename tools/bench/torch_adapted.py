@@ -11,6 +11,7 @@ from torch_step import scores, segmentation_loss, trunk, upsampling
 
 from data.label_statistics import read_statistics
 from layers.category_targets import category_rule, category_targets
+from layers.feature_rms import EPSILON
 
 #: Above it softplus is linear to float64's last bit.
 LINEAR = 40
@@ -31,6 +32,7 @@ class Adapted(torch.nn.Module):
         self.trunk = torch.nn.Sequential(*trunk(spec))
         self.scores, self.upsampling = torch.nn.Sequential(*scores(spec)), upsampling(spec)
         self.classifier = torch.nn.Sequential(
+            *[RMSNorm()] * keys["normalised"],
             *classifier(spec["fc"], keys["hidden"], spec["dropout"]))
 
     def forward(self, images, labels):
@@ -61,6 +63,14 @@ def classifier(inputs, hidden, dropout):
         ]
         inputs = outputs
     return layers + [torch.nn.Conv2d(inputs, 2, 1)]
+
+
+class RMSNorm(torch.nn.Module):
+    """Features (N, C, h, w) divided by each unit's root mean square: layers/feature_rms.py."""
+
+    def forward(self, features):
+        mean_squares = features.square().mean(dim=1, keepdim=True)
+        return features * torch.rsqrt(EPSILON + mean_squares)
 
 
 class Gate(torch.autograd.Function):

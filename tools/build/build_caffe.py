@@ -1,5 +1,4 @@
-"""Builds Caffe from Debian's source package for the Python that runs this: for the CPU, for CUDA,
-or with cuDNN.
+"""Builds Caffe from Debian's source package for the Python that runs this: for CUDA or the CPU.
 
 Everything is fetched with its signature or hash checked, no root is needed, and an interrupted
 build goes on where it stopped. The result is one folder that can be moved; commands use it when
@@ -60,7 +59,8 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", choices=VARIANTS, default="cpu", help="default: cpu")
+    parser.add_argument("--variant", choices=VARIANTS, default="cuda",
+                        help="default: cuda; cpu is for a machine without an NVIDIA card")
     parser.add_argument("--arch", type=architectures, default=(80, 90, 120), metavar="N,N",
                         help="GPU architectures of a CUDA build (default: 80,90,120)")
     parser.add_argument("--jobs", type=count, default=usable_cores(), metavar="N",
@@ -106,15 +106,12 @@ def write_report(folder, shared, options):
 
 def add_cuda_libraries(folder, work):
     """Fetches the pinned NVIDIA wheels and puts their run-time libraries into the build."""
-    variant = source_builds.read_record(folder)["variant"]
-    if variant == "cpu":
+    if source_builds.read_record(folder)["variant"] == "cpu":
         raise InputError(f"{folder} is a build for the CPU: it needs no CUDA libraries")
-    unpacked = []
-    for part in ("cuda", "cudnn")[:1 + (variant == "cudnn")]:
-        unpacked.append(os.path.join(work, "shared", part))
-        if not os.path.isdir(unpacked[-1]):
-            os.makedirs(os.path.dirname(unpacked[-1]), exist_ok=True)
-            wheel_parts.install(part, os.path.dirname(unpacked[-1]), unpacked[-1])
+    unpacked = os.path.join(work, "shared", "cuda")
+    if not os.path.isdir(unpacked):
+        os.makedirs(os.path.dirname(unpacked), exist_ok=True)
+        wheel_parts.install("cuda", os.path.dirname(unpacked), unpacked)
     wheel_parts.place_cuda_libraries(unpacked, os.path.join(folder, bundle.CUDA_LIB))
     print(f"CUDA libraries are in {os.path.join(folder, bundle.CUDA_LIB)}")
 

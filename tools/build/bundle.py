@@ -16,7 +16,7 @@ from tools.build.configure import c_library
 MACHINE = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|pthread|rt|resolv|util|anl|nsl|crypt|cuda))\.so")
 #: NVIDIA's libraries lie in a folder of their own, cuda/lib: they are large and have their own
 #: licence.
-CUDA = re.compile(r"lib(cudart|cublas|cublasLt|curand|cudnn\w*|nvrtc[\w-]*|nvJitLink)\.so")
+CUDA = re.compile(r"lib(cudart|cublas|cublasLt|curand|nvrtc[\w-]*|nccl)\.so")
 FROM_COMPILER = ("libstdc++.so.6", "libgcc_s.so.1")
 
 LIB, SITE, BIN, CUDA_LIB = "lib", "python", "bin", "cuda/lib"

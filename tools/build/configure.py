@@ -1,4 +1,5 @@
 """The command lines of cmake for each variant."""
+import glob
 import os
 import subprocess
 import sys
@@ -15,17 +16,18 @@ def cmake_arguments(variant, arch, libraries, cuda, boost_python):
     """Options for Caffe's own cmake files.
 
     arch: GPU architectures such as (80, 90, 120).  libraries: unpacked Debian packages.
-    cuda: folders with NVIDIA's wheels.  boost_python: a Boost.Python library built here, or None for Debian's.
+    cuda: folder of NVIDIA's unpacked wheels, or None.  boost_python: a Boost.Python library built
+    here, or None for Debian's.
     """
     folder = library_folder(libraries)
     usr = os.path.join(libraries, "usr")
     openblas = os.path.join(folder, "openblas-pthread")
     links = " ".join("-Wl,-rpath-link," + path
-                     for path in [folder, openblas] + _library_folders(cuda))
+                     for path in [folder, openblas] + _folders(cuda, "lib"))
     settings = {
         "CMAKE_BUILD_TYPE": "Release",
         "CPU_ONLY": _switch(variant == "cpu"),
-        "USE_CUDNN": _switch(variant == "cudnn"),
+        "USE_CUDNN": "OFF",
         # images and databases are Python's work here; USE_HDF5=OFF does not compile
         "USE_NCCL": "OFF",
         "USE_OPENCV": "OFF",
@@ -59,7 +61,7 @@ def cmake_arguments(variant, arch, libraries, cuda, boost_python):
 
 
 def _cuda_settings(arch, cuda):
-    toolkit = wheel_parts.toolkit(cuda[0])
+    toolkit = wheel_parts.toolkit(cuda)
     includes = " ".join("-I" + path for path in _folders(cuda, "include"))
     settings = {
         "CUDA_TOOLKIT_ROOT_DIR": toolkit, "CUDA_ARCH_NAME": "Manual",
@@ -70,28 +72,12 @@ def _cuda_settings(arch, cuda):
         "CMAKE_LIBRARY_PATH": ";".join(_folders(cuda, "lib")),
         "CMAKE_CXX_FLAGS": includes, "CUDA_NVCC_FLAGS": includes.replace(" ", ";"),
     }
-    if len(cuda) > 1:
-        settings["CUDNN_ROOT"] = _folders(cuda[1:], "")[0]
-        settings["CUDNN_INCLUDE"] = _folders(cuda[1:], "include")[0]
-        settings["CUDNN_LIBRARY"] = os.path.join(_folders(cuda[1:], "lib")[0], "libcudnn.so")
     return settings
 
 
 def _folders(cuda, name):
-    """The folders <wheels>/nvidia/*/<name> that are there."""
-    found = []
-    for folder in cuda:
-        nvidia = os.path.join(folder, "nvidia")
-        # cuDNN's own folder first: its wheels list also brings a compiler library
-        for part in sorted(os.listdir(nvidia), reverse=True):
-            path = os.path.join(nvidia, part, name).rstrip("/")
-            if os.path.isdir(path):
-                found.append(path)
-    return found
-
-
-def _library_folders(cuda):
-    return _folders(cuda, "lib")
+    """The folders <wheels>/nvidia/*/<name> that are there; none without wheels (None)."""
+    return sorted(glob.glob(os.path.join(cuda, "nvidia/*", name))) if cuda else []
 
 
 def _switch(on):

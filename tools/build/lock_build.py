@@ -21,7 +21,7 @@ from tools.lib.command import run_command
 from tools.lib.runtime import mpi, wheels
 
 #: Lists that name everything themselves: nothing that they depend on is wanted.
-EXACT = ("cuda", "cudnn", "inspect", "tools")
+EXACT = ("cuda", "inspect", "tools")
 MPI = ("mpi4py", "mpich")
 MPI_PYTHONS = ("3.9", "3.10", "3.11", "3.12")
 MPI_HEAD = "# Written by `python3 tools/build/lock_build.py mpi`: the newest wheels, for Python %s.\n"

@@ -1,6 +1,6 @@
 """The project's changes to Caffe's source: the files of patches/, each with its reason on top.
 
-patches/NNN-name.patch is a reason, a line `Variants: cpu, cuda, cudnn` with the variants that need
+patches/NNN-name.patch is a reason, a line `Variants: cpu, cuda` with the variants that need
 the patch, and a unified diff. Patches are applied in the order of their numbers; later ones see what
 earlier ones wrote. patches/*.hpp are files that Caffe gets besides.
 """
@@ -12,10 +12,10 @@ import subprocess
 
 from data.errors import InputError
 
-VARIANTS = ("cpu", "cuda", "cudnn")
+VARIANTS = ("cpu", "cuda")
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "patches")
 #: The project's own headers, and the variants that need them; their folder in Caffe's source.
-HEADERS = {"project_math_mode.hpp": ("cuda", "cudnn"), "project_cudnn9.hpp": ("cudnn",)}
+HEADERS = {"project_math_mode.hpp": ("cuda",)}
 HEADER_FOLDER = "include/caffe/util"
 FIX = "the source package is not the one that tools/build/patches/ was written for"
 

@@ -14,13 +14,13 @@ from tools.build.phases import Phases
 from tools.lib.runtime import source_builds, wheels
 from tools.lib.runtime.setup import one_at_a_time
 
-NEEDED_BYTES = {"cpu": 2e9, "cuda": 6e9, "cudnn": 9e9}
+NEEDED_BYTES = {"cpu": 2e9, "cuda": 6e9}
 
 
 class Build:
     """One variant for this Python.
 
-    variant: "cpu", "cuda" or "cudnn".  arch: GPU architectures as numbers, () for cpu.
+    variant: "cpu" or "cuda".  arch: GPU architectures as numbers, () for cpu.
     home: folder of downloads and unfinished work.  output: folder of the finished build.
     """
 
@@ -33,10 +33,7 @@ class Build:
         self.libraries = os.path.join(self.shared, "libraries")
         self.site = os.path.join(self.shared, "python-" + wheel_parts.PYTHON)
         self.tools = os.path.join(self.shared, "tools")
-        self.cuda = [
-            os.path.join(self.shared, part)
-            for part in {"cpu": (), "cuda": ("cuda", ), "cudnn": ("cuda", "cudnn")}[variant]
-        ]
+        self.cuda = os.path.join(self.shared, "cuda") if variant == "cuda" else None
         self.tree, self.make = os.path.join(self.work, "caffe"), os.path.join(self.work, "make")
 
     def run(self):
@@ -52,16 +49,17 @@ class Build:
     def _run_phases(self):
         own_boost = wheel_parts.PYTHON != boost_python.DEBIANS
         shared = Phases(os.path.join(self.shared, f"phases-{wheel_parts.PYTHON}.json"),
-                        2 + len(self.cuda) + 1 + own_boost + 4, self.say)
-        parts = [("python", self.site),
-                 ("tools", self.tools)] + [(os.path.basename(path), path) for path in self.cuda]
+                        3 + bool(self.cuda) + own_boost + 4, self.say)
+        parts = [("python", self.site), ("tools", self.tools)]
+        parts += [("cuda", self.cuda)] if self.cuda else []
         shared.run("libraries of Debian 12", (debian_parts.LIBRARIES, debian_parts.LEFT_OUT),
                    lambda: debian_parts.fetch_libraries(self.shared, self.libraries, self.mirror),
                    self.libraries)
         for part, folder in parts:
             shared.run("packages: " + part, wheels.locked(wheel_parts.lock(part)),
                        lambda: wheel_parts.install(part, self.shared, folder), folder)
-        wheel_parts.finish_toolkit(*self.cuda)
+        if self.cuda:
+            wheel_parts.finish_toolkit(self.cuda)
         boost = None
         if own_boost:
             boost = os.path.join(self.shared, "boost-python-" + wheel_parts.PYTHON,
@@ -137,7 +135,7 @@ class Build:
 
 
 def name(variant, arch):
-    """Folder name of a build, such as cpu-py3.11 or cudnn-py3.12-sm80-90."""
+    """Folder name of a build, such as cpu-py3.11 or cuda-py3.12-sm80-90."""
     return "%s-py%s%s" % (variant, wheel_parts.PYTHON,
                           "-sm" + "-".join(map(str, arch)) if arch else "")
 

@@ -42,26 +42,24 @@ def toolkit(folder):
     return os.path.join(folder, "nvidia/cu13")
 
 
-def finish_toolkit(*folders):
+def finish_toolkit(folder):
     """Adds what cmake looks for and wheels cannot hold: lib64 and the links without a version."""
-    for folder in folders:
-        for home in glob.glob(os.path.join(folder, "nvidia/*")):
-            for path in glob.glob(os.path.join(home, "lib/lib*.so.*")):
-                plain = re.sub(r"\.so\..*", ".so", path)
-                if not os.path.lexists(plain):
-                    os.symlink(os.path.basename(path), plain)
-            if not os.path.lexists(os.path.join(home, "lib64")):
-                os.symlink("lib", os.path.join(home, "lib64"))
+    for home in glob.glob(os.path.join(folder, "nvidia/*")):
+        for path in glob.glob(os.path.join(home, "lib/lib*.so.*")):
+            plain = re.sub(r"\.so\..*", ".so", path)
+            if not os.path.lexists(plain):
+                os.symlink(os.path.basename(path), plain)
+        if not os.path.lexists(os.path.join(home, "lib64")):
+            os.symlink("lib", os.path.join(home, "lib64"))
 
 
-def place_cuda_libraries(folders, into):
+def place_cuda_libraries(folder, into):
     """Puts the run-time libraries of the unpacked wheels into the folder `into`."""
     os.makedirs(into, exist_ok=True)
-    for folder in folders:
-        for path in glob.glob(os.path.join(folder, "nvidia/*/lib/lib*.so.*")):
-            target = os.path.join(into, os.path.basename(path))
-            if not os.path.exists(target):
-                link_or_copy(path, target)
+    for path in glob.glob(os.path.join(folder, "nvidia/*/lib/lib*.so.*")):
+        target = os.path.join(into, os.path.basename(path))
+        if not os.path.exists(target):
+            link_or_copy(path, target)
 
 
 def link_or_copy(source, target):

@@ -110,7 +110,9 @@ def markdown(experiment, stages, seeds, command):
     parts += ["", setting(experiment)]
     domain, category = experiment.domain_loss, experiment.category_loss
     parts += ["", f"Domain loss: objective {domain.objective}, lambda {domain.weight:g}, lr_mult of "
-                  f"the classifier {domain.classifier_lr:g}. Category loss: loss_weight "
+                  f"the classifier {domain.classifier_lr:g}"
+                  f"{', features normalised' if domain.normalised else ''}. "
+                  "Category loss: loss_weight "
                   f"{category.mil_weight:g}, slack {category.slack:g}, factor of large classes "
                   f"{category.down_weight:g}, statistics {category.statistics}."]
     for dataset, split in experiment.tests:

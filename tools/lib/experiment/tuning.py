@@ -26,7 +26,7 @@ NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "down_weight", "bas
 POSITIVE = ("base_lr", "max_iter")
 TEXTS = {
     "objective": ("confusion", "reversal", "inverse"), "start": ("source", "ga"),
-    "policy": tuple(POLICIES)
+    "policy": tuple(POLICIES), "normalised": ("off", "on")
 }
 
 # label: "ga_ca mil_weight=0.1 start=ga"; folder: of its files, relative to the repository.
@@ -87,7 +87,8 @@ def variants(experiment, stage, axes):
 def _changed(part, changes):
     """A part of an experiment (losses, schedule) with those of `changes` that are its fields."""
     names = {field.name for field in fields(part)}
-    return replace(part, **{key: value for key, value in changes.items() if key in names})
+    return replace(part, **{key: value == "on" if key == "normalised" else value
+                            for key, value in changes.items() if key in names})
 
 
 def write_prototxts(variant):

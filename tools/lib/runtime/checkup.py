@@ -11,7 +11,6 @@ from data.cores import usable_cores
 from data.files import ROOT
 from tools.lib.runtime import machine, private_runtime, source_builds
 from tools.lib.runtime.enter import (
-    BUILD,
     CONDA,
     REBUILD,
     SETUP,
@@ -22,7 +21,7 @@ from tools.lib.runtime.enter import (
 )
 from tools.lib.runtime.setup import is_current
 
-BUILD_CUDNN = f"{BUILD} --variant cudnn --activate"
+BUILD_CUDA = f"{source_builds.BUILD} --variant cuda --activate"
 #: OpenBLAS kernels that use neither AVX2 nor AVX-512.
 SLOW_KERNELS = ("Prescott", "Core2", "Generic", "Nehalem", "Barcelona", "Sandybridge", "Atom")
 
@@ -57,7 +56,7 @@ def runtime_kind():
         record = source_builds.read_record(build)
         what = record["variant"] + "".join(f" sm_{number}" for number in record["arch"])
         return (f"built from source ({what}, Python {record['python']}), {build}",
-                f"{BUILD} --variant {record['variant']}")
+                source_builds.build_command(build))
     if python_has_caffe() and not in_private_runtime():
         return f"the running Python, {sys.executable}", CONDA
     if private_runtime.is_ready(private_runtime.prefix_folder()):
@@ -113,7 +112,8 @@ def _engine(repair):
     if "failed" in answer:
         yield _missing("caffe", answer["failed"], repair)
         return
-    yield _ok("caffe", f"{answer['version']} in {answer['place']}, built for {_built_for(answer)}")
+    purpose = "CUDA" if answer["cuda"] else "the CPU"
+    yield _ok("caffe", f"{answer['version']} in {answer['place']}, built for {purpose}")
     yield from _device(answer)
     if answer["blas"] is None:
         yield Finding("blas", "neither OpenBLAS nor MKL found in the process", "note", None)
@@ -127,20 +127,12 @@ def _engine(repair):
         yield _ok("blas", text)
 
 
-def _built_for(answer):
-    if not answer["cuda"]:
-        return "the CPU"
-    return f"CUDA with cuDNN {answer['cudnn']}" if answer["cudnn"] else "CUDA without cuDNN"
-
-
 def _device(answer):
     """The device that Caffe computes on, and the build that would be faster on this machine."""
     if answer["cuda"] and answer["devices"]:
         wanted = os.environ.get("CAFFE_TF32") == "1"
         tf32 = "on" if wanted else "off (CAFFE_TF32=1 is faster and less exact)"
         yield _ok("device", f"{answer['devices']} CUDA device(s), TF32 {tf32}")
-        if not answer["cudnn"]:
-            yield Finding("device", "cuDNN's convolutions would be faster", "slow", BUILD_CUDNN)
     elif answer["cuda"] and machine.cards():
         yield Finding("device", "the CPU, though there is an NVIDIA card: this build for CUDA "
                                 "cannot use it", "slow",
@@ -149,7 +141,7 @@ def _device(answer):
     elif answer["cuda"]:
         yield _ok("device", "the CPU: this build for CUDA finds no device")
     elif machine.cards():
-        yield Finding("device", "the CPU, though there is an NVIDIA card", "slow", BUILD_CUDNN)
+        yield Finding("device", "the CPU, though there is an NVIDIA card", "slow", BUILD_CUDA)
     else:
         yield _ok("device", "the CPU")
 

@@ -11,7 +11,6 @@ from tools.lib.runtime import RUNNING_PYTHON, machine, mpi, private_runtime, sou
 
 SETUP = "python3 tools/setup_caffe.py"
 REBUILD = f"{SETUP} --rebuild"
-BUILD = "python3 tools/build/build_caffe.py"
 CONDA = "conda env update -f environment.yml"
 #: Packages that joined the runtime after its first version: an older one lacks them.
 JOINED = ("tabulate", "threadpoolctl")
@@ -33,7 +32,7 @@ def enter_runtime(set_up=False):
     if build:
         if not source_builds.is_running(build):
             exec_python(_own_arguments())
-        _require_packages(BUILD)
+        _require_packages(source_builds.build_command(build))
         return
     if in_private_runtime():
         _require_packages(SETUP)

@@ -81,7 +81,10 @@ def listed_cards(folder=CARD_FOLDERS):
 def git_state():
     """{"commit", "dirty"} of the repository; None where there is no git."""
     def git(*arguments):
-        return subprocess.run(("git", "-C", ROOT) + arguments, check=True, universal_newlines=True,
+        # Without locks: a run that is killed here would leave .git/index.lock, and git would refuse
+        # to work.
+        command = ("git", "--no-optional-locks", "-C", ROOT) + arguments
+        return subprocess.run(command, check=True, universal_newlines=True,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
     try:
         return {"commit": git("rev-parse", "HEAD"),

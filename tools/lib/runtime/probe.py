@@ -33,7 +33,7 @@ def engine():
     answer = {
         "version": caffe.__version__, "place": os.path.dirname(caffe.__file__), "blas": None,
         "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries),
-        "cudnn": _cudnn(libraries), "devices": _cuda_devices(libraries)}
+        "devices": _cuda_devices(libraries)}
     for path in libraries:
         name = os.path.basename(path)
         if name.startswith("libmkl_rt"):
@@ -66,16 +66,6 @@ def _openblas(path):
     # "OpenBLAS 0.3.13 NO_LAPACKE DYNAMIC_ARCH ...": the first two words say enough
     answer["blas"] = " ".join(answer["blas"].split()[:2])
     return answer
-
-
-def _cudnn(libraries):
-    """Version of the loaded cuDNN as a number (91002 is 9.10.2); None without cuDNN."""
-    for path in libraries:
-        if os.path.basename(path).startswith("libcudnn.so"):
-            call = ctypes.CDLL(path).cudnnGetVersion
-            call.restype = ctypes.c_size_t
-            return call()
-    return None
 
 
 def _cuda_devices(libraries):

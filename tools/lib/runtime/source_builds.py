@@ -18,8 +18,9 @@ HOME = os.path.join(ROOT, ".caffe-build")
 ACTIVE = os.path.join(HOME, "active")
 #: Written last: a folder that has it is a finished build.
 RECORD = "build.json"
-REPAIR = ("python3 tools/build/build_caffe.py --activate, or unset CAFFE_BUILD, or "
-          "python3 tools/build/build_caffe.py --deactivate")
+BUILD = "python3 tools/build/build_caffe.py"
+REPAIR = (f"{BUILD} --activate (on a machine without a GPU: --variant cpu --activate), or unset "
+          f"CAFFE_BUILD, or {BUILD} --deactivate")
 
 
 def selected(environ=None):
@@ -52,6 +53,13 @@ def read_record(folder):
     return record
 
 
+def build_command(folder):
+    """The command that makes the finished build in `folder` anew, for the Python that runs it."""
+    record = read_record(folder)
+    arch = ",".join(str(number) for number in record.get("arch", ()))
+    return f"{BUILD} --variant {record['variant']}" + (f" --arch {arch}" if arch else "")
+
+
 def site_packages(folder):
     """Folder of the build's Python packages, caffe among them."""
     return os.path.join(folder, "python")
@@ -75,7 +83,7 @@ def python(folder):
     raise InputError(f"the build in {folder} is for Python {record['python']}, which is not on "
                      "this machine's path",
                      fix=f"run the command with python{record['python']}, or build for this "
-                         "Python: python3 tools/build/build_caffe.py")
+                         f"Python: {build_command(folder)}")
 
 
 def ask(executable, expression):
