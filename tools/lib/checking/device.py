@@ -10,9 +10,9 @@ from tools.lib.runtime.known_net import passes_of_ones
 # GPUs that this process has set, in order: after the first, CUDA allows no dry run in a fork
 _in_use = []
 
-#: A dilated convolution whose one unit adds up nine ones for each of two channels, and a ReLU. The
-#: convolution may be cuDNN's, whose kernels are for every card; the ReLU is Caffe's own in every
-#: build.
+#: A dilated convolution whose one unit adds up nine ones for each of two channels, and a ReLU.
+#: NVIDIA's libraries have kernels for every card; Caffe's own ReLU shows whether the build has some
+#: for it.
 KNOWN_NET = """
 force_backward: true
 layer { name: "data" type: "Input" top: "data"
