@@ -3,14 +3,13 @@ import json
 import os
 import stat
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("caffe")
 from data.errors import InputError
 from models.shapes import SLIM
-from tools.bench import bench_training, step_process, torch_env, torch_lock, training_step
+from tools.bench import bench_training, step_process, torch_env, training_step
 from tools.bench.timing import paired_ratio, ratio_text
 from tools.lib.runtime import wheels
 
@@ -200,24 +199,3 @@ def test_a_data_root_without_the_frames_is_named_before_anything_is_measured(tmp
     for root in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match=f"--data-root {root}: .*{root}"):
             bench_training.main(["--data-root", str(root)])
-
-
-def test_a_lock_is_made_of_what_pip_would_install(tmp_path, monkeypatch):
-    def pip(argv, env):
-        report = argv[argv.index("--report") + 1]
-        with open(report, "w") as file:
-            json.dump({"install": [
-                {"metadata": {"name": name, "version": version},
-                 "download_info": {"archive_info": {"hashes": {"sha256": digit * 64}}}}
-                for name, version, digit in (("Typing_Extensions", "4.1", "b"),
-                                             ("torch", "2.13.0+cpu", "a"))]}, file)
-        return SimpleNamespace(returncode=int("refused" in argv))
-
-    monkeypatch.setattr(torch_lock.subprocess, "run", pip)
-    monkeypatch.setattr(torch_lock.wheels, "pip_command", lambda verb: ["pip", verb])
-    path = tmp_path / "torch.lock"
-    path.write_text(torch_lock._resolved(["torch"]))
-    assert wheels.locked(str(path)) == {"torch": ("2.13.0+cpu", "a" * 64),
-                                        "typing-extensions": ("4.1", "b" * 64)}
-    with pytest.raises(InputError, match="does not resolve refused"):
-        torch_lock._resolved(["refused"])

@@ -6,11 +6,10 @@ import sys
 import pytest
 
 from data.errors import InputError
-from tools.build import build_caffe, bundle, debian_parts, programs, wheel_parts
-from tools.build import build_page as report
+from tools.build import build_caffe, build_page, bundle, parts, toolchain
 from tools.build.configure import cmake_arguments
-from tools.build.phases import Phases
-from tools.lib.runtime import enter, source_builds, wheels
+from tools.build.source_build import Phases
+from tools.lib.runtime import RUNNING_PYTHON, enter, source_builds, wheels
 from tools.lib.runtime.enter import runtime_environment
 
 
@@ -62,7 +61,7 @@ def test_a_damaged_list_of_phases_starts_anew(tmp_path):
 def test_a_program_that_fails_is_reported_by_its_error_line_and_logged(tmp_path):
     log = str(tmp_path / "log.txt")
     with pytest.raises(InputError, match="fine.cpp:3: error: no such thing"):
-        programs.run_logged(["sh", "-c", "echo warming up; echo fine.cpp:3: error: no such thing; "
+        toolchain.run_logged(["sh", "-c", "echo warming up; echo fine.cpp:3: error: no such thing; "
                                          "echo later; exit 1"],
                             log, str(tmp_path))
     with open(log) as file:
@@ -70,16 +69,16 @@ def test_a_program_that_fails_is_reported_by_its_error_line_and_logged(tmp_path)
 
 
 def test_percentages_of_make_are_shown(tmp_path, capsys):
-    programs.run_logged(["sh", "-c", "echo '[ 50%] half'; echo '[100%] whole'"],
+    toolchain.run_logged(["sh", "-c", "echo '[ 50%] half'; echo '[100%] whole'"],
                         str(tmp_path / "log"), str(tmp_path), "percent")
     assert "percent 100 of 100" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["cuda", "inspect", "tools", "python-3.11", "python-3.12"])
 def test_lock_files_have_versions_and_hashes_for_all_that_is_asked_for(name):
-    path = os.path.join(wheel_parts.HERE, name + ".lock")
+    path = os.path.join(parts.LOCKS, name + ".lock")
     found = wheels.locked(path)
-    with open(wheel_parts.requested(name.split("-")[0])) as file:
+    with open(parts.requested(name.split("-")[0])) as file:
         for line in filter(None, (line.split("#")[0].strip() for line in file)):
             project, _, version = line.replace(">=", "==").replace("<", "==").partition("==")
             assert project in found
@@ -115,13 +114,13 @@ def test_the_archive_leaves_nvidias_libraries_out(tmp_path):
                                           ("libcurl4", False), ("libffi8", False), ("libcrypt1", False), ("libprotobuf-dev", False)])
 def test_what_comes_with_the_compiler_is_not_fetched(package, out):
     import re
-    assert bool(re.match(debian_parts.LEFT_OUT, package)) == out
+    assert bool(re.match(parts.LEFT_OUT, package)) == out
 
 
 def test_cmake_is_told_architectures_and_nothing_of_cuda_in_a_cpu_build(tmp_path, monkeypatch):
     from tools.build import configure
     monkeypatch.setattr(configure, "python_headers", lambda: "/headers")
-    monkeypatch.setattr(configure, "c_library", lambda name: "/" + name)
+    monkeypatch.setattr(configure, "compiler_library", lambda name: "/" + name)
     for part in ("cuda/nvidia/cu13/lib", "cuda/nvidia/cu13/include"):
         (tmp_path / part).mkdir(parents=True)
     cuda = cmake_arguments("cuda", (80, 120), "/l", str(tmp_path / "cuda"), None)
@@ -139,7 +138,7 @@ def test_architectures_that_are_none_are_refused(text, monkeypatch, capsys):
     assert end.value.code == 2 and "80,90" in capsys.readouterr().err
 
 
-def a_build(folder, version=wheel_parts.PYTHON):
+def a_build(folder, version=RUNNING_PYTHON):
     (folder / "python").mkdir(parents=True)
     (folder / source_builds.RECORD).write_text(
         json.dumps({"variant": "cpu", "arch": [], "python": version}))
@@ -195,9 +194,9 @@ STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIfEEvv
 
 
 def test_gpu_code_is_counted_from_the_listers_own_words():
-    assert report.counted(ELF_LIST.splitlines()) == "sm_80: 1, sm_90: 2"
-    assert report.counted(["cuobjdump info    : File 'x' does not contain device code"]) == "none"
-    assert report.kernels(SYMBOLS) == 2
+    assert build_page.counted(ELF_LIST.splitlines()) == "sm_80: 1, sm_90: 2"
+    assert build_page.counted(["cuobjdump info    : File 'x' does not contain device code"]) == "none"
+    assert build_page.kernels(SYMBOLS) == 2
 
 
 def test_what_a_build_asks_for_beside_its_own_libraries_is_named(tmp_path, monkeypatch):
@@ -209,6 +208,6 @@ def test_what_a_build_asks_for_beside_its_own_libraries_is_named(tmp_path, monke
         "libcaffe.so.1.0.0": ["libglog.so.1", "libcublas.so.13", "libc.so.6"],
         "caffe": ["libpython3.11.so.1.0"]
     }
-    monkeypatch.setattr(debian_parts, "needed",
+    monkeypatch.setattr(parts, "needed",
                         lambda libraries, path: asks.get(os.path.basename(path), []))
-    assert report.outside(str(tmp_path), "libraries") == ["libcublas.so.13", "libpython3.11.so.1.0"]
+    assert build_page.outside(str(tmp_path), "libraries") == ["libcublas.so.13", "libpython3.11.so.1.0"]

@@ -18,8 +18,7 @@
     caffe_step           such a process, with the GA + CA net in Caffe
     torch_step           such a process, with the source-only net in PyTorch
     torch_adapted        the GA + CA net in PyTorch
-    torch_env            the Python that has PyTorch; its packages are in locks/
-    torch_lock           writes these lists of packages
+    torch_env            the Python that has PyTorch; tools/build/write_locks.py writes its locks/
     gpu_engines          the engines of bench_gpu, their turns, the largest batch that fits
     constraint_problems  made problems for the solver of the size constraints
     constraint_threads   the constraint loss with 1, 2 and 16 threads of the matrix library

@@ -73,7 +73,7 @@ def lock(kind, version):
 def _make(outside, packages, folder):
     if not os.path.isfile(packages):
         raise NoTorch(f"there is no {os.path.relpath(packages, ROOT)}: "
-                      "python3 tools/build/lock_build.py torch writes it")
+                      "python3 tools/build/write_locks.py torch writes it")
     with folder_aside(folder) as aside:
         _run([outside, "-m", "venv", aside])
         _run([

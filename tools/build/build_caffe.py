@@ -1,8 +1,8 @@
-"""Builds Caffe from Debian's source package for the Python that runs this: for CUDA or the CPU.
+"""Builds Caffe for the Python that runs this, for CUDA or the CPU.
 
-Everything is fetched with its signature or hash checked, no root is needed, and an interrupted
-build goes on where it stopped. The result is one folder that can be moved; commands use it when
-CAFFE_BUILD names it, or after --activate.
+The source is Debian's package. All downloads are checked by signature or hash, no root is needed,
+and an interrupted build goes on where it stopped. The result is one folder that can be moved;
+commands use it when CAFFE_BUILD names it, or after --activate.
 """
 import argparse
 import os
@@ -12,10 +12,9 @@ import _init_paths  # noqa: F401
 from data.cores import usable_cores
 from data.errors import InputError
 from data.files import write_whole
-from tools.build import build_page as report
-from tools.build import bundle, wheel_parts
+from tools.build import build_page, bundle, parts
 from tools.build.patches import VARIANTS
-from tools.build.source_build import Build, name
+from tools.build.source_build import Build, build_name
 from tools.lib.command import count, run_command
 from tools.lib.outputs import require_file, require_folder
 from tools.lib.runtime import source_builds
@@ -32,8 +31,8 @@ def main():
                            os.path.abspath(options.work))
         return
     arch = () if options.variant == "cpu" else options.arch
-    output = os.path.abspath(options.output
-                             or os.path.join(source_builds.HOME, name(options.variant, arch)))
+    default = os.path.join(source_builds.HOME, build_name(options.variant, arch))
+    output = os.path.abspath(options.output or default)
     require_folder(output, "--output")
     require_folder(options.work, "--work")
     require_file(options.archive, "--archive")
@@ -65,21 +64,21 @@ def parse():
                         help="GPU architectures of a CUDA build (default: 80,90,120)")
     parser.add_argument("--jobs", type=count, default=usable_cores(), metavar="N",
                         help="compilers at once")
-    parser.add_argument("--mirror", metavar="URL", help="Debian mirror (default: the one in this "
-                                                        "machine's apt sources)")
-    parser.add_argument("--output", metavar="FOLDER", help="default: "
-                                                           ".caffe-build/<variant>-py<version>")
-    parser.add_argument(
-        "--work", metavar="FOLDER", default=os.path.join(source_builds.HOME, "work"),
-        help="folder of downloads and unfinished builds (default: "
-        ".caffe-build/work)")
-    parser.add_argument("--archive", metavar="FILE.tar.gz", help="also pack the build, without "
-                                                                 "NVIDIA's libraries")
-    parser.add_argument("--report", metavar="FILE.md", help="also write what is in the build")
+    parser.add_argument("--mirror", metavar="URL",
+                        help="Debian mirror (default: the one in this machine's apt sources)")
+    parser.add_argument("--output", metavar="FOLDER",
+                        help="default: .caffe-build/<variant>-py<version>")
+    parser.add_argument("--work", metavar="FOLDER",
+                        default=os.path.join(source_builds.HOME, "work"),
+                        help="downloads and unfinished builds (default: .caffe-build/work)")
+    parser.add_argument("--archive", metavar="FILE.tar.gz",
+                        help="also pack the build, without NVIDIA's libraries")
+    parser.add_argument("--report", metavar="FILE.md",
+                        help="also write a page about the contents of the build")
     parser.add_argument("--activate", action="store_true", help="make the commands use this build")
     other = parser.add_mutually_exclusive_group()
-    other.add_argument("--deactivate", action="store_true", help="build nothing: make the commands "
-                                                                 "use no build")
+    other.add_argument("--deactivate", action="store_true",
+                       help="build nothing: make the commands use no build")
     other.add_argument("--add-cuda-libraries", metavar="FOLDER",
                        help="build nothing: fetch NVIDIA's libraries into an unpacked archive")
     return parser.parse_args()
@@ -94,12 +93,12 @@ def architectures(text):
 
 
 def write_report(folder, shared, options):
-    """Writes what is in the build as Markdown, and prints it."""
-    cuobjdump = None if options.variant == "cpu" else report.fetch_cuobjdump(shared)
-    lines = report.report(folder, os.path.join(shared, "libraries"), cuobjdump, options.jobs)
+    """Writes the page about the contents of the build, and prints it."""
+    cuobjdump = None if options.variant == "cpu" else build_page.fetch_cuobjdump(shared)
+    lines = build_page.lines(folder, os.path.join(shared, "libraries"), cuobjdump, options.jobs)
     arch = "" if options.variant == "cpu" else " --arch " + ",".join(map(str, options.arch))
-    text = "Written by `python3 tools/build/build_caffe.py --variant %s%s --report FILE`.\n\n%s\n" % (
-        options.variant, arch, "\n".join(lines))
+    command = f"python3 tools/build/build_caffe.py --variant {options.variant}{arch} --report FILE"
+    text = "\n".join([f"Written by `{command}`.", ""] + lines) + "\n"
     print(text, end="")
     write_whole(options.report, text)
 
@@ -111,8 +110,8 @@ def add_cuda_libraries(folder, work):
     unpacked = os.path.join(work, "shared", "cuda")
     if not os.path.isdir(unpacked):
         os.makedirs(os.path.dirname(unpacked), exist_ok=True)
-        wheel_parts.install("cuda", os.path.dirname(unpacked), unpacked)
-    wheel_parts.place_cuda_libraries(unpacked, os.path.join(folder, bundle.CUDA_LIB))
+        parts.install("cuda", os.path.dirname(unpacked), unpacked)
+    parts.place_cuda_libraries(unpacked, os.path.join(folder, bundle.CUDA_LIB))
     print(f"CUDA libraries are in {os.path.join(folder, bundle.CUDA_LIB)}")
 
 

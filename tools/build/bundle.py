@@ -1,5 +1,4 @@
-"""From a finished compilation to one folder that can be moved: programs, libraries, Python
-packages."""
+"""From a finished compilation to one folder that can be moved: programs, libraries, packages."""
 import glob
 import os
 import re
@@ -9,13 +8,13 @@ import tarfile
 
 from data.errors import InputError
 from data.files import write_aside
-from tools.build import debian_parts, wheel_parts
-from tools.build.configure import c_library
+from tools.build import parts
+from tools.build.toolchain import compiler_library
+from tools.lib.runtime import RUNNING_PYTHON
 
 #: The C library's own parts, and the driver's: every machine has them.
 MACHINE = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|pthread|rt|resolv|util|anl|nsl|crypt|cuda))\.so")
-#: NVIDIA's libraries lie in a folder of their own, cuda/lib: they are large and have their own
-#: licence.
+#: NVIDIA's libraries, which lie in cuda/lib: they are large and have a licence of their own.
 CUDA = re.compile(r"lib(cudart|cublas|cublasLt|curand|nvrtc[\w-]*|nccl)\.so")
 FROM_COMPILER = ("libstdc++.so.6", "libgcc_s.so.1")
 
@@ -40,23 +39,23 @@ def assemble(tree, make, libraries, extra, into):
     program = os.path.join(into, BIN, "caffe")
     _copy(_one(os.path.join(make, "tools/caffe")), program)
     libcaffe = _one(os.path.join(make, "lib/libcaffe.so.1.0.0"))
-    # found through the name that others ask for
+    # by the name that others ask for
     where = {"libcaffe.so.1.0.0": libcaffe}
     where.update({os.path.basename(path): path for path in extra})
     copied = _closure([module, program], where, libraries, os.path.join(into, LIB))
     for path in copied:
-        debian_parts.set_rpath(libraries, path, "$ORIGIN:$ORIGIN/../cuda/lib")
-    debian_parts.set_rpath(libraries, program, "$ORIGIN/../lib:$ORIGIN/../cuda/lib")
-    debian_parts.add_needed(libraries, program, f"libpython{wheel_parts.PYTHON}.so.1.0")
-    debian_parts.set_rpath(libraries, module, "$ORIGIN/../../lib:$ORIGIN/../../cuda/lib")
+        parts.patchelf(libraries, "--set-rpath", "$ORIGIN:$ORIGIN/../cuda/lib", path)
+    parts.patchelf(libraries, "--set-rpath", "$ORIGIN/../lib:$ORIGIN/../cuda/lib", program)
+    parts.patchelf(libraries, "--add-needed", f"libpython{RUNNING_PYTHON}.so.1.0", program)
+    parts.patchelf(libraries, "--set-rpath", "$ORIGIN/../../lib:$ORIGIN/../../cuda/lib", module)
     return [module, program] + copied
 
 
 def _closure(roots, where, libraries, into):
-    """Copies what `roots` need, and what that needs, into `into`; returns the copies' paths."""
+    """Copies the libraries that `roots` need, directly or not, into `into`; returns their paths."""
     copied, waiting = {}, list(roots)
     while waiting:
-        for name in debian_parts.needed(libraries, waiting.pop()):
+        for name in parts.needed(libraries, waiting.pop()):
             if name in copied or MACHINE.match(name) or CUDA.match(name):
                 continue
             source = where.get(name) or _find(name, libraries)
@@ -68,15 +67,15 @@ def _closure(roots, where, libraries, into):
 
 def _find(name, libraries):
     if name in FROM_COMPILER:
-        return c_library(name)
-    folder = debian_parts.library_folder(libraries)
+        return compiler_library(name)
+    folder = parts.library_folder(libraries)
     for place in (folder, os.path.join(folder, "openblas-pthread"),
-                  os.path.join(libraries, "lib", debian_parts.TRIPLET)):
+                  os.path.join(libraries, "lib", parts.TRIPLET)):
         path = os.path.join(place, name)
         if os.path.exists(path):
             return os.path.realpath(path)
     raise InputError(f"no library {name} among the unpacked packages",
-                     fix="it belongs to LIBRARIES in tools/build/debian_parts.py")
+                     fix="add its package to LIBRARIES in tools/build/parts.py")
 
 
 def _copy(source, target):
@@ -87,15 +86,14 @@ def _copy(source, target):
 
 
 def _one(pattern):
-    found = [path for path in glob.glob(pattern)]
+    found = glob.glob(pattern)
     if not found:
-        raise InputError(f"the compilation has left no {pattern}")
+        raise InputError(f"the compilation has made no {pattern}")
     return os.path.realpath(found[0])
 
 
 def archive(folder, path):
-    """Writes the build as a .tar.gz without NVIDIA's libraries and without compiled Python
-    files."""
+    """Writes the build as a .tar.gz, without NVIDIA's libraries and compiled Python files."""
     def wanted(member):
         inside = member.name.split("/", 1)[-1]
         return None if inside.startswith("cuda/") or "__pycache__" in inside else member

@@ -1,13 +1,11 @@
-"""The command lines of cmake for each variant."""
+"""The command line of cmake for each variant."""
 import glob
 import os
-import subprocess
 import sys
-import sysconfig
 
-from data.errors import InputError
-from tools.build import wheel_parts
-from tools.build.debian_parts import TRIPLET, library_folder
+from tools.build.parts import TRIPLET, library_folder, toolkit
+from tools.build.toolchain import compiler_library, python_headers
+from tools.lib.runtime import RUNNING_PYTHON
 
 TARGETS = ("caffe", "pycaffe", "caffe.bin")
 
@@ -16,8 +14,8 @@ def cmake_arguments(variant, arch, libraries, cuda, boost_python):
     """Options for Caffe's own cmake files.
 
     arch: GPU architectures such as (80, 90, 120).  libraries: unpacked Debian packages.
-    cuda: folder of NVIDIA's unpacked wheels, or None.  boost_python: a Boost.Python library built
-    here, or None for Debian's.
+    cuda: folder of NVIDIA's unpacked wheels, or None.
+    boost_python: a Boost.Python library built here, or None for Debian's.
     """
     folder = library_folder(libraries)
     usr = os.path.join(libraries, "usr")
@@ -28,7 +26,7 @@ def cmake_arguments(variant, arch, libraries, cuda, boost_python):
         "CMAKE_BUILD_TYPE": "Release",
         "CPU_ONLY": _switch(variant == "cpu"),
         "USE_CUDNN": "OFF",
-        # images and databases are Python's work here; USE_HDF5=OFF does not compile
+        # Python reads images and databases here; USE_HDF5=OFF does not compile
         "USE_NCCL": "OFF",
         "USE_OPENCV": "OFF",
         "USE_LEVELDB": "OFF",
@@ -38,33 +36,31 @@ def cmake_arguments(variant, arch, libraries, cuda, boost_python):
         "BLAS": "Open",
         "OpenBLAS_LIB": os.path.join(openblas, "libopenblas.so"),
         "OpenBLAS_INCLUDE_DIR": os.path.join(usr, "include", TRIPLET, "openblas-pthread"),
-        "python_version": wheel_parts.PYTHON,
+        "python_version": RUNNING_PYTHON,
         "PYTHON_EXECUTABLE": sys.executable,
         "PYTHON_INCLUDE_DIR": python_headers(),
         # any library will do: the module must take Python's symbols from the program that loads it
-        "PYTHON_LIBRARY": c_library("libm.so.6"),
-        "CMAKE_PREFIX_PATH": ";".join([usr, openblas,
-                                       os.path.join(folder, "hdf5/serial")]),
+        "PYTHON_LIBRARY": compiler_library("libm.so.6"),
+        "CMAKE_PREFIX_PATH": ";".join([usr, openblas, os.path.join(folder, "hdf5/serial")]),
         "Boost_NO_BOOST_CMAKE": "ON",
         "Boost_NO_SYSTEM_PATHS": "ON",
         "BOOST_ROOT": usr,
-        # the stock program is told about libpython when the folder is made
+        # bundle.py adds libpython to the stock program when the folder is made
         "CMAKE_SHARED_LINKER_FLAGS": links,
         "CMAKE_EXE_LINKER_FLAGS": links + " -Wl,--unresolved-symbols=ignore-in-shared-libs",
     }
     if boost_python:
-        settings[
-            f"Boost_PYTHON{wheel_parts.PYTHON.replace('.', '')}_LIBRARY_RELEASE"] = boost_python
+        number = RUNNING_PYTHON.replace(".", "")
+        settings[f"Boost_PYTHON{number}_LIBRARY_RELEASE"] = boost_python
     if variant != "cpu":
         settings.update(_cuda_settings(arch, cuda))
-    return ["-D%s=%s" % item for item in settings.items()]
+    return [f"-D{name}={value}" for name, value in settings.items()]
 
 
 def _cuda_settings(arch, cuda):
-    toolkit = wheel_parts.toolkit(cuda)
     includes = " ".join("-I" + path for path in _folders(cuda, "include"))
     settings = {
-        "CUDA_TOOLKIT_ROOT_DIR": toolkit, "CUDA_ARCH_NAME": "Manual",
+        "CUDA_TOOLKIT_ROOT_DIR": toolkit(cuda), "CUDA_ARCH_NAME": "Manual",
         "CUDA_ARCH_BIN": " ".join(str(number) for number in arch),
         # code for later cards than the newest one named
         "CUDA_ARCH_PTX": str(max(arch)),
@@ -82,23 +78,3 @@ def _folders(cuda, name):
 
 def _switch(on):
     return "ON" if on else "OFF"
-
-
-def python_headers():
-    """Folder of Python.h for this Python."""
-    folder = sysconfig.get_paths()["include"]
-    if not os.path.isfile(os.path.join(folder, "Python.h")):
-        raise InputError(f"no Python.h in {folder}: the headers of this Python are missing",
-                         fix="apt install python3-dev, or run this with a Python that has its "
-                             "headers")
-    return folder
-
-
-def c_library(name):
-    """Path of a library of the machine's compiler."""
-    path = subprocess.run(["g++", "-print-file-name=" + name], check=True, stdout=subprocess.PIPE,
-                          universal_newlines=True).stdout.strip()
-    if not os.path.isabs(path):
-        raise InputError(f"the compiler does not know where {name} is", fix="apt install "
-                                                                            "build-essential")
-    return os.path.realpath(path)

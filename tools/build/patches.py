@@ -1,7 +1,7 @@
 """The project's changes to Caffe's source: the files of patches/, each with its reason on top.
 
-patches/NNN-name.patch is a reason, a line `Variants: cpu, cuda` with the variants that need
-the patch, and a unified diff. Patches are applied in the order of their numbers; later ones see what
+patches/NNN-name.patch is a reason, a line `Variants: cpu, cuda` with the variants that need the
+patch, and a unified diff. Patches are applied in the order of their numbers; each sees what the
 earlier ones wrote. patches/*.hpp are files that Caffe gets besides.
 """
 import collections
@@ -58,7 +58,7 @@ def apply_patch(tree, patch):
     for check in (["--check"], []):
         done = subprocess.run(command + check + [patch.path], cwd=tree, env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True)
+                              stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
             why = (lines or [f"exit code {done.returncode}"])[0].replace("error: ", "", 1)
@@ -66,7 +66,7 @@ def apply_patch(tree, patch):
 
 
 def add_header(tree, path):
-    """Copies one of the project's headers into Caffe's source; InputError if it is there already."""
+    """Copies a header of the project into Caffe's source; InputError if it is there already."""
     target = os.path.join(tree, HEADER_FOLDER, os.path.basename(path))
     if os.path.exists(target):
         raise InputError(f"{os.path.basename(path)} is in {os.path.dirname(target)} already",

@@ -1,19 +1,21 @@
-"""The build from end to end: phases, the finished folder, its record."""
+"""The build from end to end: its phases, the finished folder, its record."""
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 
 from data.errors import InputError
-from data.files import sha256, write_whole
-from tools.build import boost_python, bundle, debian_parts, programs, wheel_parts
-from tools.build.configure import TARGETS, c_library, cmake_arguments
+from data.files import folder_aside, sha256, write_whole
+from tools.build import bundle, parts, toolchain
+from tools.build.configure import TARGETS, cmake_arguments
 from tools.build.patches import add_header, apply_patch, headers_for, patches_for
-from tools.build.phases import Phases
-from tools.lib.runtime import source_builds, wheels
+from tools.lib.runtime import RUNNING_PYTHON, source_builds, wheels
 from tools.lib.runtime.setup import one_at_a_time
 
+#: Bytes that a build of each variant takes on the disk.
 NEEDED_BYTES = {"cpu": 2e9, "cuda": 6e9}
 
 
@@ -22,23 +24,24 @@ class Build:
 
     variant: "cpu" or "cuda".  arch: GPU architectures as numbers, () for cpu.
     home: folder of downloads and unfinished work.  output: folder of the finished build.
+    jobs: compilers at once.  mirror: as in mirrors_to_ask().  say: called with lines of progress.
     """
 
     def __init__(self, variant, arch, home, output, jobs, mirror, say=print):
         self.variant, self.arch, self.jobs, self.mirror, self.say = variant, arch, jobs, mirror, say
         self.output = output
         self.shared = os.path.join(home, "shared")
-        self.work = os.path.join(home, name(variant, arch))
+        self.work = os.path.join(home, build_name(variant, arch))
         self.log = os.path.join(self.work, "log.txt")
         self.libraries = os.path.join(self.shared, "libraries")
-        self.site = os.path.join(self.shared, "python-" + wheel_parts.PYTHON)
+        self.site = os.path.join(self.shared, "python-" + RUNNING_PYTHON)
         self.tools = os.path.join(self.shared, "tools")
         self.cuda = os.path.join(self.shared, "cuda") if variant == "cuda" else None
         self.tree, self.make = os.path.join(self.work, "caffe"), os.path.join(self.work, "make")
 
     def run(self):
         """Does what is not done yet; returns the finished folder."""
-        programs.check_programs()
+        toolchain.check_programs()
         for folder in (self.shared, self.work):
             os.makedirs(folder, exist_ok=True)
         _check_room(self.shared, self.variant)
@@ -47,50 +50,50 @@ class Build:
         return self.output
 
     def _run_phases(self):
-        own_boost = wheel_parts.PYTHON != boost_python.DEBIANS
-        shared = Phases(os.path.join(self.shared, f"phases-{wheel_parts.PYTHON}.json"),
+        own_boost = RUNNING_PYTHON != parts.BOOST_PYTHON
+        shared = Phases(os.path.join(self.shared, f"phases-{RUNNING_PYTHON}.json"),
                         3 + bool(self.cuda) + own_boost + 4, self.say)
-        parts = [("python", self.site), ("tools", self.tools)]
-        parts += [("cuda", self.cuda)] if self.cuda else []
-        shared.run("libraries of Debian 12", (debian_parts.LIBRARIES, debian_parts.LEFT_OUT),
-                   lambda: debian_parts.fetch_libraries(self.shared, self.libraries, self.mirror),
+        shared.run("libraries of Debian 12", (parts.LIBRARIES, parts.LEFT_OUT),
+                   lambda: parts.fetch_libraries(self.shared, self.libraries, self.mirror),
                    self.libraries)
-        for part, folder in parts:
-            shared.run("packages: " + part, wheels.locked(wheel_parts.lock(part)),
-                       lambda: wheel_parts.install(part, self.shared, folder), folder)
+        self._install(shared, "python", self.site)
+        self._install(shared, "tools", self.tools)
         if self.cuda:
-            wheel_parts.finish_toolkit(self.cuda)
+            self._install(shared, "cuda", self.cuda)
+            parts.finish_toolkit(self.cuda)
         boost = None
         if own_boost:
-            boost = os.path.join(self.shared, "boost-python-" + wheel_parts.PYTHON,
-                                 boost_python.library_name())
-            shared.run(
-                "Boost.Python", boost_python.SOURCE_VERSION,
-                lambda: boost_python.build(self.shared, self.libraries, self.log, self.mirror),
-                boost)
+            boost = os.path.join(self.shared, "boost-python-" + RUNNING_PYTHON,
+                                 parts.boost_python_name())
+            shared.run("Boost.Python", parts.BOOST_VERSION,
+                       lambda: parts.build_boost_python(self.shared, self.libraries, self.log,
+                                                        self.mirror), boost)
         own = Phases(os.path.join(self.work, "phases.json"), shared.total, self.say)
         own.number = shared.number
-        own.run("source of Caffe, patched", self._source_parts(), self._prepare_source, self.tree)
-        own.run("configuring", (self._source_parts(), self._cmake(boost)), lambda: self._configure(boost),
-                self.make)
-        own.run("compiling", (self._source_parts(), self._cmake(boost)), self._compile,
-                os.path.join(self.make, "lib"))
-        own.run("folder", (self._source_parts(), self._cmake(boost), self.output,
-                           wheels.locked(wheel_parts.lock("python"))),
+        source = self._source_parts()
+        own.run("source of Caffe, patched", source, self._prepare_source, self.tree)
+        made_from = (source, self._cmake(boost))
+        own.run("configuring", made_from, lambda: self._configure(boost), self.make)
+        own.run("compiling", made_from, self._compile, os.path.join(self.make, "lib"))
+        own.run("folder", (*made_from, self.output, wheels.locked(parts.lock("python"))),
                 lambda: self._assemble([boost] if boost else []),
                 os.path.join(self.output, source_builds.RECORD))
         _finish_record(self.output, dict(shared.seconds(), **own.seconds()))
 
+    def _install(self, phases, name, folder):
+        """Fetches and unpacks the Python packages of list `name` as a phase."""
+        phases.run("packages: " + name, wheels.locked(parts.lock(name)),
+                   lambda: parts.install(name, self.shared, folder), folder)
+
     def _source_parts(self):
         """What the source is made from: Debian's version, our patches and headers by hash."""
         paths = [patch.path for patch in patches_for(self.variant)] + headers_for(self.variant)
-        return (debian_parts.SOURCE_VERSION, [(os.path.basename(path), sha256(path))
-                                              for path in paths])
+        return parts.CAFFE_VERSION, [(os.path.basename(path), sha256(path)) for path in paths]
 
     def _prepare_source(self):
         original = os.path.join(self.work, "original")
-        debian_parts.fetch_source("caffe", debian_parts.SOURCE_VERSION, "bullseye", self.work,
-                                  original, self.mirror)
+        parts.fetch_source("caffe", parts.CAFFE_VERSION, parts.CAFFE_SUITE, self.work, original,
+                           self.mirror)
         for patch in patches_for(self.variant):
             apply_patch(original, patch)
             self.say(f"    {patch.name}: {patch.reason}")
@@ -110,54 +113,93 @@ class Build:
         shutil.rmtree(self.make, ignore_errors=True)
         os.makedirs(self.make)
         cmake = os.path.join(self.tools, "cmake/data/bin/cmake")
-        programs.run_logged([cmake, "-Wno-dev", self.tree] + self._cmake(boost), self.log,
-                            self.make, env=self._environment())
+        toolchain.run_logged([cmake, "-Wno-dev", self.tree] + self._cmake(boost), self.log,
+                             self.make, env=self._environment())
 
     def _compile(self):
-        programs.run_logged(["make", f"-j{self.jobs}"] + list(TARGETS), self.log, self.make,
-                            "percent", self._environment())
+        toolchain.run_logged(["make", f"-j{self.jobs}"] + list(TARGETS), self.log, self.make,
+                             "percent", self._environment())
 
     def _assemble(self, extra):
-        aside = self.output + ".aside"
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(self.site, os.path.join(aside, bundle.SITE), symlinks=True,
-                        copy_function=wheel_parts.link_or_copy)
-        bundle.assemble(self.tree, self.make, self.libraries, extra, aside)
-        if self.cuda:
-            wheel_parts.place_cuda_libraries(self.cuda, os.path.join(aside, bundle.CUDA_LIB))
-        record = {"variant": self.variant, "arch": list(self.arch), "python": wheel_parts.PYTHON,
-                  "executable": sys.executable, "caffe": debian_parts.SOURCE_VERSION,
-                  "compiler": os.path.basename(c_library("libstdc++.so.6"))}
-        write_whole(os.path.join(aside, source_builds.RECORD), json.dumps(record, indent=1) + "\n")
-        _probe(aside)
-        shutil.rmtree(self.output, ignore_errors=True)
-        os.rename(aside, self.output)
+        with folder_aside(self.output) as aside:
+            shutil.copytree(self.site, os.path.join(aside, bundle.SITE), symlinks=True,
+                            copy_function=parts.link_or_copy)
+            bundle.assemble(self.tree, self.make, self.libraries, extra, aside)
+            if self.cuda:
+                parts.place_cuda_libraries(self.cuda, os.path.join(aside, bundle.CUDA_LIB))
+            record = {"variant": self.variant, "arch": list(self.arch), "python": RUNNING_PYTHON,
+                      "executable": sys.executable, "caffe": parts.CAFFE_VERSION,
+                      "compiler": os.path.basename(toolchain.compiler_library("libstdc++.so.6"))}
+            _write_record(aside, record)
+            _probe(aside)
 
 
-def name(variant, arch):
+class Phases:
+    """Phases of a long job, each done once; what a phase is made from decides about doing it again.
+
+    path: JSON file {phase: {"made_from": digest, "seconds": float}} of the finished phases.
+    total: how many phases there are.  say: called with one line for each phase.
+    """
+
+    def __init__(self, path, total, say=print):
+        self.path, self.total, self.say, self.number = path, total, say, 0
+        self.names = []  # of run() so far; the file may also hold phases of other builds
+        try:
+            with open(path, encoding="utf-8") as file:
+                self.finished = json.load(file)
+        except (OSError, ValueError):
+            self.finished = {}
+
+    def run(self, name, made_from, work, result):
+        """Calls work() unless it has finished from the same inputs and the path `result` exists.
+
+        made_from: anything with a repr that changes when the phase must be done again.
+        An interrupted or failed work() leaves the phase unfinished.
+        """
+        self.number += 1
+        self.names.append(name)
+        digest = hashlib.sha256(repr(made_from).encode()).hexdigest()
+        before = self.finished.get(name)
+        head = f"[{self.number}/{self.total}] {name}"
+        if before and before["made_from"] == digest and os.path.exists(result):
+            self.say(f"{head}: done already, in {before['seconds']:.0f} s")
+            return
+        self.say(head)
+        self.finished.pop(name, None)
+        started = time.monotonic()
+        work()
+        self.finished[name] = {"made_from": digest, "seconds": round(time.monotonic() - started, 1)}
+        write_whole(self.path, json.dumps(self.finished, indent=1) + "\n")
+
+    def seconds(self):
+        """{phase: seconds} of the phases that run() was called with."""
+        return {name: self.finished[name]["seconds"] for name in self.names}
+
+
+def build_name(variant, arch):
     """Folder name of a build, such as cpu-py3.11 or cuda-py3.12-sm80-90."""
-    return "%s-py%s%s" % (variant, wheel_parts.PYTHON,
-                          "-sm" + "-".join(map(str, arch)) if arch else "")
+    return f"{variant}-py{RUNNING_PYTHON}" + ("-sm" + "-".join(map(str, arch)) if arch else "")
 
 
 def _finish_record(folder, seconds):
-    path = os.path.join(folder, source_builds.RECORD)
-    record = source_builds.read_record(folder)
-    record["seconds"] = seconds
-    write_whole(path, json.dumps(record, indent=1) + "\n")
+    _write_record(folder, dict(source_builds.read_record(folder), seconds=seconds))
+
+
+def _write_record(folder, record):
+    write_whole(os.path.join(folder, source_builds.RECORD), json.dumps(record, indent=1) + "\n")
 
 
 def _probe(folder):
-    """Imports the new Caffe in a process of its own."""
+    """Imports the new Caffe in a process of its own; raises InputError when that fails."""
     env = dict(os.environ, PYTHONPATH=os.path.join(folder, bundle.SITE), PYTHONNOUSERSITE="1",
                GLOG_minloglevel="3")
     done = subprocess.run([sys.executable, "-c", "import caffe; caffe.Net"], env=env,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, universal_newlines=True)
+                          stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        raise InputError("the new Caffe cannot be imported: "
-                         f"{(done.stdout.strip().splitlines() or ['no message'])[-1]}",
-                         fix=f"delete {folder} and run this again")
+        last = (done.stdout.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"the new Caffe cannot be imported: {last}",
+                         fix="delete the folder of unfinished builds (--work) and run this again")
 
 
 def _check_room(folder, variant):

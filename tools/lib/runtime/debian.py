@@ -59,7 +59,7 @@ class PrivateApt:
         env = dict(os.environ, APT_CONFIG=self.config, LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
         done = subprocess.run(["apt-get", "-q"] + list(arguments), cwd=cwd or self.folder, env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, universal_newlines=True)
+                              stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise AptFailed(done.stderr or done.stdout)
         return done.stdout
@@ -172,7 +172,7 @@ def unpack(paths, folder, progress):
 def _unpack_one(path, folder):
     try:
         done = subprocess.run(["dpkg-deb", "-x", path, folder], stderr=subprocess.PIPE,
-                              universal_newlines=True)
+                              text=True)
     except FileNotFoundError:
         raise InputError("dpkg-deb is missing: it unpacks the Debian packages",
                          fix="install dpkg") from None
@@ -225,7 +225,7 @@ def _network_settings():
     """The machine's own settings for proxies, certificates and dates, as lines of apt.conf."""
     try:
         dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE,
-                              universal_newlines=True, check=True).stdout
+                              text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         raise InputError("apt is missing: it fetches the Debian packages of the private runtime",
                          fix=OTHER_ROUTES) from None

@@ -58,7 +58,7 @@ def cards():
         ctypes.CDLL(CUDA_DRIVER)
         # in a process of its own: CUDA in this one would forbid its children to use a GPU
         done = subprocess.run([sys.executable, "-c", PRINT_CARDS], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, universal_newlines=True, timeout=60)
+                              stderr=subprocess.DEVNULL, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return listed_cards()
     return done.stdout.splitlines() if done.returncode == 0 else listed_cards()

@@ -49,11 +49,8 @@ class Counter:
 def fingerprint():
     """Hash of everything that decides what a prefix holds."""
     made_of = (debian.SUITE, debian.ROOTS, debian.ALONE, private_runtime.starter("loader"),
-               private_runtime.SITECUSTOMIZE)
-    digest = hashlib.sha256(repr(made_of).encode())
-    with open(wheels.LOCK, "rb") as file:
-        digest.update(file.read())
-    return digest.hexdigest()
+               private_runtime.SITECUSTOMIZE, sorted(wheels.locked().items()))
+    return hashlib.sha256(repr(made_of).encode()).hexdigest()
 
 
 def is_current(folder):
@@ -156,7 +153,7 @@ def _probe(tree):
     """Imports Caffe and its companions in the new runtime; raises InputError when that fails."""
     done = subprocess.run(
         private_runtime.command(tree, private_runtime.PYTHON, ["-c", PROBE]),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=dict(os.environ, GLOG_minloglevel="2", PYTHONNOUSERSITE="1", PYTHONPATH=ROOT))
     if done.returncode:
         lines = done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]

@@ -94,7 +94,7 @@ def ask(executable, expression):
     try:
         done = subprocess.run([executable, "-c", f"import sys, sysconfig; print({expression})"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, universal_newlines=True)
+                              stderr=subprocess.DEVNULL, text=True)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
