@@ -13,7 +13,7 @@ from data.child_process import run_in_child
 from data.errors import InputError
 from tools.lib.checking.dry_run import cheap, dry_run, dry_run_net, dry_run_solver
 from tools.lib.checking.net import load_net
-from tools.lib.checking.solver import load_nets, load_solver
+from tools.lib.checking.solver_file import load_nets, load_solver
 
 from tiny_nets import NET, write_net, write_solver
 

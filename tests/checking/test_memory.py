@@ -15,7 +15,7 @@ from models.experiments import EXPERIMENTS
 from tools.lib.checking.dry_run import dry_run_net, dry_run_solver, shapes_of
 from tools.lib.checking.memory import check_memory, layer_costs, machine_memory
 from tools.lib.checking.net import check_net, load_net, running_layers
-from tools.lib.checking.solver import load_nets, load_solver
+from tools.lib.checking.solver_file import load_nets, load_solver
 
 from tiny_nets import NET, write_net, write_solver
 

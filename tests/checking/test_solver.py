@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("caffe")
 
 from data.errors import InputError
-from tools.lib.checking.solver import load_nets, load_solver
+from tools.lib.checking.solver_file import load_nets, load_solver
 
 from tiny_nets import NET, write_net, write_solver
 

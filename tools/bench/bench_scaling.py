@@ -31,7 +31,7 @@ from models.experiments.gta import GTA
 from tools.bench import scaling_plan
 from tools.lib.checking.dry_run import fatal_message
 from tools.lib.checking.net import check_net, load_net
-from tools.lib.checking.solver import find_file
+from tools.lib.checking.solver_file import find_file
 from tools.lib.command import count, positive, run_command
 from tools.lib.outputs import require_file
 from tools.lib.runtime import mpi

@@ -7,7 +7,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from data.files import ROOT, write_whole
-from tools.lib.checking.solver import load_solver
+from tools.lib.checking.solver_file import load_solver
 
 
 def write_solver(stage, folder, **fields):

@@ -14,7 +14,7 @@ from models.experiments.fields import DataSide
 from models.experiments.gta import GTA
 from models.shapes import CONVS_A_BLOCK, STRIDE
 from tools.bench.random_nets import fill, with_random_data
-from tools.lib.checking.solver import load_solver
+from tools.lib.checking.solver_file import load_solver
 from tools.lib.training import run_folder
 from tools.lib.training.engine import Engine
 from tools.lib.training.guards import ClassifierMonitor, check_parameters

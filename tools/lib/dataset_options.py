@@ -1,4 +1,9 @@
-"""The options by which a command chooses a data set and the number of processes that read it."""
+"""The options by which a command chooses data: set, split, classes, and processes to read it."""
+import os
+
+from data.errors import InputError
+from data.label_spaces import SPACES
+from data.records.folder import CLASSES_FILE, read_classes
 from data.registry import names
 from tools.lib.command import count
 
@@ -23,3 +28,19 @@ def add_workers_argument(parser, default=None):
     """Adds --workers: a count, by default one process for each usable core (None)."""
     parser.add_argument("--workers", type=count, default=default, metavar="N",
                         help=f"processes (default: {default or 'one a core'})")
+
+
+def find_label_space(text):
+    """The LabelSpace that --label-space names.
+
+    text: a built-in name, or the path of a class table or of the `folder` data set around it.
+    Raises InputError for neither.
+    """
+    if text in SPACES:
+        return SPACES[text]
+    if not os.path.exists(text):
+        raise InputError(
+            f"--label-space {text}: expected one of {', '.join(sorted(SPACES))}, or "
+            f"the path of a folder data set or of its {CLASSES_FILE}",
+            "data/README.md has the format of a class table")
+    return read_classes(os.path.join(text, CLASSES_FILE) if os.path.isdir(text) else text)[0]

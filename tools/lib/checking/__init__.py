@@ -4,7 +4,7 @@ A failed CHECK in Caffe's C++ aborts the whole process.  So a file passes these 
 in this order, and a fault is named in one sentence (`data.errors.InputError`):
 
     prototxt      the text is parsed strictly; near names for what is unknown
-    solver        the solver's numbers, learning rate and method, and the nets that it names
+    solver_file   the solver's numbers, learning rate and method, and the nets that it names
     upgrade       old formats of nets are brought to the current one
     net           the layers that run in a phase: names, types, wiring; labels against scores
     layer_fields  the values inside one layer

@@ -10,9 +10,9 @@ from data.files import write_aside
 from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import use_device
 from tools.lib.checking.net import load_net, running_layers
+from tools.lib.dataset_options import find_label_space
 from tools.lib.export.onnx_graph import convert
 from tools.lib.outputs import require_file
-from tools.lib.scoring.predict_command import space_of
 
 
 def parse(arguments=None):
@@ -39,7 +39,7 @@ def main(arguments=None):
     args = parse(arguments)
     require_file(args.output, "--output")
     parameter = load_net(args.model)
-    space = space_of(args.label_space) if args.label_space else None
+    space = find_label_space(args.label_space) if args.label_space else None
     use_device(None, "the CPU")
     net, _ = open_net(args.model, args.weights, parameter)
     layers = running_layers(parameter, caffe.TEST, args.model)

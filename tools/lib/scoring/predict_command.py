@@ -8,7 +8,8 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.label_spaces import SPACES
 from data.reading import read_image
-from data.records.folder import CLASSES_FILE, read_classes
+from data.records.folder import CLASSES_FILE
+from tools.lib.dataset_options import find_label_space
 from tools.lib.outputs import require_folder
 from tools.lib.scoring.net_options import add_net_arguments, make_predictor, require_classes
 from tools.lib.scoring.pictures import Painter, write_image
@@ -76,21 +77,6 @@ def main(arguments=None):
         else:
             write_image(target, paint(read_image(source)))
     print(f"{len(jobs)} written to {args.output}")
-
-
-def find_label_space(text):
-    """The LabelSpace that --label-space names.
-
-    text: a built-in name, or the path of a class table or of the `folder` data set around it.
-    """
-    if text in SPACES:
-        return SPACES[text]
-    if not os.path.exists(text):
-        raise InputError(
-            f"--label-space {text}: expected one of {', '.join(sorted(SPACES))}, or "
-            f"the path of a folder data set or of its {CLASSES_FILE}",
-            "data/README.md has the format of a class table")
-    return read_classes(os.path.join(text, CLASSES_FILE) if os.path.isdir(text) else text)[0]
 
 
 def plan(inputs, output, kind):

@@ -11,7 +11,7 @@ from tools.lib.checking.device import device_memory
 from tools.lib.checking.dry_run import dry_run_solver, enable_logging
 from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
-from tools.lib.checking.solver import load_nets, load_solver
+from tools.lib.checking.solver_file import load_nets, load_solver
 from tools.lib.command import count, seed
 from tools.lib.outputs import make_folder
 from tools.lib.training import parallel, run_folder, weights

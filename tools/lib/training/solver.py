@@ -21,7 +21,7 @@ from caffe.proto import caffe_pb2
 from data.errors import InputError
 from data.files import ROOT, write_whole
 from tools.lib.checking.net import DATA_LAYER, load_net
-from tools.lib.checking.solver import find_file, load_solver
+from tools.lib.checking.solver_file import find_file, load_solver
 
 #: name: of the solver's file, without its ending. param: SolverParameter. nets: {file name in the
 #: output folder: NetParameter}. output: absolute folder. prefix: start of the snapshots' names.
