@@ -11,7 +11,7 @@ from tools.lib.runtime.enter import enter_runtime
 enter_runtime()
 
 from tools.lib.command import run_command  # noqa: E402
-from tools.lib.experiment.paper_command import main  # noqa: E402
+from tools.lib.experiment.paper import main  # noqa: E402
 
 if __name__ == "__main__":
     run_command(main)

@@ -19,8 +19,7 @@ from data.cores import usable_cores
 from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
 from tools.lib.command import count, run_command
-from tools.lib.experiment import data_sets, plan, report, scheduler
-from tools.lib.experiment.unchanged import require_unchanged
+from tools.lib.experiment import plan, preconditions, report, scheduler
 
 
 def parse_arguments():
@@ -47,18 +46,18 @@ def main():
     report.files(base)
     cores = usable_cores()
     jobs = options.jobs or (cores if experiment.shape.fc < 100 else 1)
-    plan.refuse_twice(options.seeds)
+    plan.refuse_repeated_seeds(options.seeds)
     # The commands run in the repository's folder: paths are told them whole.
     data_root = options.data_root and os.path.abspath(options.data_root)
     tasks = plan.tasks(experiment, options.stages, options.seeds, data_root)
     print(plan.describe(experiment, tasks, jobs), flush=True)
-    missing = data_sets.missing(experiment, options.stages, data_root)
+    missing = preconditions.missing_data(experiment, options.stages, data_root)
     if options.plan:
         for sentence in missing:
             print("missing: " + sentence)
         return
-    data_sets.require(missing)
-    require_unchanged(tasks)
+    preconditions.require_data(missing)
+    preconditions.require_unchanged(tasks)
     scheduler.run(tasks, jobs, max(1, cores // jobs), os.path.join(ROOT, "runs", "logs"))
     stages = plan.ordered_stages(experiment, options.stages)
     report.write(experiment, stages, options.seeds, data_root, base)

@@ -49,7 +49,7 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     require_file(options.output, "--output")
-    plan.refuse_twice(options.seeds)
+    plan.refuse_repeated_seeds(options.seeds)
     if set(options.seeds) & set(REPORTED_SEEDS):
         raise InputError(
             f"--seeds {options.seeds}: the seeds {REPORTED_SEEDS[0]} to "

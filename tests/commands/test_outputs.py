@@ -36,7 +36,7 @@ COMMANDS = [
      "--output"),
     ("tools.lib.scoring.predict_command",
      MODEL + ["--label-space", "toy", "none.png", "--output", "{}"], "--output"),
-    ("tools.lib.experiment.paper_command", ["paper1", "--result", "none", "--output",
+    ("tools.lib.experiment.paper", ["paper1", "--result", "none", "--output",
                                             "{}.md"], "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--output", "{}.json"], "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--show", "{}.png"], "--show"),

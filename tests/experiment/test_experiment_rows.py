@@ -14,7 +14,7 @@ from models.experiments.fields import DataSide  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
 from solvers.build import solver_text  # noqa: E402
 from tools.lib.categories import statistics_command  # noqa: E402
-from tools.lib.experiment.data_sets import missing  # noqa: E402
+from tools.lib.experiment.preconditions import missing_data  # noqa: E402
 from tools.lib.scoring import score_command  # noqa: E402
 
 from data_files import (  # noqa: E402
@@ -92,7 +92,7 @@ def run_row(experiment, root, folder):
 @pytest.mark.parametrize("name", ["gta", "synthia", "season_winter_fall", "cityscapes", "bdds"])
 def test_a_row_of_the_paper_runs_from_the_statistics_to_the_score(name, root, tmp_path):
     experiment = EXPERIMENTS[name]
-    assert missing(experiment, STAGES, root) == []
+    assert missing_data(experiment, STAGES, root) == []
     record = run_row(experiment, root, tmp_path)
     assert (record["dataset"], record["split"]
             ) == experiment.tests[-1] and record["label_space"] == experiment.label_space

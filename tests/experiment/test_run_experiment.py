@@ -18,9 +18,8 @@ from models import cost
 from models.experiments import EXPERIMENTS, STAGES
 from models.shapes import FULL, SLIM
 from tools.lib.command import INPUT_ERROR
-from tools.lib.experiment import data_sets, plan, report, scheduler, tuning
+from tools.lib.experiment import plan, preconditions, report, scheduler, tuning
 from tools.lib.experiment.plan import Task
-from tools.lib.experiment.unchanged import require_unchanged
 from tools.lib.runtime.enter import runtime_environment
 from tools.lib.training import run_folder
 from tools.lib.training.run import parse
@@ -101,13 +100,13 @@ def test_statistics_are_counted_only_for_the_stages_that_read_them():
 def test_statistics_of_other_labels_are_not_taken_for_done(tmp_path):
     for experiment in map(EXPERIMENTS.get,
                           ("toy", "toy_confusion", "gta_camvid", "gta_cityscapes_sample")):
-        require_unchanged([task for task in plan.tasks(experiment) if task.name == "statistics"])
+        preconditions.require_unchanged([task for task in plan.tasks(experiment) if task.name == "statistics"])
     for changed, words in ((replace(TOY, crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) "
                             r"now"),
                            (replace(TOY, source=replace(TOY.source, split="source_train[:9]")),
                             r"split: .* before, source_train\[:9\] now")):
         with pytest.raises(InputError, match="(?s)toy_windows.json.*" + words):
-            require_unchanged(plan.tasks(changed, ["ca"]))
+            preconditions.require_unchanged(plan.tasks(changed, ["ca"]))
 
 
 def test_seed_1_uses_the_folders_that_the_solvers_name():
@@ -127,7 +126,7 @@ def test_runs_of_other_settings_are_not_taken_for_done(tmp_path):
         "source seed 2",
         plan.tool("train.py", "--solver", "solvers/toy_source.prototxt", "--seed", "2", "--output",
                   str(tmp_path / "out")), (), "x", "")
-    require_unchanged([task])                                  # nothing has run yet
+    preconditions.require_unchanged([task])                                  # nothing has run yet
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "record.json").write_text("{}")
     run_folder.write_prototxts(
@@ -137,11 +136,11 @@ def test_runs_of_other_settings_are_not_taken_for_done(tmp_path):
                 os.path.join(ROOT, "solvers/toy_source.prototxt"), "--seed", "2", "--output",
                 str(tmp_path / "out")
             ])))
-    require_unchanged([task])
+    preconditions.require_unchanged([task])
     solver = tmp_path / "out" / "solver.prototxt"
     solver.write_text(solver.read_text().replace("base_lr: 0.003", "base_lr: 0.5"))
     with pytest.raises(InputError, match="(?s)source seed 2: .*base_lr: 0.5"):
-        require_unchanged([task])
+        preconditions.require_unchanged([task])
 
 
 def test_needs_come_first_and_done_tasks_are_skipped(in_folder):
@@ -211,33 +210,33 @@ def test_ga_and_ca_together_are_compared_with_ga_as_well():
 def test_data_that_is_missing_is_told_before_the_first_stage_with_the_page_that_helps(tmp_path):
     season = EXPERIMENTS["season_summer_fall"]
     write_seasons(tmp_path, "summer")
-    missing = data_sets.missing(season, STAGES, str(tmp_path))
+    missing = preconditions.missing_data(season, STAGES, str(tmp_path))
     assert len(missing) == 2 and "season=fall, split train: " in missing[
         0] and "SYNTHIA-SEQS-NN-FALL" in missing[0]
     with pytest.raises(InputError, match="(?s)split train.*split test.*docs/datasets.md"):
-        data_sets.require(missing)
+        preconditions.require_data(missing)
     write_seasons(tmp_path, "fall")
-    assert data_sets.missing(season, STAGES, str(tmp_path)) == []
-    data_sets.require([])
+    assert preconditions.missing_data(season, STAGES, str(tmp_path)) == []
+    preconditions.require_data([])
 
 
 def test_only_what_the_stages_read_has_to_be_there_and_no_label_of_a_target(tmp_path):
     season = replace(EXPERIMENTS["season_summer_fall"], tests=())
     write_seasons(tmp_path, "summer")
-    assert data_sets.missing(season, ("source", "control"), str(tmp_path)) == []
+    assert preconditions.missing_data(season, ("source", "control"), str(tmp_path)) == []
     write_seasons(tmp_path, "fall")
     shutil.rmtree(str(tmp_path / "synthia_seqs" / "SYNTHIA-SEQS-01-FALL" / "GT"))
-    assert data_sets.missing(season, STAGES, str(tmp_path)) == []
+    assert preconditions.missing_data(season, STAGES, str(tmp_path)) == []
     shutil.rmtree(str(tmp_path / "synthia_seqs" / "SYNTHIA-SEQS-01-SUMMER" / "GT"))
-    sentence, = data_sets.missing(season, STAGES, str(tmp_path))
+    sentence, = preconditions.missing_data(season, STAGES, str(tmp_path))
     assert "season=summer" in sentence and "GT/LABELS" in sentence
 
 
 @pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"toy", "toy_confusion"}))
 def test_every_row_names_the_folder_of_a_data_set_that_is_not_there(name, tmp_path):
     experiment = EXPERIMENTS[name]
-    sentences = data_sets.missing(experiment, STAGES, str(tmp_path))
-    assert len(sentences) == len(data_sets.needed(experiment, STAGES))
+    sentences = preconditions.missing_data(experiment, STAGES, str(tmp_path))
+    assert len(sentences) == len(preconditions.needed_data(experiment, STAGES))
     assert all(f": {tmp_path}/" in sentence and "no such folder" in sentence
                for sentence in sentences)
 

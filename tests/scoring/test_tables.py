@@ -9,7 +9,7 @@ import pytest
 from data.errors import InputError
 from data.label_spaces import CAMVID, CITYSCAPES, SPACES, SYNTHIA_SEQS, TOY
 from tools.lib.confusion import Confusion
-from tools.lib.experiment import paper_command
+from tools.lib.experiment import paper as paper_table
 from tools.lib.experiment.paper import average_record, paper_tables, shift_table
 from tools.lib.results import comparison, read_results, result_record
 from tools.lib.tables import Table, format_of, render
@@ -240,9 +240,9 @@ def results_of(key, folder):
 @pytest.mark.parametrize("key, means", [("paper1", (19, 16, 13)), ("paper2", (13,)), ("paper3", (19, 16, 13))])
 def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, tmp_path, capsys):
     options, records = results_of(key, tmp_path)
-    paper_command.main([key] + options)
+    paper_table.main([key] + options)
     text = capsys.readouterr().out
-    paper_command.main([key] + options + ["--output", str(tmp_path / "table.csv")])
+    paper_table.main([key] + options + ["--output", str(tmp_path / "table.csv")])
     rows = [line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines()]
     assert [
         int(line.split("-")[1].split()[0]) for line in text.splitlines()
@@ -271,7 +271,7 @@ def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, 
 def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(
         ending, mark, tmp_path, capsys):
     options, _ = results_of("paper2", tmp_path)
-    paper_command.main(["paper2"] + options +
+    paper_table.main(["paper2"] + options +
                        ["--note", "They mean nothing.", "--output",
                         str(tmp_path / ("t" + ending))])
     text = (tmp_path / ("t" + ending)).read_text()
@@ -282,18 +282,18 @@ def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(
 
 
 def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(paper_command, "ROOT", str(tmp_path))
-    paper_command.main(["paper3"])
+    monkeypatch.setattr(paper_table, "ROOT", str(tmp_path))
+    paper_table.main(["paper3"])
     found = capsys.readouterr()
     assert "GA, ours: no result." in found.out
     assert found.err.endswith("Make one: python3 tools/run_experiment.py cityscapes\n")
-    paper_command.main(["paper3", "--seed", "7"])
+    paper_table.main(["paper3", "--seed", "7"])
     assert capsys.readouterr().err.endswith("python3 tools/run_experiment.py cityscapes --seeds 7\n")
     folder = tmp_path / "runs" / "cityscapes_ga_seed2"
     folder.mkdir(parents=True)
     (folder / "test_cityscapes_val.json").write_text(
         json.dumps({"results": [record(space=CITYSCAPES)]}))
-    paper_command.main(["paper3", "--seed", "2"])
+    paper_table.main(["paper3", "--seed", "2"])
     found = capsys.readouterr()
     assert "GA, ours: toy target_val, 1 image." in found.out and found.err == ""
 
@@ -301,7 +301,7 @@ def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch,
 @pytest.mark.parametrize("text", ["gta:ga", "gta:ca=x.json", "cityscapes:ga=x.json", "=x.json"])
 def test_a_result_for_no_row_of_the_table_is_refused_with_the_rows_there_are(text):
     with pytest.raises(InputError, match="gta:source"):
-        paper_command.main(["paper1", "--result", text])
+        paper_table.main(["paper1", "--result", text])
 
 
 def test_our_average_leaves_out_what_is_nan_in_a_shift():

@@ -1,1 +1,9 @@
-"""Runs the stages of an experiment in order and reports on them."""
+"""Runs the stages of an experiment in order and reports on them; in the order of a run:
+
+plan.py            the tasks: commands, what each needs first, the file that it leaves
+preconditions.py   refuses missing data, and results that were made with other settings
+scheduler.py       runs the tasks, several at a time
+report.py          tables over stages and seeds, and a picture
+paper.py           the paper's tables with our numbers beside them (paper_tables.json)
+tuning.py          variants of one stage, for tools/tune_adaptation.py
+"""

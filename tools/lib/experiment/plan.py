@@ -1,7 +1,7 @@
-"""What an experiment consists of: tasks, the commands that do them, and what each needs first."""
+"""The tasks of an experiment: commands, what each needs first, and the file that it leaves."""
 import os
 import sys
-from collections import namedtuple
+from typing import NamedTuple, Optional
 
 from data.errors import InputError
 from data.files import ROOT
@@ -9,30 +9,36 @@ from models.cost import parameters, snapshot_bytes, train_layers, training_bytes
 from models.experiments import STAGES
 from solvers.build import initial_weights, last_snapshot, solver_name
 
-# name: unique, "ga seed 2"; argv: the command; needs: names of tasks that come first;
-# result: the file whose presence says that the task is done; about: words for the plan; stage: what
-# it trains, or None.
-Task = namedtuple("Task", "name argv needs result about stage", defaults=(None,))
-
-# The stages that read target images, and those that read the source's label statistics.
+#: Stages that read target images, and stages that read the source's label statistics.
 ADAPTED = ("ga", "ca", "ga_ca")
 CONSTRAINED = ("ca", "ga_ca")
-
-# Snapshots that a run keeps: the last, and the one before it for the case that the last is damaged.
+#: Snapshots that a run keeps: the last, and the one before it in case the last is damaged.
 KEPT = 2
 
 
-def refuse_twice(seeds):
-    """InputError when a seed is given twice: two commands would write into one folder."""
-    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-    if twice:
+class Task(NamedTuple):
+    """A command of the plan; it is done when its result exists."""
+
+    name: str                       # unique: "ga seed 2"
+    argv: list                      # the command
+    needs: tuple                    # names of the tasks that come first
+    result: str                     # the file that it leaves, relative to the repository
+    about: str                      # words for the plan
+    stage: Optional[str] = None     # the stage that it trains
+
+
+def refuse_repeated_seeds(seeds):
+    """Raises InputError when a seed is given twice: two commands would write into one folder."""
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
         raise InputError(
-            f"--seeds {' '.join(map(str, seeds))}: {', '.join(map(str, twice))} given "
-            "twice; expected each seed once", "--seeds " + " ".join(map(str, dict.fromkeys(seeds))))
+            f"--seeds {' '.join(map(str, seeds))}: {', '.join(map(str, repeated))} given twice; "
+            "expected each seed once",
+            f"--seeds {' '.join(map(str, dict.fromkeys(seeds)))}")
 
 
 def run_folder(experiment, stage, seed):
-    """Output folder of a stage, relative to the repository; seed 1 is the solvers' own default."""
+    """Output folder of a stage, relative to the repository; for seed 1 the one its solver names."""
     name = solver_name(experiment, stage)
     return os.path.join("runs", name if seed == 1 else f"{name}_seed{seed}")
 
@@ -43,13 +49,13 @@ def last_weights(experiment, stage, seed):
 
 
 def result_file(experiment, stage, seed, dataset, split):
-    """Path of the JSON in which tools/test.py leaves a stage's IoUs on one test set."""
+    """Path of the JSON file in which tools/test.py leaves a stage's IoUs on one test set."""
     words = "".join(c if c.isalnum() else "_" for c in f"{dataset}_{split}")
     return os.path.join(run_folder(experiment, stage, seed), f"test_{words}.json")
 
 
 def ordered_stages(experiment, wanted):
-    """`wanted` stages in order, with those that they start from put before them."""
+    """The `wanted` stages in order, each after the stages that it starts from."""
     needed = set()
     for stage in wanted:
         while stage in STAGES:
@@ -59,30 +65,27 @@ def ordered_stages(experiment, wanted):
 
 
 def tool(name, *arguments):
-    """argv of one of the project's commands, in the Python that runs now."""
+    """argv of the project's command tools/NAME, in the Python that runs now."""
     return [sys.executable, os.path.join(ROOT, "tools", name)] + list(arguments)
 
 
 def preparation(experiment, stages, data_root=None):
-    """The Tasks that come before the stages: initial weights, and label statistics where a stage
-    reads them."""
+    """The Tasks before the stages: initial weights, and label statistics where a stage needs them.
+    """
     tasks = []
     if experiment.initial_weights:
         tasks.append(Task("initial weights", tool("make_vgg_weights.py"), (),
                           experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
     if not set(stages) & set(CONSTRAINED):
         return tasks
-    source = experiment.source
-    # What the net sees of a label is a crop: the source's sizes are taken over windows of as many
-    # of its pixels.
+    source, statistics = experiment.source, experiment.category_loss.statistics
+    # The net sees crops, so class sizes are counted in windows that have a crop's size once the
+    # source is resized.
     window = [f"{round(side / source.resize)}" for side in experiment.crop]
-    tasks.append(
-        Task(
-            "statistics",
-            tool("label_stats.py", "--dataset", source.argument, "--split", source.split,
-                 "--label-space", experiment.label_space, "--window", *window, "--output",
-                 experiment.category_loss.statistics, *_root(data_root)), (), experiment.category_loss.statistics,
-            "label statistics of the source, P_LS"))
+    argv = tool("label_stats.py", "--dataset", source.argument, "--split", source.split,
+                "--label-space", experiment.label_space, "--window", *window, "--output",
+                statistics, *_root(data_root))
+    tasks.append(Task("statistics", argv, (), statistics, "label statistics of the source, P_LS"))
     return tasks
 
 
@@ -103,9 +106,9 @@ def _training(experiment, stage, seed, data_root):
                 last_weights(experiment, stage, seed), f"{schedule.max_iter} iterations", stage)
 
 
-def prediction_of(experiment, dataset, split):
-    """The options of tools/test.py and tools/figure.py for a split: images are as large as in
-    training."""
+def prediction_options(experiment, dataset, split):
+    """Options of tools/test.py and tools/figure.py for a split; images are as large as in training.
+    """
     source, target = experiment.source, experiment.target
     resize = source.resize if dataset == source.argument else target.resize
     return ["--model", f"models/{experiment.name}/deploy.prototxt", "--dataset", dataset,
@@ -113,8 +116,11 @@ def prediction_of(experiment, dataset, split):
 
 
 def scoring(experiment, name, weights, dataset, split, result, needs, data_root=None):
-    """The Task that scores a caffemodel on a split and leaves the IoUs in the file `result`."""
-    argv = tool("test.py", *prediction_of(experiment, dataset, split), "--weights", weights,
+    """The Task that scores a caffemodel on a split and leaves the IoUs in the file `result`.
+
+    needs: name of the task that makes the caffemodel.
+    """
+    argv = tool("test.py", *prediction_options(experiment, dataset, split), "--weights", weights,
                 "--json", result, *_root(data_root))
     return Task(name, argv, (needs,), result, "IoU")
 
@@ -124,7 +130,7 @@ def _root(data_root):
 
 
 def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
-    """Every Task of an experiment in a possible order.
+    """Every Task of an experiment, each after those that it needs.
 
     experiment: models.experiments.fields.Experiment.  data_root: folder of the data sets, or None.
     """
@@ -133,21 +139,25 @@ def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
     for seed in seeds:
         for stage in stages:
             planned.append(_training(experiment, stage, seed, _root(data_root)))
-            planned += [scoring(
-                experiment, f"test {stage} seed {seed} on {dataset} {split}",
-                last_weights(experiment, stage, seed), dataset, split,
-                result_file(experiment, stage, seed, dataset, split),
-                f"{stage} seed {seed}", data_root) for dataset, split in experiment.tests]
+            weights = last_weights(experiment, stage, seed)
+            planned += [scoring(experiment, f"test {stage} seed {seed} on {dataset} {split}",
+                                weights, dataset, split,
+                                result_file(experiment, stage, seed, dataset, split),
+                                f"{stage} seed {seed}", data_root)
+                        for dataset, split in experiment.tests]
     return planned
 
 
 def done(task):
-    """True when the task's result is there."""
+    """Whether the task's result is there."""
     return os.path.exists(os.path.join(ROOT, task.result))
 
 
 def describe(experiment, planned, jobs):
-    """The plan in words, with what it needs on disk and in memory."""
+    """The plan in words, with the disk and the memory that it needs.
+
+    jobs: commands that run at a time.
+    """
     todo = [task for task in planned if not done(task)]
     kinds = [experiment.schedules[task.stage].type for task in todo if task.stage is not None]
     disk = KEPT * sum(snapshot_bytes(parameters(experiment.shape, experiment.classes), kind)
@@ -156,7 +166,7 @@ def describe(experiment, planned, jobs):
     memory = jobs * training_bytes(layers, experiment.schedules["ga_ca"].type)
     lines = [f"{experiment.name}: {len(planned)} tasks, {len(planned) - len(todo)} done"]
     width = max(len(task.name) for task in planned)
-    lines += ["  %-4s %-*s  %s" % ("done" if done(task) else "", width, task.name, task.about)
+    lines += [f"  {'done' if done(task) else '':4} {task.name:{width}}  {task.about}"
               for task in planned]
     lines.append(f"needs about {disk / 1e9:.2g} GB of disk and {memory / 1e9:.2g} GB of memory "
                  f"({jobs} at a time)")

@@ -1,4 +1,4 @@
-"""Tables over stages and seeds, and one picture, from the results that tools/test.py left."""
+"""Tables over stages and seeds, and one picture, from the result files of tools/test.py."""
 import os
 import subprocess
 import sys
@@ -7,7 +7,13 @@ import numpy as np
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
-from tools.lib.experiment.plan import last_weights, prediction_of, result_file, run_folder, tool
+from tools.lib.experiment.plan import (
+    last_weights,
+    prediction_options,
+    result_file,
+    run_folder,
+    tool,
+)
 from tools.lib.outputs import require_file
 from tools.lib.results import read_results
 from tools.lib.tables import Table, render
@@ -22,7 +28,7 @@ ABOUT = dict(
 
 
 def described(experiment, stage):
-    """One line on a stage: what it is, its iterations, and what it starts from."""
+    """One line on a stage: its loss, its iterations, and the weights that it starts from."""
     schedule = experiment.schedules[stage]
     start = TITLES.get(schedule.start) or schedule.start or "random weights"
     return f"{TITLES[stage]}: {ABOUT[stage]}; {schedule.max_iter} iterations from {start}"
@@ -44,8 +50,10 @@ def setting(experiment):
 
 
 def seconds_an_iteration(experiment, stage, seeds):
-    """Median over the log lines of all seeds, which also tests and other commands may have slowed;
-    nan without any."""
+    """Median over the log lines of all seeds; nan without any.
+
+    Tests and other commands that ran at the same time may have slowed the stage.
+    """
     found = []
     for seed in seeds:
         found += iteration_seconds(os.path.join(ROOT, run_folder(experiment, stage, seed), LOG))
@@ -53,17 +61,19 @@ def seconds_an_iteration(experiment, stage, seeds):
 
 
 def collect(experiment, stages, seeds, dataset, split):
-    """(classes, ious): ious (stages, seeds, classes) float64 percent, nan where a class is
-    absent."""
-    records = [[read_results(os.path.join(ROOT, result_file(
-        experiment, stage, seed, dataset, split)))[0] for seed in seeds] for stage in stages]
+    """(classes, ious): ious (stages, seeds, classes) float64, percent; nan for an absent class."""
+    def result(stage, seed):
+        path = result_file(experiment, stage, seed, dataset, split)
+        return read_results(os.path.join(ROOT, path))[0]
+
+    records = [[result(stage, seed) for seed in seeds] for stage in stages]
     ious = np.array([[[np.nan if value is None else 100 * value for value in record["iou"]]
                       for record in row] for row in records])
     return records[0][0]["classes"], ious
 
 
 def spread(values):
-    """"mean ± standard deviation" (n - 1) of a row of numbers, the mean alone when there is one."""
+    """"mean ± standard deviation" (n - 1) of the numbers that are not nan; a single one alone."""
     values = np.asarray(values, np.float64)
     values = values[~np.isnan(values)]
     if not len(values):
@@ -74,7 +84,7 @@ def spread(values):
 
 
 def class_table(title, classes, stages, ious):
-    """One row a class and the mean IoU, one column a stage; each mean ± deviation over seeds."""
+    """A row a class and one for mIoU, a column a stage; mean ± deviation over the seeds."""
     rows = [[name] + [spread(stage[:, index]) for stage in ious]
             for index, name in enumerate(classes)]
     rows.append(["mIoU"] + [spread(np.nanmean(stage, axis=1)) for stage in ious])
@@ -82,8 +92,10 @@ def class_table(title, classes, stages, ious):
 
 
 def seed_table(stages, seeds, ious):
-    """mIoU of every single run, and the differences to `control` (or the first stage)
-    and to GA, seed by seed."""
+    """mIoU of every run, then the differences to `control` (or the first stage) and to GA.
+
+    Differences are taken seed by seed; their mean ± deviation is shown.
+    """
     means = np.nanmean(ious, axis=2)
     reference = stages.index("control") if "control" in stages else 0
     rows = [[f"seed {seed}"] + [f"{mean:.1f}" for mean in means[:, index]]
@@ -96,7 +108,7 @@ def seed_table(stages, seeds, ious):
 
 
 def markdown(experiment, stages, seeds, command):
-    """The report's text: what was run, then two tables a test set."""
+    """The report's text: stages and settings, then two tables a test set."""
     over = f"seed {seeds[0]}"
     if len(seeds) > 1:
         over = f"mean ± standard deviation over the seeds {', '.join(map(str, seeds))}"
@@ -124,25 +136,24 @@ def markdown(experiment, stages, seeds, command):
 
 
 def draw(experiment, stages, seed, data_root, path):
-    """The picture: frames of the last test set, image, before, after, truth."""
+    """Draws frames of the last test set to `path`: image, before, after, truth."""
     shown = [stage for stage in ("source", "ga", "ga_ca") if stage in stages]
     weights = [last_weights(experiment, stage, seed) for stage in shown]
     frames = ["--most-changed", "4"] if len(shown) > 1 else ["--frames", "0"]
-    argv = tool("figure.py", *prediction_of(experiment,
-                                            *experiment.tests[-1]), *frames, "--weights", *weights,
-                "--names", *[TITLES[stage] for stage in shown], "--output", path)
+    argv = tool("figure.py", *prediction_options(experiment, *experiment.tests[-1]), *frames,
+                "--weights", *weights, "--names", *[TITLES[stage] for stage in shown],
+                "--output", path, *(["--data-root", data_root] if data_root else []))
     try:
-        subprocess.run(argv + (["--data-root", data_root] if data_root else []), cwd=ROOT,
-                       check=True)
+        subprocess.run(argv, cwd=ROOT, check=True)
     except subprocess.CalledProcessError as problem:
         raise InputError(
             f"the picture {path} could not be drawn, for the reason above (exit code "
             f"{problem.returncode})",
-            "after the repair run the same command again: what is done stays done") from None
+            "after the repair run the same command again: it skips the finished tasks") from None
 
 
 def files(base):
-    """Paths of the tables and of the picture; raises InputError when they cannot be written."""
+    """Paths of the tables and of the picture; raises InputError when one cannot be written."""
     paths = base + ".md", base + ".png"
     for path in paths:
         require_file(path, "--report")
@@ -150,18 +161,16 @@ def files(base):
 
 
 def write(experiment, stages, seeds, data_root, base):
-    """Prints the tables, and writes them and the picture to files(base) (`base`: an absolute
-    path)."""
+    """Prints the tables; writes them and the picture to files(base), base an absolute path."""
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         print(render(class_table(f"{dataset}, {split}", classes, stages, ious), "text"))
     if experiment.note:
         print(experiment.note)
     tables, picture = files(base)
-    command = "python3 " + " ".join(["tools/run_experiment.py"] + sys.argv[1:])
-    text = markdown(experiment, stages, seeds, command) + (
-        "\n![Frames of the last test set: image, predictions, "
-        f"truth]({os.path.basename(picture)})\n")
-    write_whole(tables, text)
+    command = " ".join(["python3 tools/run_experiment.py"] + sys.argv[1:])
+    text = markdown(experiment, stages, seeds, command)
+    write_whole(tables, f"{text}\n![Frames of the last test set: image, predictions, truth]"
+                        f"({os.path.basename(picture)})\n")
     draw(experiment, stages, seeds[0], data_root, picture)
     print(f"tables: {os.path.relpath(tables)}   picture: {os.path.relpath(picture)}")

@@ -1,4 +1,4 @@
-"""Runs tasks that need each other, several at a time; stops at the first that fails."""
+"""Runs the tasks of a plan, several at a time, and stops at the first that fails."""
 import os
 import signal
 import subprocess
@@ -15,7 +15,7 @@ POLL_SECONDS = 0.2
 
 
 def _start(task, threads, log_folder):
-    """(process, path of its output) of a task; its threads share the cores with its neighbours."""
+    """Starts a task with its share of threads; (process, path of its output)."""
     log_path = os.path.join(log_folder, f"{task.name.replace(' ', '_').replace('/', '_')}.log")
     env = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
     with open(log_path, "wb") as log:
@@ -26,26 +26,28 @@ def _start(task, threads, log_folder):
 def _failure(task, code, log_path):
     with open(log_path, encoding="utf-8", errors="replace") as log:
         last = log.read().strip().splitlines()[-12:]
-    return InputError("%s ended with exit code %d; the end of its output (%s):\n    %s" % (
-        task.name, code, os.path.relpath(log_path, ROOT), "\n    ".join(last)),
-        fix="after the repair run the same command again: what is done stays done")
+    shown = "\n    ".join(last)
+    return InputError(f"{task.name} ended with exit code {code}; the end of its output "
+                      f"({os.path.relpath(log_path, ROOT)}):\n    {shown}",
+                      "after the repair run the same command again: it skips the finished tasks")
 
 
-def _leave(number, frame):
-    sys.exit(128 + number)      # so that run() still stops its commands
+def _exit_on_signal(number, frame):
+    sys.exit(128 + number)      # an exception, so that run() still stops its commands
 
 
 def run(tasks, jobs, threads, log_folder):
-    """Runs the tasks whose result is not there yet, `jobs` at a time, needs first.
+    """Runs the tasks whose result is missing, `jobs` at a time, each after those that it needs.
 
-    Ctrl-C and SIGTERM reach the running commands, which save and end by themselves.  Raises
-    InputError with the end of its output when one fails; the others are stopped too.
+    threads: of each task.  log_folder: gets the tasks' output.  Ctrl-C and SIGTERM reach the running
+    commands, which save and end by themselves.  When a task fails, stops the others and raises
+    InputError with the end of its output.
     """
     os.makedirs(log_folder, exist_ok=True)
     names = {task.name for task in tasks if not done(task)}
     waiting = [task for task in tasks if task.name in names]
     running, finished = {}, set()
-    before = signal.signal(signal.SIGTERM, _leave)
+    before = signal.signal(signal.SIGTERM, _exit_on_signal)
     with tqdm(total=len(waiting), unit="task", mininterval=1) as bar:
         try:
             while waiting or running:

@@ -1,13 +1,12 @@
-"""Variants of one stage of an experiment: their nets and solvers, the tasks that try them, and the
-table.
+"""Variants of one stage of an experiment: their nets and solvers, their tasks, and the table.
 
-A variant is the experiment with some fields of its record or of its schedule changed; nothing
-committed changes.
+A variant is the experiment with some fields of its losses or of the stage's schedule changed.  Its
+files are written below runs/tuning/; no committed file changes.
 """
 import itertools
 import os
-from collections import namedtuple
 from dataclasses import fields, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.build import nets
 from models.experiments import NET_OF_STAGE
+from models.experiments.fields import Experiment, Schedule
 from models.generated import prototxt
 from solvers.build import POLICIES, solver_text
 from tools.lib.experiment import plan
@@ -24,13 +24,18 @@ from tools.lib.tables import Table
 
 NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "down_weight", "base_lr", "max_iter")
 POSITIVE = ("base_lr", "max_iter")
-TEXTS = {
-    "objective": ("confusion", "reversal", "inverse"), "start": ("source", "ga"),
-    "policy": tuple(POLICIES), "normalised": ("off", "on")
-}
+TEXTS = {"objective": ("confusion", "reversal", "inverse"), "normalised": ("off", "on"),
+         "start": ("source", "ga"), "policy": tuple(POLICIES)}
 
-# label: "ga_ca mil_weight=0.1 start=ga"; folder: of its files, relative to the repository.
-Variant = namedtuple("Variant", "label folder stage experiment schedule")
+
+class Variant(NamedTuple):
+    """One setting of a stage to try."""
+
+    label: str              # "ga_ca mil_weight=0.1 start=ga"
+    folder: str             # of its files, relative to the repository
+    stage: str
+    experiment: Experiment  # with the losses to try
+    schedule: Schedule      # of the stage, as it is tried
 
 
 def parse_axis(text):
@@ -53,29 +58,28 @@ def _value(field, text):
         if not (0 < value if field in POSITIVE else 0 <= value) or value == float("inf"):
             raise ValueError
     except ValueError:
-        raise InputError("--vary %s: found %r, expected a %snumber %s" %
-                         (field, text, "whole " if field == "max_iter" else "",
-                          "above 0" if field in POSITIVE else "from 0 on")) from None
+        kind = "whole number" if field == "max_iter" else "number"
+        least = "above 0" if field in POSITIVE else "from 0 on"
+        raise InputError(f"--vary {field}: found {text!r}, expected a {kind} {least}") from None
     return value
 
 
 def variants(experiment, stage, axes):
-    """Every Variant of the stage: all combinations of `axes` ([(field, values)] from parse_axis).
+    """Every Variant of the stage: all combinations of `axes`, [(field, values)] from parse_axis.
 
-    InputError when two are the same: they would share a folder.
+    Raises InputError when two are the same: they would share a folder.
     """
     made = []
     for values in itertools.product(*(values for _, values in axes)):
         changes = dict(zip((field for field, _ in axes), values))
-        words = [stage] + ["%s=%s" % (field, value if isinstance(value, str) else f"{value:g}")
+        words = [stage] + [f"{field}={value if isinstance(value, str) else format(value, 'g')}"
                            for field, value in changes.items()]
-        made.append(
-            Variant(
-                " ".join(words), os.path.join("runs", "tuning", experiment.name, "_".join(words)),
-                stage,
-                replace(experiment, domain_loss=_changed(experiment.domain_loss, changes),
-                        category_loss=_changed(experiment.category_loss, changes)),
-                _changed(experiment.schedules[stage], changes)))
+        made.append(Variant(
+            " ".join(words), os.path.join("runs", "tuning", experiment.name, "_".join(words)),
+            stage,
+            replace(experiment, domain_loss=_changed(experiment.domain_loss, changes),
+                    category_loss=_changed(experiment.category_loss, changes)),
+            _changed(experiment.schedules[stage], changes)))
     labels = [variant.label for variant in made]
     for label in labels:
         if labels.count(label) > 1:
@@ -85,7 +89,7 @@ def variants(experiment, stage, axes):
 
 
 def _changed(part, changes):
-    """A part of an experiment (losses, schedule) with those of `changes` that are its fields."""
+    """A loss or a schedule with those of `changes` ({field: value}) that are fields of it."""
     names = {field.name for field in fields(part)}
     return replace(part, **{key: value == "on" if key == "normalised" else value
                             for key, value in changes.items() if key in names})
@@ -94,13 +98,12 @@ def _changed(part, changes):
 def write_prototxts(variant):
     """Writes the variant's net.prototxt and solver.prototxt into its folder."""
     folder = os.path.join(ROOT, variant.folder)
-    os.makedirs(folder, exist_ok=True)
     net = f"{variant.folder}/net.prototxt"
-    write_whole(os.path.join(ROOT, net),
-                prototxt(nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]))
-    write_whole(os.path.join(folder, "solver.prototxt"), solver_text(
-        variant.stage, net, variant.schedule, variant.folder, plan.last_weights(
-            variant.experiment, variant.schedule.start, 1)))
+    built = nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]
+    write_whole(os.path.join(ROOT, net), prototxt(built))
+    weights = plan.last_weights(variant.experiment, variant.schedule.start, 1)
+    write_whole(os.path.join(folder, "solver.prototxt"),
+                solver_text(variant.stage, net, variant.schedule, variant.folder, weights))
 
 
 def _result(variant, seed):
@@ -118,28 +121,27 @@ def tasks(experiment, made, seeds):
                                f"{variant.stage}_iter_{variant.schedule.max_iter}.caffemodel")
         name = f"{variant.label}, seed {seed}"
         resume = ["--resume"] if os.path.exists(os.path.join(ROOT, folder, "record.json")) else []
-        planned.append(
-            plan.Task(
-                name,
-                plan.tool("train.py", "--solver", os.path.join(variant.folder,
-                                                               "solver.prototxt"), "--seed",
-                          str(seed), "--output", folder, "--weights",
-                          plan.last_weights(experiment, variant.schedule.start, seed),
-                          *resume), (f"{variant.schedule.start} seed {seed}", "statistics"),
-                weights, f"{variant.schedule.max_iter} iterations", variant.stage))
+        start = variant.schedule.start
+        argv = plan.tool("train.py", "--solver", os.path.join(variant.folder, "solver.prototxt"),
+                         "--seed", str(seed), "--output", folder,
+                         "--weights", plan.last_weights(experiment, start, seed), *resume)
+        planned.append(plan.Task(name, argv, (f"{start} seed {seed}", "statistics"), weights,
+                                 f"{variant.schedule.max_iter} iterations", variant.stage))
         planned.append(plan.scoring(experiment, "test " + name, weights, *experiment.tests[-1],
                                     _result(variant, seed), name))
     return planned
 
 
 def table(made, seeds):
-    """A row a variant: mIoU (percent) on the experiment's last test set, seed by seed, then mean ±
-    deviation."""
-    means = [[
-        100 * np.nanmean(
-            np.array(read_results(os.path.join(ROOT, _result(variant, seed)))[0]["iou"], float))
-        for seed in seeds
-    ] for variant in made]
+    """A row a variant: mIoU in percent of each seed, then mean ± deviation.
+
+    The mIoU is that of the experiment's last test set.
+    """
+    def mean_iou(variant, seed):
+        record = read_results(os.path.join(ROOT, _result(variant, seed)))[0]
+        return 100 * np.nanmean(np.array(record["iou"], float))
+
+    means = [[mean_iou(variant, seed) for seed in seeds] for variant in made]
     rows = [[variant.label] + [f"{value:.1f}" for value in row] + [spread(row)]
             for variant, row in zip(made, means)]
     return Table(["mIoU %"] + [f"seed {seed}" for seed in seeds] + ["mean"], rows)

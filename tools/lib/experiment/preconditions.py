@@ -1,0 +1,103 @@
+"""Checks before the first stage: the data is there, and earlier results have the same settings.
+
+A missing data set would otherwise end the experiment after days of training, and a report would mix
+runs of different settings.
+"""
+import os
+
+from data.errors import InputError
+from data.files import ROOT
+from data.label_statistics import read_statistics
+from data.registry import open_dataset
+from tools.lib.categories import statistics_command
+from tools.lib.experiment.plan import ADAPTED, done
+from tools.lib.training import run_folder
+from tools.lib.training.record import RECORD
+from tools.lib.training.run import parse
+from tools.lib.training.solver import resolve, shown
+
+
+def needed_data(experiment, stages):
+    """[(data set, split, labelled)] that these stages and their tests read, in order, each once."""
+    needed = [(experiment.source.argument, experiment.source.split, True)]
+    if set(stages) & set(ADAPTED):
+        needed.append((experiment.target.argument, experiment.target.split, False))
+    needed += [(dataset, split, True) for dataset, split in experiment.tests]
+    return list(dict.fromkeys(needed))
+
+
+def missing_data(experiment, stages, data_root=None):
+    """A sentence for each data set that cannot be listed, or whose first frame's files are missing.
+
+    No file is decoded, and no label of the target is looked for.
+    """
+    sentences = []
+    for dataset, split, labelled in needed_data(experiment, stages):
+        try:
+            data = open_dataset(dataset, data_root, experiment.label_space if labelled else None)
+            data.check(data.frames(split)[0], labelled)
+        except InputError as problem:
+            sentences.append(f"{dataset}, split {split}: {problem.what}")
+    return sentences
+
+
+def require_data(missing):
+    """Raises InputError when missing_data() found any."""
+    if missing:
+        raise InputError(
+            "data that this experiment reads is missing:\n    " + "\n    ".join(missing),
+            "docs/datasets.md says where each is obtained and where it goes below --data-root")
+
+
+def require_unchanged(tasks):
+    """Raises InputError for the first task whose results on disk come from other settings.
+
+    A run must have been trained with the present solver and nets.  A statistics file must be of the
+    data set, split, label space and window that the experiment names; it does not hold a data set's
+    options, such as a season, which stand in its name.
+    """
+    for task in tasks:
+        command = os.path.basename(task.argv[1])
+        if command == "label_stats.py" and done(task):
+            _require_same_statistics(task)
+        elif command == "train.py":
+            _require_same_prototxts(task)
+
+
+def _require_same_statistics(task):
+    asked = statistics_command.parse(task.argv[2:])
+    found = read_statistics(os.path.join(ROOT, task.result))
+    values = {
+        "data set": (found.dataset, asked.dataset.partition(":")[0]),
+        "split": (found.split, asked.split),
+        "label space": (found.label_space, asked.label_space),
+        "window": (found.window, tuple(asked.window))}
+    differences = [f"{name}: {before} before, {now} now"
+                   for name, (before, now) in values.items() if before != now]
+    if differences:
+        raise InputError(f"{task.result} holds the statistics of other labels:\n"
+                         f"{run_folder.first_lines(differences)}",
+                         "Delete the file, and the command counts again; or name another in "
+                         "models/experiments/.")
+
+
+def _require_same_prototxts(task):
+    resolved = _resolved(task.argv[2:])
+    if not os.path.exists(os.path.join(resolved.output, RECORD)):
+        return
+    differences = run_folder.prototxt_differences(resolved)
+    if differences:
+        raise InputError(f"{task.name}: {shown(resolved.output)} was trained with other settings:\n"
+                         f"{run_folder.first_lines(differences)}",
+                         "Undo the difference, or delete the folder and those of the stages that "
+                         "start from it.")
+
+
+def _resolved(arguments):
+    """The resolved solver of a train.py command, whose paths start at the repository."""
+    here = os.getcwd()
+    os.chdir(ROOT)
+    try:
+        return resolve(parse(arguments))
+    finally:
+        os.chdir(here)
