@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Writes toy frames to disk as PNG pairs, list files and a class table: a data set that `folder`
-reads."""
+"""Writes toy frames to disk: PNG pairs, list files, class table (data set `folder` reads them)."""
 import _init_paths  # noqa: F401
 
 from tools.lib.runtime.enter import enter_runtime
@@ -15,11 +14,10 @@ from tools.lib.command import run_command  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser(prog="python3 tools/draw_toy.py", description=__doc__)
-    parser.add_argument("--output", metavar="FOLDER", required=True, help="a folder that is not "
-                                                                          "there yet")
-    parser.add_argument("--splits", metavar="NAME", nargs="+", help="for example source_train "
-                                                                    "target_val[:10] (default: all "
-                                                                    "four)")
+    parser.add_argument("--output", metavar="FOLDER", required=True,
+                        help="a folder that does not exist yet")
+    parser.add_argument("--splits", metavar="NAME", nargs="+",
+                        help="for example source_train target_val[:10] (default: all four)")
     arguments = parser.parse_args()
 
     from data.toy_export import default_splits, export_toy

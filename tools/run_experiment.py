@@ -4,7 +4,7 @@
     python3 tools/run_experiment.py toy --seeds 1 2 3 4 5 --report docs/results/toy
     python3 tools/run_experiment.py gta_camvid --data-root FOLDER --stages source ga
 
-It prints its plan first, skips what is done, and goes on where it was interrupted.
+It prints its plan first, skips finished tasks, and continues where it was interrupted.
 """
 import argparse
 import os
@@ -30,11 +30,11 @@ def parse_arguments():
                         help="default: all; the stages that these start from run too")
     parser.add_argument("--seeds", nargs="+", type=count, default=[1], help="default: 1")
     parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
-    parser.add_argument("--jobs", type=count, help="commands at a time; default: what fits, at "
-                                                   "most "
-                                                 "one a core for the toy, 1 for the others")
-    parser.add_argument("--report", help="path without ending of the tables and the picture; "
-                                         "default: runs/EXPERIMENT")
+    parser.add_argument("--jobs", type=count,
+                        help="commands at a time; default: one a core for the toy, else 1")
+    parser.add_argument("--report",
+                        help="path without ending of the tables and the picture; default: "
+                             "runs/EXPERIMENT")
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     return parser.parse_args()
 
@@ -47,7 +47,7 @@ def main():
     cores = usable_cores()
     jobs = options.jobs or (cores if experiment.shape.fc < 100 else 1)
     plan.refuse_repeated_seeds(options.seeds)
-    # The commands run in the repository's folder: paths are told them whole.
+    # The commands run in the repository's folder, so they need an absolute path.
     data_root = options.data_root and os.path.abspath(options.data_root)
     tasks = plan.tasks(experiment, options.stages, options.seeds, data_root)
     print(plan.describe(experiment, tasks, jobs), flush=True)

@@ -1,11 +1,11 @@
-"""Tries settings of one adaptation stage on several seeds and prints the target mIoU of each.
+r"""Tries settings of one adaptation stage on several seeds and prints the target mIoU of each.
 
-    python3 tools/tune_adaptation.py toy --stage ga_ca --vary mil_weight=0.03,0.1 --vary
-    start=source,ga \
-        --seeds 101 102 103 --output toy_tuning.md
+    python3 tools/tune_adaptation.py toy --stage ga_ca --seeds 101 102 103 \
+        --vary mil_weight=0.03,0.1 --vary start=source,ga --output toy_tuning.md
 
-All combinations of the --vary lists are trained.  For the toy only, and with other seeds than the reported ones:
-a setting chosen by the labels of a real target would be an oracle.
+All combinations of the --vary lists are trained.  Only for the toy, and only with other seeds than
+the reported ones: settings chosen by a real target's labels would use labels that adaptation does
+not have.
 """
 import argparse
 import os
@@ -40,8 +40,8 @@ def parse_arguments():
                         help="a field of the losses or of the schedule "
                              "(models/experiments/fields.py); repeatable")
     parser.add_argument("--seeds", nargs="+", type=count, required=True)
-    parser.add_argument("--jobs", type=count, default=usable_cores(), help="commands at a time; "
-                                                                           "default: one a core")
+    parser.add_argument("--jobs", type=count, default=usable_cores(),
+                        help="commands at a time; default: one a core")
     parser.add_argument("--output", help="Markdown file of the table; default: none, only printed")
     return parser.parse_args()
 
@@ -52,9 +52,8 @@ def main():
     plan.refuse_repeated_seeds(options.seeds)
     if set(options.seeds) & set(REPORTED_SEEDS):
         raise InputError(
-            f"--seeds {options.seeds}: the seeds {REPORTED_SEEDS[0]} to "
-            f"{REPORTED_SEEDS[-1]} are reported; a setting is not chosen by them",
-            "take seeds from 101 on")
+            f"--seeds {options.seeds}: the seeds {REPORTED_SEEDS[0]} to {REPORTED_SEEDS[-1]} are "
+            "reported; a setting is not chosen by them", "take seeds from 101 on")
     experiment = EXPERIMENTS[options.experiment]
     made = tuning.variants(experiment, options.stage,
                            [tuning.parse_axis(text) for text in options.vary])
@@ -62,9 +61,8 @@ def main():
         tuning.write_prototxts(variant)
     planned = tuning.tasks(experiment, made, options.seeds)
     print(plan.describe(experiment, planned, options.jobs), flush=True)
-    scheduler.run(planned, options.jobs, max(1,
-                                             usable_cores() // options.jobs),
-                  os.path.join(ROOT, "runs", "logs"))
+    threads = max(1, usable_cores() // options.jobs)
+    scheduler.run(planned, options.jobs, threads, os.path.join(ROOT, "runs", "logs"))
     table = tuning.table(made, options.seeds)
     print(render(table, "text"), end="")
     if options.output:

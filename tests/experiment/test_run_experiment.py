@@ -100,7 +100,8 @@ def test_statistics_are_counted_only_for_the_stages_that_read_them():
 def test_statistics_of_other_labels_are_not_taken_for_done(tmp_path):
     for experiment in map(EXPERIMENTS.get,
                           ("toy", "toy_confusion", "gta_camvid", "gta_cityscapes_sample")):
-        preconditions.require_unchanged([task for task in plan.tasks(experiment) if task.name == "statistics"])
+        preconditions.require_unchanged(
+            [task for task in plan.tasks(experiment) if task.name == "statistics"])
     for changed, words in ((replace(TOY, crop=(40, 40)), r"window: \(80, 144\) before, \(40, 40\) "
                             r"now"),
                            (replace(TOY, source=replace(TOY.source, split="source_train[:9]")),

@@ -121,12 +121,11 @@ def markdown(experiment, stages, seeds, command):
               for stage in stages]
     parts += ["", setting(experiment)]
     domain, category = experiment.domain_loss, experiment.category_loss
-    parts += ["", f"Domain loss: objective {domain.objective}, lambda {domain.weight:g}, lr_mult of "
-                  f"the classifier {domain.classifier_lr:g}"
-                  f"{', features normalised' if domain.normalised else ''}. "
-                  "Category loss: loss_weight "
-                  f"{category.mil_weight:g}, slack {category.slack:g}, factor of large classes "
-                  f"{category.down_weight:g}, statistics {category.statistics}."]
+    normalised = ", features normalised" if domain.normalised else ""
+    parts += ["", f"Domain loss: objective {domain.objective}, lambda {domain.weight:g}, lr_mult "
+                  f"of the classifier {domain.classifier_lr:g}{normalised}. Category loss: "
+                  f"loss_weight {category.mil_weight:g}, slack {category.slack:g}, factor of large "
+                  f"classes {category.down_weight:g}, statistics {category.statistics}."]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         parts += ["", f"## {dataset}, {split}", "",

@@ -39,9 +39,9 @@ def _exit_on_signal(number, frame):
 def run(tasks, jobs, threads, log_folder):
     """Runs the tasks whose result is missing, `jobs` at a time, each after those that it needs.
 
-    threads: of each task.  log_folder: gets the tasks' output.  Ctrl-C and SIGTERM reach the running
-    commands, which save and end by themselves.  When a task fails, stops the others and raises
-    InputError with the end of its output.
+    threads: of each task.  log_folder: gets the tasks' output.  Ctrl-C and SIGTERM reach the
+    running commands, which save and end by themselves.  When a task fails, the others are stopped,
+    and InputError with the end of its output is raised.
     """
     os.makedirs(log_folder, exist_ok=True)
     names = {task.name for task in tasks if not done(task)}
