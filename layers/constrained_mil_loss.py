@@ -57,7 +57,7 @@ class ConstrainedMILLoss(caffe.Layer):
                 "ConstrainedMILLoss: the statistics are of {} classes ({}), but the target scores "
                 "have the shape {}".format(
                     len(classes), self.statistics.label_space, shape),
-                "give the net the source's label space, or make statistics in the net's: python "
+                "give the net the source's label space, or make statistics in the net's: python3 "
                 "tools/label_stats.py")
         # Caffe's list of blobs can be indexed but not iterated
         for index in range(len(top)):

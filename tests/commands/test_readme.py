@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type and to open is there."""
+"""The links and commands of the pages work: files, commands, flags are there."""
 import glob
 import os
 import re
@@ -11,17 +11,15 @@ PAGES = ("README.md", "data/README.md", "layers/README.md", "docs/*.md", "docs/r
 
 def pages(root):
     """Paths of the pages, relative to the repository."""
-    return sorted(
-        os.path.relpath(path, root) for pattern in PAGES
-        for path in glob.glob(os.path.join(root, pattern)))
+    found = [path for pattern in PAGES for path in glob.glob(os.path.join(root, pattern))]
+    return sorted(os.path.relpath(path, root) for path in found)
 
 
 def commands(text):
     """Each command of the indented blocks, continued lines joined, without its comment."""
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [
-        re.split(r"\s#", line)[0] for line in lines if re.match(r"    (python3?|tools/\w+) ", line)
-    ]
+    return [re.split(r"\s#", line)[0] for line in lines
+            if re.match(r"    (python3?|tools/\w+) ", line)]
 
 
 #: Commands whose first argument has a help of its own.
@@ -31,16 +29,18 @@ WITH_SUBCOMMANDS = ("tools/bench/bench_long_runs.py",)
 def used_flags(root):
     """{(script, or script and subcommand): flags that a page uses with it}."""
     used = {}
-    for page in ("README.md", "data/README.md", "docs/source_build.md", "docs/scaling.md",
-                 "docs/datasets.md", "docs/scoring.md", "docs/long_runs.md"):
+    for page in pages(root):
+        if page.startswith("docs/results/"):    # their commands are those of their day
+            continue
         with open(os.path.join(root, page), encoding="utf-8") as file:
             for command in commands(file.read()):
                 script = re.search(r"\S+\.py", command)
                 if script:
-                    name = (script.group(), command[script.end():].split()[0]
-                            ) if script.group() in WITH_SUBCOMMANDS else (script.group(), )
-                    used.setdefault(name,
-                                    set()).update(re.findall(r"--[\w-]+", command[script.end():]))
+                    rest = command[script.end():]
+                    name = (script.group(),)
+                    if script.group() in WITH_SUBCOMMANDS:
+                        name += (rest.split()[0],)
+                    used.setdefault(name, set()).update(re.findall(r"--[\w-]+", rest))
     return used
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2", reason="needs the Caffe runtime: python "
+caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2", reason="needs the Caffe runtime: python3 "
                                                                 "tools/setup_caffe.py")
 from google.protobuf import text_format  # noqa: E402
 
