@@ -76,10 +76,11 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
         return folder
     _check_machine(os.path.dirname(folder))
     work = folder + "-partial"
-    os.makedirs(work, exist_ok=True)
     with one_at_a_time(work):
         if is_current(folder) and not rebuild:
             return folder
+        # made and removed under the lock: another set-up may be waiting for it
+        os.makedirs(work, exist_ok=True)
         tree = _unpacked_debs(work, mirror, debs, say)
         _install_wheels(work, tree, say)
         say("[5/5] Checking that Caffe works")
@@ -88,7 +89,7 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
         write_whole(os.path.join(tree, private_runtime.READY),
                     json.dumps({"fingerprint": fingerprint()}) + "\n")
         replace_folder(tree, folder)
-    shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
     return folder
 
 
