@@ -1,9 +1,9 @@
-"""Shape arithmetic of a deploy net: what input size gives what score map, and what it costs.
+"""Shape arithmetic of a deploy net: size of the score map for an input, and its memory.
 
-Everything is read from the net's own layers (kernel, stride, pad, dilation); no flag says
-which margin a net wants.  For a blob, an input of n pixels gives (n - shrink) / stride units.
+Everything is read from the net's own layers (kernel, stride, pad, dilation), and so no option
+gives the margin of a net.  An input of n pixels gives (n - shrink) / stride units of a blob.
 """
-from collections import OrderedDict
+from collections import namedtuple
 from fractions import Fraction
 
 from data.errors import InputError
@@ -17,49 +17,55 @@ POINTWISE = {
 #: Layers that hold inputs and have no geometry of their own.
 INPUTS = {"Input"}
 
+#: A convolution or pooling window along one axis.
+Window = namedtuple("Window", "kernel stride pad dilation")
+
 
 class Axis:
-    """One axis (0 rows, 1 columns) of a blob: stride, shrink and the units spoilt at a cut edge.
+    """Rows or columns of a blob: stride, shrink and the units that are wrong at a cut edge.
 
-    low, high: how many units at either end would change if the input went on beyond that
-    end instead of being padded with zeros there; 0 for nets without padding.
+    stride, shrink: in pixels, Fractions.  low, high: number of units at the beginning and at the
+    end that would change if the input continued there instead of being padded with zeros; 0 for
+    nets without padding.
     """
 
     def __init__(self, stride=Fraction(1), shrink=Fraction(0), low=0, high=0):
         self.stride, self.shrink, self.low, self.high = stride, shrink, low, high
 
     def size(self, pixels):
-        """Units that an input of `pixels` gives; a whole number for the sizes the net takes."""
+        """Units for an input of `pixels`, a Fraction: whole for the sizes that the net takes."""
         return (pixels - self.shrink) / self.stride
 
     def window(self, kernel, stride, pad, dilation):
-        """The axis behind a convolution or pooling window."""
+        """The Axis of the output of a convolution or pooling layer."""
         reach = dilation * (kernel - 1) + 1
         return Axis(self.stride * stride, self.shrink + self.stride * (reach - stride - 2 * pad),
                     _ceil(self.low + pad, stride), _ceil(self.high + pad, stride))
 
     def transposed(self, kernel, stride, pad):
-        """The axis behind a deconvolution: (size - 1) * stride + kernel - 2 * pad."""
+        """The Axis of the output of a deconvolution: (size - 1) * stride + kernel - 2 * pad."""
         extra = Fraction(kernel - stride - 2 * pad, stride)
-        spoilt = [max(0, units * stride + kernel - 1 - pad) for units in (self.low, self.high)]
-        return Axis(self.stride / stride, self.shrink - self.stride * extra, *spoilt)
+        wrong = [max(0, units * stride + kernel - 1 - pad) for units in (self.low, self.high)]
+        return Axis(self.stride / stride, self.shrink - self.stride * extra, *wrong)
 
     def joined(self, other):
-        """The axis of a blob made from two blobs of the same size."""
+        """The Axis of a blob that is computed from two blobs of the same size."""
         return Axis(self.stride, self.shrink, max(self.low, other.low), max(self.high, other.high))
 
 
 class Geometry:
-    """What a net does to sizes.
+    """Sizes of a net's blobs, and the blob that is computed in tiles.
 
-    data, scores: names of the input blob and of the score map before upsampling; classes;
-    stride, margin: an input of n pixels gives (n - 2 * margin) / stride units, where margin
-    is what every side of the image must carry besides.
-    tiled: the blob that is computed in tiles, with so many channels; overlap: its units at a
-    cut edge of a tile that zero padding spoils.  It is the score map itself, or what a padded
-    context module behind an unpadded front-end reads.
-    layers: names of the layers that make `tiled`, the input's first; head: of those from there to
-    the scores.
+    data, scores: names of the input blob and of the score map before upsampling.
+    classes: channels of the score map.
+    stride, margin: an input of n pixels gives (n - 2 * margin) / stride units; every side of an
+        image gets `margin` more pixels.
+    tiled: name of the blob that is computed in tiles: the score map, or the input of a padded
+        context module behind an unpadded front-end.
+    channels: of `tiled`.
+    overlap: number of units of `tiled` that zero padding makes wrong at a cut edge of a tile.
+    layers: names of the layers that compute `tiled`, the input's first.
+    head: names of the layers from there to the scores.
     """
 
     def __init__(self, layers, head, data, scores, axes, channels, data_layer):
@@ -80,18 +86,18 @@ class Geometry:
         self.overlap = max(rows.low, rows.high, columns.low, columns.high)
 
     def forward_bytes(self, height, width):
-        """Bytes Caffe holds in a forward pass over one input of height x width.
+        """Bytes that Caffe holds in a forward pass over one input of height x width.
 
-        Every blob up to the tiled one, and what each layer needs beside its blobs.
+        These are all blobs up to the tiled one and the buffers of their layers.
         """
         return forward_bytes([LayerCost(3 * height * width)] + [
             layer.cost(self._axes, height, width) for layer in self._layers])
 
 
 class Layer:
-    """One layer on the way to the scores: what it reads, makes and holds.
+    """One layer on the way to the scores, with the floats that it holds for each unit.
 
-    channels, buffer: numbers of a unit in its tops, and those that it needs beside them.
+    channels: floats in its tops; buffer: further floats, for its own computation.
     """
 
     def __init__(self, name, bottoms, tops, channels, buffer):
@@ -108,10 +114,11 @@ class Layer:
 
 
 def read_geometry(net, name="the net"):
-    """Geometry of a deploy net given as a caffe NetParameter (current format) with one image input.
+    """Geometry of a deploy net: a caffe NetParameter in the current format with one image input.
 
-    The score map is what the last Deconvolution upsamples, else the net's output (before a
-    Softmax).  Raises InputError, naming `name` and the layer, for a net that is not such a net.
+    The score map is the input of the last Deconvolution, or without one the net's output (before a
+    Softmax).  Raises InputError, naming `name` and the layer, when sizes cannot be read from the
+    net.
     """
     data, data_layer = _input_blob(net, name)
     target = _score_blob(net, data, name)
@@ -120,10 +127,9 @@ def read_geometry(net, name="the net"):
     for layer in net.layer:
         if layer.type in INPUTS or not set(layer.bottom) <= set(axes):
             continue
-        made = _add_layer(layer, axes, channels, name)
-        layers.append(made)
-        if target in layer.top and not _comes_in_place(net, layer, target):
-            needed = _needed(layers, target)
+        layers.append(_add_layer(layer, axes, channels, name))
+        if target in layer.top and not _changed_later(net, layer, target):
+            needed = _layers_to(target, layers)
             cut = _head_start(needed, axes, target)
             return Geometry(needed[:cut], needed[cut:], data, target, axes, channels, data_layer)
     raise InputError(f"{name}: blob {target} cannot be traced back to the input {data}")
@@ -150,13 +156,14 @@ def _score_blob(net, data, name):
     return layer.bottom[0] if layer.type == "Softmax" else top
 
 
-def _comes_in_place(net, layer, target):
-    """True when a later layer still changes the blob in place."""
+def _changed_later(net, layer, target):
+    """True when a layer behind this one changes the blob `target` in place."""
     later = list(net.layer)[[other.name for other in net.layer].index(layer.name) + 1:]
     return any(target in other.bottom and target in other.top for other in later)
 
 
-def _needed(layers, target):
+def _layers_to(target, layers):
+    """The Layers among `layers` that the blob `target` depends on, in order."""
     wanted, needed = {target}, []
     for layer in reversed(layers):
         if wanted & set(layer.tops):
@@ -166,76 +173,71 @@ def _needed(layers, target):
 
 
 def _head_start(layers, axes, target):
-    """Number of the first layer of the head: where the net narrows to one blob, without padding so
-    far, at the scores' stride; the number of layers when there is no such place before the end."""
+    """Number of the first layer of the head; len(layers) when there is no head.
+
+    The head begins as late as possible where its layers read one blob only, which has the stride of
+    the scores and no padding before it.  A net whose scores have no padding has no head.
+    """
     best = len(layers)
     if not any(axis.low or axis.high for axis in axes[target]):
         return best
     for cut in range(1, len(layers)):
         made = {top for layer in layers[:cut] for top in layer.tops}
-        read = {bottom
-                for layer in layers[cut:]
-                for bottom in layer.bottoms} & (made | set(layers[0].bottoms))
+        read = {bottom for layer in layers[cut:] for bottom in layer.bottoms}
         blob = layers[cut - 1].tops[0]
-        plain = not any(axis.low or axis.high for axis in axes[blob])
-        if read == {blob} and plain and axes[blob][0].stride == axes[target][0].stride:
+        unpadded = not any(axis.low or axis.high for axis in axes[blob])
+        if (read & (made | set(layers[0].bottoms)) == {blob} and unpadded
+                and axes[blob][0].stride == axes[target][0].stride):
             best = cut
     return best
 
 
 def _add_layer(layer, axes, channels, name):
-    """Enters the tops of one layer into `axes` and `channels`; returns its Layer."""
-    bottoms = [axes[b] for b in layer.bottom]
-    width = channels[layer.bottom[0]]
-    buffer = 0
-    if layer.type in ("Convolution", "Deconvolution"):
-        kernels, strides, pads, dilations = _window(layer.convolution_param)
+    """Adds the tops of one layer to `axes` and `channels`; returns its Layer.
+
+    axes: {blob: (Axis of the rows, Axis of the columns)}; channels: {blob: number}.
+    """
+    (rows, columns), width, buffer = axes[layer.bottom[0]], channels[layer.bottom[0]], 0
+    if layer.type == "Convolution":
+        down, across = _windows(layer.convolution_param)
+        made = rows.window(*down), columns.window(*across)
+        buffer = column_buffer(down.kernel * across.kernel, width, 1)
         width = layer.convolution_param.num_output
-        if layer.type == "Convolution":
-            made = tuple(axis.window(*values) for axis, values
-                         in zip(bottoms[0], zip(kernels, strides, pads, dilations)))
-            buffer = column_buffer(kernels[0] * kernels[1], channels[layer.bottom[0]], 1)
-        else:
-            made = tuple(axis.transposed(*values) for axis, values
-                         in zip(bottoms[0], zip(kernels, strides, pads)))
+    elif layer.type == "Deconvolution":
+        down, across = _windows(layer.convolution_param)
+        made = rows.transposed(*down[:3]), columns.transposed(*across[:3])
+        width = layer.convolution_param.num_output
     elif layer.type == "Pooling":
-        kernels, strides, pads, dilations = _window(layer.pooling_param)
-        made = tuple(axis.window(*values) for axis, values
-                     in zip(bottoms[0], zip(kernels, strides, pads, dilations)))
+        down, across = _windows(layer.pooling_param)
+        made = rows.window(*down), columns.window(*across)
         if layer.pooling_param.pool == layer.pooling_param.MAX:
             buffer = width  # the place of each maximum
     elif layer.type in POINTWISE:
-        made = bottoms[0]
-        for other in bottoms[1:]:
-            made = tuple(a.joined(b) for a, b in zip(made, other))
+        made = rows, columns
+        for other in layer.bottom[1:]:
+            made = tuple(a.joined(b) for a, b in zip(made, axes[other]))
         if layer.type == "Concat":
-            width = sum(channels[b] for b in layer.bottom)
+            width = sum(channels[bottom] for bottom in layer.bottom)
     else:
         raise InputError(f"{name}: layer {layer.name} of type {layer.type}: its effect on sizes is "
                          "not known here")
-    result = OrderedDict((top, made) for top in layer.top)
-    axes.update(result)
-    channels.update((top, width) for top in layer.top)
+    for top in layer.top:
+        axes[top], channels[top] = made, width
     return Layer(layer.name, list(layer.bottom), list(layer.top), width, buffer)
 
 
-def _window(param):
-    """((kernel), (stride), (pad), (dilation)), each (rows, columns), of a layer's parameters."""
-    pooling = param.DESCRIPTOR.name == "PoolingParameter"
-
-    def pair(key, default):
-        plain = {"kernel": "kernel_size"}.get(key, key)
-        by_axis = [getattr(param, f"{key}_{side}", 0)
-                   for side in "hw"] if key != "dilation" else [0, 0]
+def _windows(param):
+    """(Window of the rows, Window of the columns) of a ConvolutionParameter or PoolingParameter."""
+    def both(key, default, plain=None):
+        by_axis = [getattr(param, f"{key}_{side}", 0) for side in "hw"]
         if any(by_axis):
-            return tuple(by_axis)
-        value = getattr(param, plain)
-        values = [value] if pooling else list(value)
-        values = values or [default]
-        return (values[0], values[-1])
+            return by_axis
+        value = getattr(param, plain or key, default)
+        values = [value] if isinstance(value, int) else list(value) or [default]
+        return values[0], values[-1]
 
-    return (pair("kernel", 1), pair("stride", 1), pair("pad", 0),
-            (1, 1) if pooling else pair("dilation", 1))
+    settings = both("kernel", 1, "kernel_size"), both("stride", 1), both("pad", 0)
+    return tuple(Window(*values) for values in zip(*settings, both("dilation", 1)))
 
 
 def _ceil(value, divisor):
