@@ -15,23 +15,30 @@ HISTORIES = {"AdaDelta": 2, "Adam": 2}
 
 #: What one layer holds, in numbers of FLOAT bytes.  values: the blobs that it makes, in-place ones
 #: and views not counted again; gradients: those of these numbers that have a gradient beside
-#: them; buffer: what it needs to compute; parameters.
-LayerCost = namedtuple("LayerCost", "values gradients buffer parameters", defaults=(0, 0, 0))
+#: them; buffer: what it needs to compute; parameters; columns: a convolution's, of one image.
+LayerCost = namedtuple("LayerCost", "values gradients buffer parameters columns",
+                       defaults=(0, 0, 0, 0))
 
 
-def forward_bytes(layers):
-    """Bytes of the blobs and buffers of a forward pass; layers: list of LayerCost."""
-    return FLOAT * sum(layer.values + layer.buffer for layer in layers)
+def forward_bytes(layers, one_column_buffer=False):
+    """Bytes of the blobs and buffers of a forward pass.
+
+    layers: list of LayerCost; one_column_buffer: whether this Caffe's convolutions share the memory
+    of their columns, as in the builds of tools/build/.
+    """
+    columns = [layer.columns for layer in layers]
+    shared = max(columns, default=0) if one_column_buffer else sum(columns)
+    return FLOAT * (shared + sum(layer.values + layer.buffer for layer in layers))
 
 
-def training_bytes(layers, solver_type):
+def training_bytes(layers, solver_type, one_column_buffer=False):
     """Bytes of a training step on the CPU: a forward pass, gradients, parameters and history.
 
-    layers: list of LayerCost; solver_type: Caffe's name, "SGD" or "Adam".
+    layers, one_column_buffer: as in forward_bytes(); solver_type: Caffe's name, "SGD" or "Adam".
     """
     numbers = sum(layer.gradients + (2 + _histories(solver_type)) * layer.parameters
                   for layer in layers)
-    return forward_bytes(layers) + FLOAT * numbers
+    return forward_bytes(layers, one_column_buffer) + FLOAT * numbers
 
 
 def snapshot_bytes(parameters, solver_type, gradients=False):
@@ -116,7 +123,7 @@ def train_layers(shape, classes, window, batch):
     layers.append(_with_gradients(images * classes * units))        # scores of each domain
     layers.append(_with_gradients(
         batch * classes * units * STRIDE ** 2,                      # upsampled: the source's alone
-        buffer=column_buffer((2 * STRIDE) ** 2, classes, units),
+        columns=column_buffer((2 * STRIDE) ** 2, classes, units),
         parameters=classes * (2 * STRIDE) ** 2))
     layers.append(_with_gradients(features + images * units))       # gate and gradient ratio
     inputs = shape.fc
@@ -128,8 +135,8 @@ def train_layers(shape, classes, window, batch):
 
 def _convolution(kernel, inputs, outputs, images, units, learned):
     values = images * outputs * units
-    return LayerCost(values, values * learned, column_buffer(kernel ** 2, inputs, units),
-                     (kernel ** 2 * inputs + 1) * outputs)
+    return LayerCost(values, values * learned, parameters=(kernel ** 2 * inputs + 1) * outputs,
+                     columns=column_buffer(kernel ** 2, inputs, units))
 
 
 def _with_gradients(values, **others):

@@ -8,6 +8,7 @@ import pytest
 from data.errors import InputError
 from tools.build import build_caffe, build_page, bundle, parts, toolchain
 from tools.build.configure import cmake_arguments
+from tools.build.patches import patches_for
 from tools.build.source_build import Phases
 from tools.lib.runtime import RUNNING_PYTHON, enter, source_builds, wheels
 from tools.lib.runtime.enter import runtime_environment
@@ -157,6 +158,17 @@ def test_the_variable_chooses_a_build_empty_means_none_and_without_it_the_active
     assert source_builds.selected({"CAFFE_BUILD": ""}) is None
     source_builds.activate(None)
     assert source_builds.selected({}) is None
+
+
+def test_a_build_says_which_patches_its_caffe_has(tmp_path):
+    old, new = a_build(tmp_path / "old"), a_build(tmp_path / "new")
+    record = source_builds.read_record(new)
+    (tmp_path / "new" / source_builds.RECORD).write_text(
+        json.dumps(dict(record, patches=[source_builds.ONE_COLUMN_BUFFER])))
+    has = [source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER, {"CAFFE_BUILD": folder})
+           for folder in (old, new, "")]
+    assert has == [False, True, False]
+    assert source_builds.ONE_COLUMN_BUFFER in [patch.name for patch in patches_for("cpu")]
 
 
 def test_a_folder_that_is_no_finished_build_is_refused_with_the_way_back(tmp_path):

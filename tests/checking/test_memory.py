@@ -10,7 +10,7 @@ from caffe.proto import caffe_pb2
 from data.child_process import run_in_child
 from data.errors import InputError
 from models.build import nets
-from models.cost import train_layers, training_bytes
+from models.cost import LayerCost, forward_bytes, train_layers, training_bytes
 from models.experiments import EXPERIMENTS
 from tools.lib.checking.dry_run import dry_run_net, dry_run_solver, shapes_of
 from tools.lib.checking.memory import check_memory, layer_costs, machine_memory
@@ -37,6 +37,14 @@ def test_bytes_by_hand(tmp_path):
     columns = 3 * 9 * 6 * 5                                   # conv; `final` is 1x1
     assert needed(layers, path) == 4 * (3 * parameters + blobs + columns)
     assert needed(layers, path, "Adam") == 4 * (4 * parameters + blobs + columns)
+
+
+def test_convolutions_that_share_their_columns_need_the_largest_alone():
+    layers = [LayerCost(10, columns=7), LayerCost(20, buffer=3, columns=9), LayerCost(5)]
+    assert forward_bytes(layers) == 4 * (10 + 20 + 5 + 3 + 7 + 9)
+    assert forward_bytes(layers, one_column_buffer=True) == 4 * (10 + 20 + 5 + 3 + 9)
+    assert training_bytes(layers, "SGD") - training_bytes(layers, "SGD", True) == 4 * 7
+    assert forward_bytes([], True) == 0
 
 
 def test_frozen_layers_have_no_gradients(tmp_path):

@@ -129,6 +129,7 @@ class Build:
                 parts.place_cuda_libraries(self.cuda, os.path.join(aside, bundle.CUDA_LIB))
             record = {"variant": self.variant, "arch": list(self.arch), "python": RUNNING_PYTHON,
                       "executable": sys.executable, "caffe": parts.CAFFE_VERSION,
+                      "patches": [patch.name for patch in patches_for(self.variant)],
                       "compiler": os.path.basename(toolchain.compiler_library("libstdc++.so.6"))}
             _write_record(aside, record)
             _probe(aside)

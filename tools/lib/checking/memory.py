@@ -10,14 +10,14 @@ from models.cost import LayerCost, column_buffer, training_bytes
 _VIEWS = ("Split", "Reshape", "Flatten")
 
 
-def check_memory(layers, shapes, name, have, solver_type):
+def check_memory(layers, shapes, name, have, solver_type, one_column_buffer=False):
     """InputError when one training step of the net needs more memory than there is.
 
     layers: the running layers, in order (`net.check_net`); shapes: NetShapes of the built net;
     have: bytes that this process may take where Caffe computes (`device.device_memory`);
-    solver_type: Caffe's name, "SGD" or "Adam".
+    solver_type, one_column_buffer: as in `models.cost.training_bytes`.
     """
-    need = training_bytes(layer_costs(layers, shapes), solver_type)
+    need = training_bytes(layer_costs(layers, shapes), solver_type, one_column_buffer)
     if need > have:
         raise InputError(f"{name}: a training step needs at least {need / 1e9:.1f} GB of memory; "
                          f"this process may have {have / 1e9:.1f} GB",
@@ -35,8 +35,9 @@ def layer_costs(layers, shapes):
         costs.append(LayerCost(
             values=sum(counts.values()),
             gradients=sum(count for blob, count in counts.items() if blob in learned),
-            buffer=_buffer(layer, shapes),
-            parameters=sum(map(math.prod, shapes.parameters[layer.name]))))
+            buffer=_maxima(layer, shapes),
+            parameters=sum(map(math.prod, shapes.parameters[layer.name])),
+            columns=_columns(layer, shapes)))
     return costs
 
 
@@ -51,12 +52,14 @@ def _learned_blobs(layers, shapes):
     return learned
 
 
-def _buffer(layer, shapes):
-    """Numbers that a layer needs beside its blobs: patches, or the places of maxima."""
-    if not layer.bottom or not layer.top:
-        return 0
-    if layer.type == "Pooling" and layer.pooling_param.pool == layer.pooling_param.MAX:
-        return math.prod(shapes.blobs[layer.top[0]])
+def _maxima(layer, shapes):
+    """Numbers that a pooling layer needs for the places of its maxima; 0 for other layers."""
+    pools = layer.type == "Pooling" and layer.pooling_param.pool == layer.pooling_param.MAX
+    return math.prod(shapes.blobs[layer.top[0]]) if pools else 0
+
+
+def _columns(layer, shapes):
+    """Numbers in a convolution's patches of one image; 0 for other layers."""
     own = shapes.parameters[layer.name]
     if layer.type not in ("Convolution", "Deconvolution") or not own:
         return 0

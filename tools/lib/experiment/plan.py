@@ -8,6 +8,7 @@ from data.files import ROOT
 from models.cost import parameters, snapshot_bytes, train_layers, training_bytes
 from models.experiments import STAGES
 from solvers.build import initial_weights, last_snapshot, solver_name
+from tools.lib.runtime import source_builds
 
 #: Stages that read target images, and stages that read the source's label statistics.
 ADAPTED = ("ga", "ca", "ga_ca")
@@ -163,7 +164,8 @@ def describe(experiment, planned, jobs):
     disk = KEPT * sum(snapshot_bytes(parameters(experiment.shape, experiment.classes), kind)
                       for kind in kinds)
     layers = train_layers(experiment.shape, experiment.classes, experiment.crop, experiment.batch)
-    memory = jobs * training_bytes(layers, experiment.schedules["ga_ca"].type)
+    memory = jobs * training_bytes(layers, experiment.schedules["ga_ca"].type,
+                                   source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))
     lines = [f"{experiment.name}: {len(planned)} tasks, {len(planned) - len(todo)} done"]
     width = max(len(task.name) for task in planned)
     lines += [f"  {'done' if done(task) else '':4} {task.name:{width}}  {task.about}"

@@ -18,6 +18,8 @@ HOME = os.path.join(ROOT, ".caffe-build")
 ACTIVE = os.path.join(HOME, "active")
 #: Written last: a folder that has it is a finished build.
 RECORD = "build.json"
+#: The patch with which the convolutions of a process share the memory of their columns.
+ONE_COLUMN_BUFFER = "006-one-column-buffer.patch"
 BUILD = "python3 tools/build/build_caffe.py"
 REPAIR = (f"{BUILD} --activate (on a machine without a GPU: --variant cpu --activate), or unset "
           f"CAFFE_BUILD, or {BUILD} --deactivate")
@@ -39,7 +41,7 @@ def selected(environ=None):
 def read_record(folder):
     """The record of a finished build: a dictionary, written by tools/build/source_build.py.
 
-    Keys: variant, arch, python, executable, caffe, compiler, seconds.
+    Keys: variant, arch, python, executable, caffe, patches, compiler, seconds.
     """
     path = os.path.join(folder, RECORD)
     try:
@@ -51,6 +53,12 @@ def read_record(folder):
         raise InputError(f"{folder} is not a finished build of Caffe ({RECORD}: {problem})",
                          fix=REPAIR) from None
     return record
+
+
+def has_patch(name, environ=None):
+    """Whether the commands use a build whose Caffe has the patch of that file name."""
+    folder = selected(environ)
+    return folder is not None and name in read_record(folder).get("patches", ())
 
 
 def build_command(folder):

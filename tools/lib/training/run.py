@@ -14,6 +14,7 @@ from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
 from tools.lib.command import count, seed
 from tools.lib.outputs import make_folder
+from tools.lib.runtime import source_builds
 from tools.lib.training import parallel, run_folder, weights
 from tools.lib.training.engine import Engine, choose_device
 from tools.lib.training.guards import ClassifierMonitor, FirstLossMonitor
@@ -114,7 +115,8 @@ def main(arguments=None):
 
     choose_device(resolved.param, group)
     check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
-                 shown(options.solver), device_memory(), resolved.param.type)
+                 shown(options.solver), device_memory(), resolved.param.type,
+                 source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))
     make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:
