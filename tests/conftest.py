@@ -6,19 +6,18 @@ import threading
 import pytest
 from tqdm import tqdm
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-# tools/_init_paths is imported under its script name, as the commands do, so that a
-# test can import a command as tools.x; it leaves tools/ off the path again
-sys.path.insert(0, os.path.join(ROOT, "tools"))
+# tools/_init_paths is imported under its script name, as the commands do, so that a test can import
+# a command as tools.x; the module takes tools/ off the path again.
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "tools"))
 import _init_paths  # noqa: E402,F401
 
-# tqdm's own lock is a semaphore that the tests' forks share with pytest: one that is killed while
-# it holds the lock would stop them all. Its monitor is a thread, and the tests fork.
+from data.files import ROOT  # noqa: E402
+
+# tqdm's own lock is a semaphore that the tests' forks share with pytest: a fork that is killed
+# while it holds the lock would stop them all. tqdm's monitor is a thread, and the tests fork.
 tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0
-# What a user has set for a session of their own changes what commands print, or how a pytest within
-# a test runs.
+# A user's own settings would change the output of commands, or a pytest inside a test.
 for variable in ("FCN_TRACEBACK", "PYTEST_ADDOPTS", "PYTHONWARNINGS"):
     os.environ.pop(variable, None)
 
@@ -31,8 +30,7 @@ def repo_root():
 
 @pytest.fixture(scope="session")
 def shared_real():
-    """Folder with real images of the data sets, beside the repository; skips where there is
-    none."""
+    """Folder with real images of the data sets, beside the repository; skips without one."""
     folder = os.path.join(os.path.dirname(ROOT), "shared", "real")
     if not os.path.isdir(folder):
         pytest.skip(f"no real images at {folder}: these tests need them")
@@ -41,7 +39,7 @@ def shared_real():
 
 @pytest.fixture(scope="session")
 def outside_python():
-    """A Python that is not the private runtime's, to start commands as a user does."""
+    """Path of a Python that is not the private runtime's, to start commands as a user does."""
     from tools.lib.runtime import private_runtime
     inside = os.path.realpath(private_runtime.prefix_folder())
     for folder in os.environ.get("PATH", "").split(os.pathsep):

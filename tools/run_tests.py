@@ -7,7 +7,7 @@ also writes a page with the outcome and the runtime. A test that hangs ends the 
 import os
 import sys
 
-import _init_paths
+import _init_paths  # noqa: F401
 
 from tools.lib.runtime.enter import enter_runtime
 
@@ -17,7 +17,7 @@ if __name__ == "__main__":
 import pytest  # noqa: E402
 
 from data.errors import InputError  # noqa: E402
-from data.files import write_whole  # noqa: E402
+from data.files import ROOT, write_whole  # noqa: E402
 from tools.lib.command import run_command  # noqa: E402
 from tools.lib.outputs import require_file  # noqa: E402
 from tools.lib.runtime import RUNNING_PYTHON, mpi  # noqa: E402
@@ -36,7 +36,7 @@ def main():
                              fix="python3 tools/run_tests.py --report FILE.md")
         path, arguments = os.path.abspath(arguments[1]), arguments[2:]
     require_file(path, "--report")
-    os.chdir(_init_paths.ROOT)
+    os.chdir(ROOT)
     try:
         mpi.set_up(RUNNING_PYTHON)
     except InputError as problem:

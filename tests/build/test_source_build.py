@@ -1,12 +1,14 @@
 """The source build without a compiler: phases that resume, lock files, the choice of a build."""
 import json
 import os
+import re
 import sys
+import tarfile
 
 import pytest
 
 from data.errors import InputError
-from tools.build import build_caffe, build_page, bundle, parts, toolchain
+from tools.build import build_caffe, build_page, bundle, configure, parts, toolchain
 from tools.build.configure import cmake_arguments
 from tools.build.patches import patches_for
 from tools.build.source_build import Phases
@@ -76,7 +78,7 @@ def test_percentages_of_make_are_shown(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["cuda", "inspect", "tools", "python-3.11", "python-3.12"])
-def test_lock_files_have_versions_and_hashes_for_all_that_is_asked_for(name):
+def test_lock_files_have_version_and_hash_of_every_requested_package(name):
     path = os.path.join(parts.LOCKS, name + ".lock")
     found = wheels.locked(path)
     with open(parts.requested(name.split("-")[0])) as file:
@@ -100,26 +102,24 @@ def test_the_c_library_and_the_driver_stay_out_of_a_bundle_and_cuda_has_its_own_
 
 
 def test_the_archive_leaves_nvidias_libraries_out(tmp_path):
-    import tarfile
     for path in ("build/lib/libcaffe.so", "build/cuda/lib/libcublas.so.13", "build/python/a.py",
                  "build/python/__pycache__/a.pyc"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("x")
     bundle.archive(str(tmp_path / "build"), str(tmp_path / "a.tar.gz"))
     with tarfile.open(str(tmp_path / "a.tar.gz")) as file:
-        assert sorted(m.name for m in file
-                      if m.isfile()) == ["build/lib/libcaffe.so", "build/python/a.py"]
+        names = sorted(member.name for member in file if member.isfile())
+    assert names == ["build/lib/libcaffe.so", "build/python/a.py"]
 
 
-@pytest.mark.parametrize("package, out", [("libc6-dev", True), ("libstdc++-12-dev", True), ("python3.11-dev", True),
-                                          ("libcurl4", False), ("libffi8", False), ("libcrypt1", False), ("libprotobuf-dev", False)])
-def test_what_comes_with_the_compiler_is_not_fetched(package, out):
-    import re
+@pytest.mark.parametrize("package, out", [
+    ("libc6-dev", True), ("libstdc++-12-dev", True), ("python3.11-dev", True),
+    ("libcurl4", False), ("libffi8", False), ("libcrypt1", False), ("libprotobuf-dev", False)])
+def test_packages_that_come_with_the_compiler_are_not_fetched(package, out):
     assert bool(re.match(parts.LEFT_OUT, package)) == out
 
 
-def test_cmake_is_told_architectures_and_nothing_of_cuda_in_a_cpu_build(tmp_path, monkeypatch):
-    from tools.build import configure
+def test_cmake_gets_the_architectures_and_nothing_of_cuda_in_a_cpu_build(tmp_path, monkeypatch):
     monkeypatch.setattr(configure, "python_headers", lambda: "/headers")
     monkeypatch.setattr(configure, "compiler_library", lambda name: "/" + name)
     for part in ("cuda/nvidia/cu13/lib", "cuda/nvidia/cu13/include"):
@@ -132,7 +132,7 @@ def test_cmake_is_told_architectures_and_nothing_of_cuda_in_a_cpu_build(tmp_path
 
 
 @pytest.mark.parametrize("text", ["", "9", "sm_90", "90;100", "90,,80"])
-def test_architectures_that_are_none_are_refused(text, monkeypatch, capsys):
+def test_a_wrong_list_of_architectures_is_refused(text, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["build_caffe.py", "--arch", text])
     with pytest.raises(SystemExit) as end:
         build_caffe.parse()
@@ -171,15 +171,15 @@ def test_a_build_says_which_patches_its_caffe_has(tmp_path):
     assert source_builds.ONE_COLUMN_BUFFER in [patch.name for patch in patches_for("cpu")]
 
 
-def test_a_folder_that_is_no_finished_build_is_refused_with_the_way_back(tmp_path):
+def test_a_folder_that_is_no_finished_build_is_refused_with_the_command_that_repairs_it(tmp_path):
     with pytest.raises(InputError, match="not a finished build(.|\n)*--deactivate"):
         source_builds.selected({"CAFFE_BUILD": str(tmp_path)})
 
 
 def test_a_build_comes_right_after_the_repository_on_the_import_path(tmp_path):
     build = a_build(tmp_path / "b")
-    path = runtime_environment({"CAFFE_BUILD": build,
-                                "PYTHONPATH": "/mine"})["PYTHONPATH"].split(os.pathsep)
+    env = runtime_environment({"CAFFE_BUILD": build, "PYTHONPATH": "/mine"})
+    path = env["PYTHONPATH"].split(os.pathsep)
     assert path[1:] == [os.path.join(build, "python"), "/mine"]
 
 
@@ -205,21 +205,21 @@ STT_FUNC         STB_GLOBAL STO_ENTRY      _ZN5caffe4KernIfEEvv
 """
 
 
-def test_gpu_code_is_counted_from_the_listers_own_words():
+def test_gpu_code_is_counted_from_cuobjdumps_output():
     assert build_page.counted(ELF_LIST.splitlines()) == "sm_80: 1, sm_90: 2"
-    assert build_page.counted(["cuobjdump info    : File 'x' does not contain device code"]) == "none"
+    nothing = ["cuobjdump info    : File 'x' does not contain device code"]
+    assert build_page.counted(nothing) == "none"
     assert build_page.kernels(SYMBOLS) == 2
 
 
-def test_what_a_build_asks_for_beside_its_own_libraries_is_named(tmp_path, monkeypatch):
+def test_libraries_that_a_build_needs_from_the_machine_are_named(tmp_path, monkeypatch):
     for path in ("lib/libcaffe.so.1.0.0", "lib/libglog.so.1", "bin/caffe",
                  "python/caffe/_caffe.so"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("")
-    asks = {
-        "libcaffe.so.1.0.0": ["libglog.so.1", "libcublas.so.13", "libc.so.6"],
-        "caffe": ["libpython3.11.so.1.0"]
-    }
+    needs = {"libcaffe.so.1.0.0": ["libglog.so.1", "libcublas.so.13", "libc.so.6"],
+             "caffe": ["libpython3.11.so.1.0"]}
     monkeypatch.setattr(parts, "needed",
-                        lambda libraries, path: asks.get(os.path.basename(path), []))
-    assert build_page.outside(str(tmp_path), "libraries") == ["libcublas.so.13", "libpython3.11.so.1.0"]
+                        lambda libraries, path: needs.get(os.path.basename(path), []))
+    outside = build_page.outside(str(tmp_path), "libraries")
+    assert outside == ["libcublas.so.13", "libpython3.11.so.1.0"]

@@ -1,4 +1,4 @@
-"""The private apt: what it refuses, what it says, and what it does not download twice."""
+"""The private apt: archives that it refuses, its error messages, files that it has already."""
 import hashlib
 import os
 import shutil
@@ -68,8 +68,8 @@ def test_the_next_mirror_is_tried_when_the_first_has_no_suite(tmp_path, monkeypa
         return ""
 
     monkeypatch.setattr(PrivateApt, "run", run)
-    assert open_apt(str(tmp_path),
-                    ["http://first.test", "http://second.test"]).mirror == "http://second.test"
+    apt = open_apt(str(tmp_path), ["http://first.test", "http://second.test"])
+    assert apt.mirror == "http://second.test"
 
 
 def test_a_network_failure_is_not_called_a_dropped_suite(tmp_path, monkeypatch):
@@ -94,7 +94,8 @@ def test_closure_takes_names_from_the_simulation_and_hashes_from_the_index(tmp_p
     def run(self, arguments, cwd=None):
         asked.append(arguments)
         if arguments[0] == "install":
-            return "Reading...\nInst libc6 (2.31-13 Debian:11.11/oldoldstable [amd64])\nConf libc6 (2.31-13 x)\n"
+            return ("Reading...\nInst libc6 (2.31-13 Debian:11.11/oldoldstable [amd64])\n"
+                    "Conf libc6 (2.31-13 x)\n")
         return ("Reading...\n'http://m.test/pool/libc6_2.31-13_amd64.deb' libc6_2.31-13_amd64.deb "
                 f"17 SHA256:{64 * 'a'}\n")
 
@@ -117,8 +118,8 @@ def test_fetch_asks_only_for_files_that_are_missing_or_altered(tmp_path, monkeyp
         (arguments, cwd)))
     PrivateApt(str(tmp_path / "apt"), "http://m.test").fetch([whole, altered, missing], str(debs),
                                                              lambda: steps.append(1))
-    assert asked == [(["download", "altered=1:2-3", "missing=1:2-3"], str(debs))
-                     ] and len(steps) == 3
+    assert asked == [(["download", "altered=1:2-3", "missing=1:2-3"], str(debs))]
+    assert len(steps) == 3
 
 
 def test_an_altered_file_of_the_right_size_is_not_whole(tmp_path):
@@ -131,7 +132,7 @@ def test_an_altered_file_of_the_right_size_is_not_whole(tmp_path):
     assert not debian.is_whole(str(tmp_path / "none"), package)
 
 
-def test_a_machine_without_the_archive_keyring_is_told_so(monkeypatch):
+def test_a_machine_without_the_archive_keyring_gets_an_error_that_names_it(monkeypatch):
     monkeypatch.setattr(os.path, "isfile", lambda path: False)
     with pytest.raises(InputError, match="debian-archive-keyring"):
         debian._keyring()

@@ -32,14 +32,13 @@ def findings(monkeypatch, answers):
 
 
 WELL = {
-    "versions": {"versions": {"numpy": "1.26.4"}, "why": {}}, "engine": {
-        "version": "1.0.0", "place": "/p", "blas": "OpenBLAS 0.3.13", "kernel": "Haswell",
-        "threads": 2, "cuda": False, "devices": None
-    }, "python_layer": {"right": True}
-}
+    "versions": {"versions": {"numpy": "1.26.4"}, "why": {}},
+    "engine": {"version": "1.0.0", "place": "/p", "blas": "OpenBLAS 0.3.13", "kernel": "Haswell",
+               "threads": 2, "cuda": False, "devices": None},
+    "python_layer": {"right": True}}
 
 
-def test_slow_kernels_are_pointed_out_with_the_way_back(monkeypatch):
+def test_slow_kernels_are_pointed_out_with_the_command_that_repairs_it(monkeypatch):
     monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "fma"})
     engine = dict(WELL["engine"], kernel="Prescott")
     blas = findings(monkeypatch, dict(WELL, engine=engine))["blas"]
@@ -73,8 +72,8 @@ def test_a_question_that_kills_the_process_is_an_answer_too(monkeypatch):
 def test_the_probe_gives_the_reason_of_a_module_that_does_not_import(monkeypatch):
     monkeypatch.setattr(probe, "MODULES", ("json", "no_such_module"))
     answer = probe.versions()
-    assert answer["versions"]["no_such_module"] is None and "no_such_module" in answer["why"][
-        "no_such_module"]
+    assert answer["versions"]["no_such_module"] is None
+    assert "no_such_module" in answer["why"]["no_such_module"]
 
 
 def test_a_build_for_cuda_that_cannot_use_the_card_has_a_repair(monkeypatch):

@@ -1,5 +1,4 @@
-"""Commands started from another Python go on in the runtime: arguments, exit codes, signals, child
-processes."""
+"""Commands started from another Python go on in the runtime: arguments, exit codes, signals."""
 import json
 import os
 import re
@@ -22,8 +21,8 @@ enter_runtime()
 import caffe
 """
 
-needs_private = pytest.mark.skipif(not in_private_runtime(), reason="the runtime is the running "
-                                                                    "Python itself")
+needs_private = pytest.mark.skipif(not in_private_runtime(),
+                                   reason="the runtime is the running Python itself")
 
 
 @pytest.fixture
@@ -98,9 +97,10 @@ def test_without_a_runtime_a_command_ends_with_2_and_one_message(outside_python,
 def test_a_damaged_runtime_ends_with_2(outside_python, script, tmp_path):
     (tmp_path / "prefix").mkdir()
     (tmp_path / "prefix" / private_runtime.READY).write_text("{}")
-    done = start(outside_python, script(""), env=dict(os.environ,
-                                                      CAFFE_PREFIX=str(tmp_path / "prefix")))
-    assert done.returncode == 2 and "setup_caffe.py" in done.stderr and "Traceback" not in done.stderr
+    done = start(outside_python, script(""),
+                 env=dict(os.environ, CAFFE_PREFIX=str(tmp_path / "prefix")))
+    assert done.returncode == 2 and "setup_caffe.py" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_child_started_with_sys_executable_finds_caffe_and_layers():
@@ -156,7 +156,8 @@ def python_with_caffe(tmp_path):
 
 
 def test_a_python_that_has_caffe_is_used_as_it_is(outside_python, python_with_caffe, script):
-    code = "print(os.getpid() == before, os.environ['PYTHONPATH'].split(os.pathsep)[0], 'site' in caffe.__file__)"
+    code = ("print(os.getpid() == before, os.environ['PYTHONPATH'].split(os.pathsep)[0], "
+            "'site' in caffe.__file__)")
     done = start(outside_python, script(code), env=python_with_caffe)
     assert done.stdout.split() == ["True", ROOT, "True"], done.stderr
 

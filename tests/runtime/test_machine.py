@@ -1,5 +1,4 @@
-"""OpenBLAS kernels from CPU flags, threads from affinity and cgroup quota, the environment made of
-both."""
+"""OpenBLAS kernels from CPU flags, threads from affinity and quota, the environment of both."""
 import math
 import os
 
@@ -26,8 +25,8 @@ def test_coretype_from_flags(flags, expected):
 
 def test_cpu_flags_of_the_first_processor_and_of_none(tmp_path):
     path = tmp_path / "cpuinfo"
-    path.write_text("processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 fma\n\nprocessor\t: "
-                    "1\nflags\t\t: fpu\n")
+    path.write_text("processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 fma\n\n"
+                    "processor\t: 1\nflags\t\t: fpu\n")
     assert machine.cpu_flags(str(path)) == {"fpu", "avx2", "fma"}
     assert machine.cpu_flags(str(tmp_path / "none")) == set()
 
@@ -52,9 +51,10 @@ def test_cgroup_v2_in_a_container_that_sees_its_own_group_as_root(tmp_path):
 
 def test_cgroup_v1_quota_and_its_minus_one(tmp_path):
     files = {
-        "cpu,cpuacct/g/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/g/cpu.cfs_period_us": "100000\n",
-        "cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"
-    }
+        "cpu,cpuacct/g/cpu.cfs_quota_us": "50000\n",
+        "cpu,cpuacct/g/cpu.cfs_period_us": "100000\n",
+        "cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+        "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
     assert cgroup(tmp_path, files, "4:cpu,cpuacct:/g\n3:memory:/g\n") == 0.5
 
 
@@ -69,7 +69,7 @@ def test_usable_cores(affinity, quota, expected):
     assert cores.usable_cores(affinity, quota) == expected
 
 
-def test_environment_fills_in_what_is_unset(monkeypatch):
+def test_environment_fills_in_unset_variables(monkeypatch):
     monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "fma"})
     monkeypatch.setattr(enter, "usable_cores", lambda: 3)
     env = runtime_environment({"PATH": "/bin", "PYTHONHOME": "/other"})

@@ -12,8 +12,8 @@ def write(folder, name, text):
 
 
 def test_one_line_options_with_spaces_and_trailing_comment():
-    text = "deb [ arch=amd64 signed-by=/k.gpg ] http://mirror.test/debian bookworm main contrib # home\n"
-    assert one_line_sources(text) == [(["http://mirror.test/debian"], ["bookworm"],
+    text = "deb [ arch=amd64 signed-by=/k.gpg ] http://m.test/debian bookworm main contrib # home\n"
+    assert one_line_sources(text) == [(["http://m.test/debian"], ["bookworm"],
                                        ["main", "contrib"])]
 
 
@@ -45,8 +45,8 @@ def test_machine_mirrors_reads_both_formats_and_puts_security_last(tmp_path):
           "Types: deb\nURIs: http://new.test/debian-security\nSuites: "
           "bookworm-security\nComponents: main\n\n"
           "Types: deb\nURIs: http://new.test/debian\nSuites: bookworm\nComponents: main\n")
-    write(tmp_path, "sources.list.d/again.list", "deb http://old.test/debian bookworm-updates "
-                                                 "main\n")
+    write(tmp_path, "sources.list.d/again.list",
+          "deb http://old.test/debian bookworm-updates main\n")
     assert machine_mirrors(str(tmp_path)) == [
         "http://old.test/debian", "http://new.test/debian", "http://new.test/debian-security"]
 
@@ -55,8 +55,8 @@ def test_flat_archives_discs_other_components_and_switched_off_files_do_not_coun
     write(tmp_path, "sources.list",
           "deb http://flat.test/repo ./\ndeb cdrom:[Debian]/ bookworm main\ndeb http://node.test/x "
           "nodistro extra\n")
-    write(tmp_path, "sources.list.d/other.list.disabled", "deb http://off.test/debian bookworm "
-                                                          "main\n")
+    write(tmp_path, "sources.list.d/other.list.disabled",
+          "deb http://off.test/debian bookworm main\n")
     assert machine_mirrors(str(tmp_path)) == []
 
 

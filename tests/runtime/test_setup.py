@@ -1,5 +1,4 @@
-"""The set-up's phases with a small archive in the place of Debian's: resuming, refusing,
-replacing."""
+"""The set-up's phases with a small archive in the place of Debian's: resume, refuse, replace."""
 import hashlib
 import json
 import os
@@ -17,13 +16,10 @@ pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-de
 
 @pytest.fixture
 def archive(tmp_path):
-    """Three .deb files: the loader and the folder that the prefix must have, two others; list of
-    their paths."""
+    """Paths of three .deb files: the prefix's loader, its Python folder, and another file."""
     made = []
-    contents = {
-        "libc6": "lib/x86_64-linux-gnu/ld-2.31.so", "python": "usr/lib/python3.9/os.py",
-        "other": "usr/share/x"
-    }
+    contents = {"libc6": "lib/x86_64-linux-gnu/ld-2.31.so", "python": "usr/lib/python3.9/os.py",
+                "other": "usr/share/x"}
     for name, file in contents.items():
         root = tmp_path / "build" / name
         (root / "DEBIAN").mkdir(parents=True)
@@ -42,18 +38,17 @@ def archive(tmp_path):
 
 @pytest.fixture
 def world(tmp_path, monkeypatch, archive):
-    """A set-up whose apt copies from `archive` and whose pip makes a folder; counts what they were
-    asked."""
-    state = types.SimpleNamespace(prefix=str(tmp_path / "prefix"), fetched=[], downloads=0, said=[])
+    """A set-up whose apt copies from `archive` and whose pip makes a folder; calls are counted."""
+    state = types.SimpleNamespace(prefix=str(tmp_path / "prefix"), fetched=[], downloads=0,
+                                  lines=[])
     monkeypatch.setenv("CAFFE_PREFIX", state.prefix)
     listed = []
     for path in archive:
         with open(path, "rb") as file:
             data = file.read()
         name = os.path.basename(path).split("_")[0]
-        listed.append(
-            debian.Package(name, "1", os.path.basename(path), len(data),
-                           hashlib.sha256(data).hexdigest()))
+        listed.append(debian.Package(name, "1", os.path.basename(path), len(data),
+                                     hashlib.sha256(data).hexdigest()))
     state.packages = listed
 
     class Apt:
@@ -77,8 +72,8 @@ def world(tmp_path, monkeypatch, archive):
     monkeypatch.setattr(wheels, "install", lambda folder, target: os.makedirs(target))
     monkeypatch.setattr(setup, "_probe", lambda tree: None)
     monkeypatch.setattr(setup, "NEEDED_BYTES", 1e6)
-    state.run = lambda **options: setup.set_up_runtime(mirror=Apt.mirror, say=state.said.append, **
-                                                       options)
+    state.run = lambda **options: setup.set_up_runtime(mirror=Apt.mirror, say=state.lines.append,
+                                                       **options)
     return state
 
 
@@ -96,8 +91,8 @@ def test_a_second_run_does_nothing_and_rebuild_does_it_again(world):
     world.run()
     assert world.downloads == 1
     world.run(rebuild=True)
-    assert world.downloads == 2 and os.stat(os.path.join(world.prefix,
-                                                         private_runtime.READY)).st_ino != stamp.st_ino
+    assert world.downloads == 2
+    assert os.stat(os.path.join(world.prefix, private_runtime.READY)).st_ino != stamp.st_ino
 
 
 def test_interrupted_while_unpacking_it_unpacks_anew_and_downloads_nothing(world, monkeypatch):
@@ -128,8 +123,8 @@ def test_interrupted_after_unpacking_it_goes_on_with_the_wheels(world, monkeypat
     with pytest.raises(InputError):
         world.run()
     monkeypatch.setattr(wheels, "download", download)
-    monkeypatch.setattr(debian, "open_apt", lambda *a: pytest.fail("the packages were unpacked "
-                                                                   "already"))
+    monkeypatch.setattr(debian, "open_apt",
+                        lambda *a: pytest.fail("the packages were unpacked already"))
     world.run()
     assert setup.is_current(world.prefix)
 
@@ -165,20 +160,20 @@ def test_a_damaged_stamp_is_not_current(tmp_path, text):
     assert not setup.is_current(str(tmp_path))
 
 
-@pytest.mark.parametrize("mirror", ["", "/mnt/debian", "mirror.test/debian", "http://a.test/debian "
-                                                                             "bookworm", "-o"])
+@pytest.mark.parametrize("mirror", [
+    "", "/mnt/debian", "mirror.test/debian", "http://a.test/debian bookworm", "-o"])
 def test_a_mirror_that_is_no_address_is_refused(mirror):
     with pytest.raises(InputError, match="--mirror: expected an address"):
         mirrors.mirrors_to_ask(mirror)
 
 
-def test_a_machine_without_mirrors_is_told_the_other_routes(monkeypatch):
+def test_the_error_of_a_machine_without_mirrors_names_the_other_routes(monkeypatch):
     monkeypatch.setattr(mirrors, "machine_mirrors", lambda: [])
     with pytest.raises(InputError, match="environment.yml"):
         mirrors.mirrors_to_ask()
 
 
-def test_a_full_disk_is_said_before_anything_is_fetched(world, monkeypatch):
+def test_a_full_disk_is_an_error_before_anything_is_fetched(world, monkeypatch):
     monkeypatch.setattr(setup, "NEEDED_BYTES", 1.3e9)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=5e8))
     with pytest.raises(InputError, match="0.5 GB free.*needs 1.3 GB"):
@@ -208,7 +203,7 @@ def test_an_offline_folder_needs_no_mirror_and_any_file_names_will_do(world, loc
         shutil.copy(path, str(folder / (f"{number}.deb")))
     (folder / "stranger.deb").write_bytes(b"not in the lock")
     monkeypatch.setattr(debian, "open_apt", lambda *a: pytest.fail("a mirror was asked"))
-    setup.set_up_runtime(debs=str(folder), say=world.said.append)
+    setup.set_up_runtime(debs=str(folder), say=world.lines.append)
     assert setup.is_current(world.prefix)
 
 
@@ -221,9 +216,9 @@ def test_an_altered_offline_package_is_named_and_refused(world, lock, archive, t
         file.write(b"x")
     with pytest.raises(InputError,
                        match="1 of 3 packages are missing or differ.*other_1_amd64.deb"):
-        setup.set_up_runtime(debs=str(folder), say=world.said.append)
+        setup.set_up_runtime(debs=str(folder), say=world.lines.append)
     with pytest.raises(InputError, match="no folder"):
-        setup.set_up_runtime(debs=str(tmp_path / "none"), say=world.said.append)
+        setup.set_up_runtime(debs=str(tmp_path / "none"), say=world.lines.append)
 
 
 def test_a_damaged_package_is_named(tmp_path):
