@@ -1,0 +1,1 @@
+"""Python layers for Caffe, one class a file, and beside them their mathematics; README.md."""

@@ -1,10 +1,10 @@
-"""One projected Newton step for a convex function with a kink at 0 and a cap, one variable a class.
+"""One projected Newton step for a convex function with a kink at 0 and a cap in each variable.
 
-The functions of this project that need it have the form ``F(mu) = smooth(mu) - sum_c h_c(mu_c)``
-with ``mu_c <= cap``, where ``h_c(x) = lower_c x`` for ``x >= 0`` and ``upper_c x`` for ``x < 0``,
-``lower_c <= upper_c``: the dual of a problem with two-sided bounds (see ``size_constraints``).
-Splitting each variable in two would make it smooth and twice as large, with a singular Hessian;
-here the kink is kept exactly, so a variable that should be 0 is 0.
+The function has the form ``F(mu) = smooth(mu) - sum_c h_c(mu_c)`` with ``mu_c <= cap``, where
+``h_c(x) = lower_c x`` for ``x >= 0`` and ``upper_c x`` for ``x < 0``, ``lower_c <= upper_c``: the
+dual of a problem with two-sided bounds (``size_constraints``), one variable a class.  Splitting
+each variable in two would make the problem smooth, but twice as large and with a singular Hessian.
+Here the kink is kept exactly, so a variable that should be 0 is 0.
 """
 import numpy as np
 
@@ -19,11 +19,10 @@ AT_LOW, BELOW_KINK, AT_KINK, ABOVE_KINK, AT_HIGH = range(5)
 
 
 def kkt_residual(mu, gradient, lower, upper, cap):
-    """How far each variable is from optimal: the distance of 0 from the subdifferential of F, (K,)
-    floats >= 0.
+    """Distance of 0 from the subdifferential of F in each variable: (K,) floats >= 0, optimal at 0.
 
-    ``gradient`` is that of the smooth part. All arrays are (K,); ``cap`` >= 0 is a number and ``mu
-    <= cap``.
+    ``gradient`` is that of the smooth part.  All arrays are (K,); ``cap`` >= 0 is a number, and
+    ``mu <= cap``.
     """
     left = gradient - np.where(mu > 0, lower, upper)
     right = np.where(mu < cap, gradient - np.where(mu < 0, upper, lower), np.inf)
@@ -31,13 +30,12 @@ def kkt_residual(mu, gradient, lower, upper, cap):
 
 
 def newton_point(hessian, gradient, mu, lower, upper, cap, radius):
-    """Minimiser x, (K,), of the quadratic model of F at ``mu`` over ``|x - mu| <= radius``, ``x <=
-    cap``.
+    """Minimiser (K,) of the quadratic model of F at ``mu``, within ``radius`` of mu and the cap.
 
-    ``hessian`` (K, K) is symmetric, positive semi-definite, with off-diagonal entries <= 0. It is
-    such an M-matrix that makes the primal-dual active set (Hintermueller, Ito and Kunisch 2003) end
-    after a few linear systems of at most K unknowns. Should it cycle all the same, coordinate
-    descent takes over: slower, but it always descends.
+    ``hessian`` (K, K) is symmetric, positive semi-definite, with off-diagonal entries <= 0.  With
+    such an M-matrix the primal-dual active set (Hintermueller, Ito and Kunisch 2003) ends after a
+    few linear systems of at most K unknowns.  If it cycles all the same, coordinate descent takes
+    over: slower, but it always descends.
     """
     model = hessian.copy()
     model.flat[::len(mu) + 1] *= 1 + RIDGE
@@ -90,9 +88,9 @@ def _active_set(model, gradient, mu, lower, upper, low, kink, high):
 def _slide(model, wanted, lowest, highest):
     """The states' changes (K,) when every variable is free, from the bounds (K,) of their moves.
 
-    The model is then flat along (1, ..., 1) but for the ridge, and its minimum is far outside. So
-    all variables slide together, in the direction that descends, until the first one meets the end
-    of its interval and stays there.
+    The model is then flat along (1, ..., 1) but for the ridge, and its minimum is far outside.  So
+    all variables slide together, in the direction that descends, until the first one reaches the
+    end of its interval and stays there.
     """
     move = _solve_positive(model + 1.0, wanted)
     gaps = highest - move if wanted.sum() > 0 else lowest - move
@@ -104,12 +102,11 @@ def _slide(model, wanted, lowest, highest):
 
 
 def _solve_positive(matrix, right):
-    """x with matrix x = right, for a small symmetric positive definite matrix, scaled to a unit
-    diagonal first.
+    """x with matrix x = right, for a small symmetric positive definite matrix.
 
-    np.linalg.solve would be three times faster on one thread, but OpenBLAS (0.3.23) runs it on all
-    of them however
-    small it is: measured on a busy machine, 8 ms for 13 unknowns instead of 5 microseconds.
+    The matrix is scaled to a unit diagonal first.  np.linalg.solve would be three times faster on
+    one thread, but OpenBLAS (0.3.23) runs it on all threads, however small it is: measured on a
+    busy machine, 8 ms for 13 unknowns instead of 5 microseconds.
     """
     scale = 1.0 / np.sqrt(np.diagonal(matrix))
     values, vectors = np.linalg.eigh(matrix * (scale[:, None] * scale))

@@ -1,5 +1,4 @@
-"""The gate between the features and the domain classifier: identity forwards, one ratio a unit
-backwards."""
+"""A gradient reversal layer with one ratio a unit, before the domain classifier."""
 import caffe
 import numpy as np
 
@@ -8,29 +7,31 @@ from layers import gpu_arrays
 
 
 class DomainGate(caffe.Layer):
-    """Turns the classifier's gradient (Eq. 6) into that of the features' own loss (Eq. 7), in the
-    one backward pass.
+    """Turns the classifier's gradient (Eq. 6) into that of the features' loss (Eq. 7).
+
+    A gradient reversal layer (Ganin 2015) is the identity forwards, and multiplies the gradient by
+    -lambda backwards.  This one multiplies it by one ratio r a unit.  So one backward pass trains
+    the classifier on its loss and the features on theirs.
 
     bottom: features (N, C, h, w), the layer before prediction.
     tops:   features (N, C, h, w), the same values, for the domain classifier and nothing else;
-            link (N, 1, h, w), zeros, for DomainAdversarialLoss and nothing else. Its diff carries
-            the ratio r of layers/domain_confusion.py from the loss to the gate, which runs
-            backwards after the classifier.
-    The first top may have the bottom's name: working in place, the gate costs nothing forwards. On
-    a GPU the features
-    stay there unless it works in place: layers/gpu_arrays.py.
-    It takes no parameters. Between gate and loss only 1x1 convolutions are right:
-    layers/domain_classifier_check.py.
+            link (N, 1, h, w), zeros, for DomainAdversarialLoss and nothing else.  The diff of this
+            second top carries the gradient ratio r of layers/domain_confusion.py: the loss writes
+            it there, and the gate, which runs backwards after the classifier, reads it.
+
+    The first top may have the bottom's name: in place, the gate costs nothing forwards.  On a GPU
+    the features stay there unless the gate works in place (layers/gpu_arrays.py).  It takes no
+    parameters.  Only layers that keep units separate may stand between gate and loss
+    (layers/domain_classifier_check.py).
     """
 
     def setup(self, bottom, top):
         if len(bottom) != 1 or len(top) != 2:
             raise InputError("DomainGate: takes 1 bottom (features) and 2 tops (features, link), "
-                             "found {} and {}".format(
-                len(bottom), len(top)))
+                             f"found {len(bottom)} and {len(top)}")
         if self.param_str:
             raise InputError(
-                "DomainGate: takes no parameters, found param_str {!r}".format(self.param_str[:80]),
+                f"DomainGate: takes no parameters, found param_str {self.param_str[:80]!r}",
                 "objective and weight belong to DomainAdversarialLoss")
         self.reshape(bottom, top)
         self.in_place = bottom[0].data.ctypes.data == top[0].data.ctypes.data
@@ -39,7 +40,7 @@ class DomainGate(caffe.Layer):
         shape = list(bottom[0].shape)
         if len(shape) != 4:
             raise InputError(
-                "DomainGate: the features must have the shape (N, C, h, w), found {}".format(shape))
+                f"DomainGate: the features must have the shape (N, C, h, w), found {shape}")
         top[0].reshape(*shape)                              # N, C, h, w
         top[1].reshape(shape[0], 1, shape[2], shape[3])     # N, 1, h, w
 
@@ -52,7 +53,7 @@ class DomainGate(caffe.Layer):
         top[1].data[...] = 0
 
     def backward(self, top, propagate_down, bottom):
-        # d(feature loss)/dR = dL_D/dR * r: one pass over the memory, no copy between.
+        # d(feature loss)/dR = dL_D/dR * r, in one pass over the memory, without a copy
         on_gpu = gpu_arrays.current()
         if propagate_down[0] and on_gpu and not self.in_place:
             on_gpu.scale_units(top[0].shape, top[0]._gpu_diff_ptr, top[1]._gpu_diff_ptr,

@@ -1,7 +1,6 @@
-"""Copying, scaling and averaging blobs on the GPU that they lie on: what a large Python layer needs
-no host for.
+"""Copies, scales and averages blobs on the GPU that holds them, for large Python layers.
 
-pycaffe gives a blob's address on the GPU; what works on it are NVIDIA's own libraries, which a
+pycaffe gives a blob's address on the GPU.  The work is done by NVIDIA's own libraries, which a
 Caffe for CUDA has loaded.
 """
 import ctypes
@@ -18,15 +17,17 @@ _current = None
 
 
 def use(on):
-    """Says whether Caffe computes on a GPU from now on, in this process; whoever chooses the device
-    calls it."""
+    """Makes current() give GpuArrays from now on, or None.
+
+    The code that chooses the device calls it: on says whether this process's Caffe computes on a
+    GPU.
+    """
     global _current
     _current = GpuArrays(_library()) if on else None
 
 
 def current():
-    """GpuArrays, or None on the CPU and where nobody has said (stock `caffe train`): then the host
-    computes."""
+    """GpuArrays, or None where the host is to compute: on the CPU and in stock `caffe train`."""
     return _current
 
 
@@ -38,40 +39,44 @@ def count():
 
 
 class GpuArrays:
-    """library: has the functions of libcudart and libcublas. Everything is queued behind Caffe's
-    own work."""
+    """Operations on arrays at GPU addresses, queued behind Caffe's own work."""
 
     def __init__(self, library):
+        # library: has the functions of libcudart and libcublas
         self._library, self._handle = library, ctypes.c_void_p()
         self._places, self._sizes = {}, {}              # of scratch memory, by name
         _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self._handle)))
 
     def synchronize(self):
-        """Waits until the GPU has done all that was asked of it."""
+        """Waits until the GPU has finished all queued work."""
         _check("cudaDeviceSynchronize", self._library.cudaDeviceSynchronize())
 
     def free_memory(self):
-        """Bytes of the GPU in use that nobody has taken."""
+        """Free bytes of the GPU in use."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         _check("cudaMemGetInfo",
                self._library.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)))
         return free.value
 
     def copy(self, source, target):
-        """The data of blob `source` into those of `target`, of the same size."""
+        """Copies the data of blob `source` to those of `target`, of the same size."""
         self._memcpy(target._gpu_data_ptr, source._gpu_data_ptr, source.count, DEVICE_TO_DEVICE)
 
     def multiply(self, shape, first, second, result):
-        """result = first * second, number by number, of arrays of `shape` at these GPU addresses;
-        result is another array than first."""
+        """result = first * second, number by number; GPU addresses of arrays of `shape`.
+
+        result must not be first.
+        """
         count = math.prod(shape)
         _check("cublasSdgmm", self._library.cublasSdgmm(
             self._handle, LEFT_SIDE, count, 1, _at(first), count, _at(second), 1, _at(result),
             count))
 
     def scale_units(self, shape, values, ratios, result):
-        """result (N, C, h, w) = values (N, C, h, w) * ratios (N, 1, h, w), at these GPU addresses;
-        result is another array than values. shape: (N, C, h, w)."""
+        """result (N, C, h, w) = values (N, C, h, w) * ratios (N, 1, h, w), at GPU addresses.
+
+        shape: (N, C, h, w).  result must not be values.
+        """
         images, channels, units = _matrices(shape)
         for image in range(images):
             # cuBLAS counts columns first: an image is a matrix of `units` rows, each scaled by its
@@ -84,7 +89,7 @@ class GpuArrays:
                 units))
 
     def add_scaled_units(self, shape, values, ratios, result):
-        """result += values * ratios, as scale_units."""
+        """result += values * ratios, with the shapes of scale_units."""
         count = math.prod(shape)
         products = self._room("products", count)
         self.scale_units(shape, values, ratios, products)
@@ -92,14 +97,16 @@ class GpuArrays:
             self._handle, count, _one(), _at(products), 1, _at(result), 1))
 
     def unit_mean_squares(self, shape, values):
-        """As unit_means, of the squares of values."""
+        """unit_means of the squares of values."""
         products = self._room("products", math.prod(shape))
         self.multiply(shape, values, values, products)
         return self.unit_means(shape, products)
 
     def unit_means(self, shape, values):
-        """Means over the channels of values (N, C, h, w) at a GPU address: a (N, 1, h, w) float64
-        array on the host."""
+        """Means over the channels of values (N, C, h, w) at a GPU address.
+
+        Returns a (N, 1, h, w) float64 array on the host.
+        """
         images, channels, units = _matrices(shape)
         # In two steps of about sqrt(C) numbers each: one long float32 sum would lose four digits.
         part = max(size for size in range(1, math.isqrt(channels) + 1) if channels % size == 0)
@@ -137,8 +144,10 @@ class GpuArrays:
             _at(target), _at(source), ctypes.c_size_t(FLOAT * count), kind))
 
     def _room(self, name, count):
-        """The GPU address of scratch memory for `count` floats, the same one for a name until it
-        has to grow."""
+        """The GPU address of scratch memory for `count` floats.
+
+        A name keeps its memory until it has to grow.
+        """
         if count > self._sizes.get(name, 0):
             if name in self._places:
                 _check("cudaFree", self._library.cudaFree(_at(self._places.pop(name))))

@@ -1,10 +1,10 @@
-"""The distribution nearest to the network's own that keeps each class within its size bounds (Eq.
-8).
+"""The distribution nearest to the net's own that keeps each class within its size bounds (Eq. 8).
 
 For the scores f of one image (classes x pixels), over distributions P_n of every pixel n that are
 zero on the absent classes, with m_c the mean of P_c over the pixels::
 
-    V = min_P  mean_n KL(P_n || softmax(f_n)) + slack * sum_c (lower_c - m_c)+     subject to  m_c <= upper_c
+    V = min_P  mean_n KL(P_n || softmax(f_n)) + slack * sum_c (lower_c - m_c)+
+        subject to  m_c <= upper_c
 
 (Pathak, Kraehenbuehl and Darrell, ICCV 2015; the upper bound is hard, the lower one may be missed
 at a price.) The derivative of V by f is (softmax(f) - P) / pixels.
@@ -12,13 +12,14 @@ at a price.) The derivative of V by f is (softmax(f) - P) / pixels.
 It is solved in the dual, one variable mu_c <= slack a present class. With h_c(x) = lower_c x above
 0 and upper_c x below::
 
-    F(mu) = mean_n logsumexp_c(f_nc + mu_c) - sum_c h_c(mu_c),     P = softmax(f + mu),     V = mean logsumexp(f) - min F
+    F(mu) = mean_n logsumexp_c(f_nc + mu_c) - sum_c h_c(mu_c)
+    P = softmax(f + mu),    V = mean logsumexp(f) - min F
 
 F is convex and has at most as many variables as classes, so projected Newton with the kinks of h
 kept exactly (``box_newton``) needs few iterations, and one exponential an entry serves them all
-(``size_dual``). Everything is
-float64: float32 saves little on easy scores and fails on saturated ones. Memory: two arrays of
-present classes x pixels beside the scores and the result, whatever the number of iterations.
+(``size_dual``).  Everything is float64: float32 saves little on easy scores and fails on saturated
+ones.  Memory: two arrays of present classes x pixels beside the scores and the result, whatever the
+number of iterations.
 """
 from dataclasses import dataclass
 
@@ -42,34 +43,32 @@ ROUNDING = 1e-14
 
 @dataclass(frozen=True)
 class SizeSolution:
-    """What ``solve`` returns. Arrays are float64.
+    """The solution that ``solve`` returns.  Arrays are float64.
 
-    probabilities: (C, H, W), P above; sums to 1 over the classes. value: V, >= 0, in nats a pixel.
-    mass: (C,), mean of P over the pixels. mu: (C,), the dual variables, 0 for an absent class;
-    positive where the lower bound acts (``slack`` where it is missed), negative where the upper one
-    does. kkt: largest KKT residual, in units of mass. iterations: Newton iterations in all.
-    relaxed: the upper bounds summed to less than 1 and were scaled up (see ``attainable_bounds``).
+    A dual variable is positive where the lower bound acts (``slack`` where the bound is missed),
+    negative where the upper bound acts, and 0 for an absent class.
     """
-    probabilities: np.ndarray
-    value: float
-    mass: np.ndarray
-    mu: np.ndarray
-    kkt: float
-    iterations: int
-    relaxed: bool
+
+    probabilities: np.ndarray   # (C, H, W) P above; sums to 1 over the classes
+    value: float                # V >= 0, in nats a pixel
+    mass: np.ndarray            # (C,) mean of P over the pixels
+    mu: np.ndarray              # (C,) dual variables
+    kkt: float                  # largest KKT residual, in units of mass
+    iterations: int             # Newton iterations in all
+    relaxed: bool               # upper bounds summed to less than 1: see attainable_bounds
 
 
 def solve(scores, present, lower, upper, slack):
     """Solve the problem above for one image.
 
     scores: (C, H, W) finite floats. present: (C,) bool. lower, upper: (C,) shares of the pixels in
-    [0, 1]; those of absent classes are not looked at. slack: price of a missing unit of mass, >= 0
-    and finite.
-    With no class present nothing is asked: P is softmax(scores) and V is 0.
-    A present class whose upper bound is 0 can have no mass, so it is treated as absent.
-    Raises ValueError for arguments outside these ranges. Returns a ``SizeSolution``; look at its
-    ``kkt`` when scores or slack reach 1e7, where float64 no longer resolves 1e-8 of a pixel's share
-    (below that it is at most 1e-8).
+    [0, 1]; those of absent classes are ignored.  slack: price of a missing unit of mass, >= 0 and
+    finite.  Without a present class P is softmax(scores) and V is 0.  A present class whose upper
+    bound is 0 can have no mass, so it is treated as absent.
+
+    Returns a ``SizeSolution``, whose ``kkt`` is at most 1e-8.  Only where scores or slack reach 1e7
+    it may be larger, because float64 no longer resolves 1e-8 of a pixel's share.  Raises ValueError
+    for arguments outside these ranges.
     """
     scores, present, lower, upper, slack = _checked(scores, present, lower, upper, slack)
     classes, pixels = len(present), scores[0].size
@@ -89,7 +88,7 @@ def solve(scores, present, lower, upper, slack):
     log_all = dual.logsumexp
     if not allowed.all():
         log_all = np.logaddexp(log_all, logsumexp_columns(columns[~allowed]))
-    # The scores' own size cancels between the two terms below; taken together pixel by pixel it
+    # The scores' own size cancels between the two terms below; subtracted pixel by pixel first, it
     # costs no digits.
     value = (log_all - dual.offset).mean() - (smallest - _bound_term(mu, lower, upper))
     mass = np.zeros(classes)
@@ -151,15 +150,14 @@ def _unconstrained(scores, columns):
 
 
 def _minimise(dual, lower, upper, slack):
-    """Minimiser mu (K,) of F, its KKT residual, and the iterations spent. Leaves ``dual`` at
-    temperature 1.
+    """Minimiser mu (K,) of F, its KKT residual, and the number of iterations.
 
     Scores that saturate make F nearly piecewise linear, and Newton steps within the trust radius
-    crawl. Divided by a temperature T they do not, and F for scores / T and slack / T has its
-    minimum at mu / T, near the one for the next
-    lower temperature: so the minimum is followed from a warm F down to T = 1. Every stage goes to
-    the full tolerance: with a looser one, a class of tiny mass would start the next stage far from
-    its place.
+    crawl.  Scores divided by a temperature T do not saturate, and F for scores / T and slack / T
+    has its minimum at mu / T, near the one for the next lower temperature.  So the minimum is
+    followed from a high temperature down to T = 1.  Every stage goes to the full tolerance: with a
+    looser one, a class of tiny mass would start the next stage far from its place.  Leaves ``dual``
+    at temperature 1.
     """
     mu, residual, iterations = _newton(dual, np.zeros(len(lower)), lower, upper, slack,
                                        FIRST_ITERATIONS)
@@ -186,8 +184,10 @@ def _minimise(dual, lower, upper, slack):
 
 
 def _newton(dual, mu, lower, upper, cap, limit):
-    """Projected Newton from ``mu`` (K,): ``(mu, KKT residual, iterations)``, at most ``limit``
-    iterations."""
+    """Projected Newton from ``mu`` (K,), at most ``limit`` iterations.
+
+    Returns ``(mu, KKT residual, iterations)``.
+    """
     smooth, mass = dual.evaluate(mu)
     value = smooth - _bound_term(mu, lower, upper)
     radius = TRUST_RADIUS

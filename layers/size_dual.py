@@ -1,18 +1,17 @@
-"""The smooth part of the dual of the size constraints: value, mass and Hessian without an
-exponential an evaluation.
+"""The smooth part of the dual of the size constraints: its value, mass and Hessian.
 
-``mean_n logsumexp_c(f_nc / T + mu_c)`` for scores f (classes K x pixels N, Caffe's own layout) and
-temperature T. The table ``E = exp(f / T + mu0 - column maximum)`` is made once; at any mu near mu0,
-with ``w = exp(mu - mu0)``::
+It is ``mean_n logsumexp_c(f_nc / T + mu_c)`` for scores f (classes K x pixels N, Caffe's own
+layout) and temperature T.  The table ``E = exp(f / T + mu0 - column maximum)`` is made once.  An
+evaluation at any mu near mu0 then needs no exponential of its entries: with ``w = exp(mu - mu0)``::
 
     Z = w E,    value = mean log Z,    mass = w * (E (1 / Z)) / N
 
-which is two matrix-vector products. Buffers are made once, so memory does not grow with the
-evaluations.
+which is two matrix-vector products.  Buffers are made once, so memory does not grow with the
+number of evaluations.
 
 The products run over blocks of pixels small enough that OpenBLAS keeps them on the calling thread.
-Threads cost more than they bring at these sizes (about 10 to 300 microseconds a product), and on a
-busy machine much more. For matrix libraries with other limits see ``category_targets``.
+Threads cost more than they gain at these sizes (about 10 to 300 microseconds a product), and on a
+busy machine much more.  ``category_targets`` limits matrix libraries with other thresholds.
 """
 import numpy as np
 
@@ -24,25 +23,25 @@ BLOCK_ENTRIES = 4608
 class SizeDual:
     """Scores (K, N) of any float type, and the buffers to evaluate the dual at them.
 
-    ``offset`` (N,): each pixel's largest score, taken out of the values that ``evaluate`` returns
-    so that they keep all their digits. ``logsumexp`` (N,): that of the scores themselves.
+    ``offset`` (N,): each pixel's largest score; the values that ``evaluate`` returns are those of
+    the scores minus it, which keep all their digits.  ``logsumexp`` (N,): of the scores themselves.
     """
 
     def __init__(self, scores):
         classes, self._pixels = scores.shape
         block = max(BLOCK_ENTRIES // classes // 8 * 8, 8)
         blocks = -(-self._pixels // block)
-        # the last block's rest has scores 0 and is kept out of every sum
+        # the last block is filled up with zeros, which no sum includes
         padded = (classes, blocks * block)
         self.offset = scores.max(axis=0).astype(float)
         self._scores = scores
         self._table, self._shares = np.empty(padded), np.empty(padded)
-        self._base, self._partition, self._inverse = np.empty(padded[1]), np.empty(
-            padded[1]), np.zeros(padded[1])
+        self._base, self._partition = np.empty(padded[1]), np.empty(padded[1])
+        self._inverse = np.zeros(padded[1])
         self._grams = np.empty((blocks, classes, classes))
-        self._table_blocks, self._share_blocks = (array.reshape(classes, blocks,
-                                                                block).transpose(1, 0, 2)
-                                                  for array in (self._table, self._shares))
+        self._table_blocks, self._share_blocks = (
+            array.reshape(classes, blocks, block).transpose(1, 0, 2)
+            for array in (self._table, self._shares))
         self._partition_blocks = self._partition.reshape(blocks, block)
         self._inverse_blocks = self._inverse.reshape(blocks, block, 1)
         self._temperature = 1.0
@@ -55,7 +54,7 @@ class SizeDual:
         return float((self.offset - self._scores.min(axis=0)).max())
 
     def set_temperature(self, temperature):
-        """Evaluate at scores / temperature from now on."""
+        """Makes evaluate() take scores / temperature from now on."""
         self._temperature = temperature
         self._origin = None
 
@@ -81,9 +80,9 @@ class SizeDual:
     def hessian(self):
         """Second derivatives (K, K) at the last mu evaluated.
 
-        Off the diagonal -G, G = mean_n P_n P_n'. The diagonal is the sum of the others' sizes: mass
-        - G_ii is the same number, but on saturated pixels it is the difference of two nearly equal
-        ones and has no digits left.
+        Off the diagonal they are -G, G = mean_n P_n P_n'.  A diagonal entry is the sum of the sizes
+        of the others in its row.  mass - G_ii is the same number, but on saturated pixels it is the
+        difference of two nearly equal ones and has no digits left.
         """
         # E (E / Z^2)' and not (E / Z) (E / Z)': a product of one array with itself goes to BLAS's
         # syrk, which takes twice as long as the general product at these sizes.
@@ -97,8 +96,10 @@ class SizeDual:
         return hessian
 
     def probabilities(self):
-        """softmax(scores / T + mu), (K, N), at the last mu evaluated. The caller must not keep it:
-        it is a buffer."""
+        """softmax(scores / T + mu), (K, N), at the last mu evaluated.
+
+        It is a buffer: the next evaluation overwrites it.
+        """
         np.multiply(self._table, self._inverse, out=self._shares)
         self._shares *= self._weights[:, None]
         return self._shares[:, :self._pixels]

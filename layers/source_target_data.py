@@ -15,62 +15,70 @@ _NAME = "SourceTargetData"
 
 
 class SourceTargetData(caffe.Layer):
-    """Serves batch k at its k-th forward pass, a function of (seed, k): random crop, mirror, mean,
-    reflected margin.
+    """Serves batch k at its k-th forward pass; batch k is a function of (seed, k) alone.
 
-    No bottoms. tops: data (source images + target images, 3, H + 2 margin, W + 2 margin), BGR minus
-    the mean, source images first; label (source images, 1, H, W), train ids and 255 = ignored,
-    unless source_images is 0.
+    No bottoms.
+    tops: data (source images + target images, 3, H + 2 margin, W + 2 margin), BGR minus the mean,
+          source images first;
+          label (source images, 1, H, W), train ids and 255 = ignored; not with source_images 0.
 
-    param_str, for example {"source": {"dataset": "gta5_half", "split": "train[:54]", "label_space":
-    "camvid"},
-                            "target": {"dataset": "camvid", "split": "day_train"}, "source_images":
-                            1, "target_images": 1, "crop": [256, 256], "margin": 186, "mean":
-                            [118.5, 128.2, 132.6], "seed": 1}:
-        source, target    dataset, split (a slice may follow), and optionally label_space and the data set's "options".
-                          Of target frames no label is ever opened. Leave "target" out with
-                          target_images 0, and the like.
-        source_images, target_images   images of each in a batch (default 1 and 0)
-        crop              [H, W] of the label window, after resizing
-        margin            pixels of context around the window, real where the image goes on, else reflected (default 0)
-        mirror            mirror half of the samples left to right (default true)
-        source_resize, target_resize   factor applied to images and labels before cropping, 0.01 to 16 (default 1)
-        source_scale, target_scale     [least, most]: a random factor beside the former, drawn for each sample, uniform in its
-                          logarithm (default [1, 1]: none)
-        source_jitter, target_jitter   random colours, drawn for each sample (default {}: none): an object with any of
-                          brightness, contrast, saturation and channels, each from 0 (off) to 1:
-                          data/augmentation.py
-        mean              [blue, green, red] to subtract
-        seed              the random choices and the order of frames (default 1)
-        workers           processes that make batches ahead; 0 makes them in the main process (default 2)
+    param_str, for example {
+        "source": {"dataset": "gta5_half", "split": "train[:54]", "label_space": "camvid"},
+        "target": {"dataset": "camvid", "split": "day_train"},
+        "source_images": 1, "target_images": 1, "crop": [256, 256], "margin": 186,
+        "mean": [118.5, 128.2, 132.6], "seed": 1}:
+        source, target  dataset, split (a slice may follow), and optionally label_space and the data
+                        set's "options".  No label of a target frame is ever opened.  With
+                        target_images 0, leave "target" out; likewise "source".
+        source_images, target_images
+                        images of each in a batch (default 1 and 0)
+        crop            [H, W] of the label window, after resizing
+        margin          pixels of context around the window: the image's own, beyond its edge
+                        reflected (default 0)
+        mirror          mirror half of the samples left to right (default true)
+        source_resize, target_resize
+                        factor on images and labels before cropping, 0.01 to 16 (default 1)
+        source_scale, target_scale
+                        [least, most]: another factor, random for each sample, uniform in its
+                        logarithm (default [1, 1]: none)
+        source_jitter, target_jitter
+                        random colours for each sample (default {}: none): an object with any of
+                        brightness, contrast, saturation and channels, each from 0 (off) to 1
+                        (data/augmentation.py)
+        mean            [blue, green, red] to subtract
+        seed            of the random choices and of the order of frames (default 1)
+        workers         processes that make batches ahead; 0 makes them in the main process
+                        (default 2)
     """
 
     def setup(self, bottom, top):
         params = parse_params(_NAME, self.param_str, REQUIRED, OPTIONAL)
         if len(bottom) != 0 or len(top) != (2 if params["source_images"] else 1):
-            raise InputError(
-                "%s: takes no bottoms and the tops data%s; found %d and %d" %
-                (_NAME, ", label" if params["source_images"] else " alone (source_images is 0)",
-                 len(bottom), len(top)))
+            tops = "data, label" if params["source_images"] else "data alone (source_images is 0)"
+            raise InputError(f"{_NAME}: takes no bottoms and the tops {tops}; found {len(bottom)} "
+                             f"and {len(top)}")
         maker = BatchMaker(_domain(params, "source"), _domain(params, "target"),
                            tuple(params["crop"]), params["margin"], params["mirror"],
                            tuple(params["mean"]), params["seed"])
         if maker.shapes[0][0] == 0:
             raise InputError(f"{_NAME}: source_images and target_images are both 0")
         self.shapes = maker.shapes
-        # tests are run by one process for all
+        # one process runs the tests for all
         self.share = sharing.current() if self.phase == caffe.TRAIN else sharing.ALONE
         self.stream = open_stream(self.share.of(maker), params["workers"])
 
     def set_position(self, position):
-        """The next forward pass serves batch `position`, as if so many had come before it.
+        """Makes the next forward pass serve batch `position`.
 
-        Where several processes train together, this process's next batch from there on."""
+        Where several processes train together, it serves this process's next batch from there on.
+        """
         self.stream.set_position(self.share.own(position))
 
     def close(self):
-        """Ends the worker processes. Caffe frees no Python layer before the process ends, and then
-        they end too; this is for a process that makes one net after the other."""
+        """Ends the worker processes, for a process that makes one net after the other.
+
+        Caffe frees no Python layer before the process ends; then they end by themselves.
+        """
         self.stream.close()
 
     def reshape(self, bottom, top):
@@ -78,9 +86,11 @@ class SourceTargetData(caffe.Layer):
             top[index].reshape(*self.shapes[index])
 
     def forward(self, bottom, top):
-        # Algorithm: batch k = source samples, then target samples; for each
-        #   frame = order(seed, epoch)[step], epoch and step from k; read; resize
-        #   window, mirror = random(seed, domain, sample number); cut with margin; subtract the mean
+        # batch k = source samples, then target samples; of each sample:
+        #   1. frame = order(seed, epoch)[step], epoch and step from k
+        #   2. read and resize it
+        #   3. window, mirror, scale, colours = random(seed, domain, sample number)
+        #   4. cut the window with its margin, subtract the mean
         label = top[1].data if len(top) > 1 else np.empty(self.shapes[1], np.float32)
         self.stream.fetch(top[0].data, label)
 
@@ -97,16 +107,18 @@ OPTIONAL = {
     "source_scale": (list_of(number(*FACTORS), 2), [1, 1]),
     "target_scale": (list_of(number(*FACTORS), 2), [1, 1]),
     "source_jitter": (mapping(), {}), "target_jitter": (mapping(), {}),
-    "seed": (integer(minimum=0, maximum=2**31 - 1), 1), "workers": (integer(minimum=0,
-                                                                            maximum=64), 2)
+    "seed": (integer(minimum=0, maximum=2**31 - 1), 1),
+    "workers": (integer(minimum=0, maximum=64), 2),
 }
 JITTER = {key: (number(0, 1), 0) for key in ("brightness", "contrast", "saturation", "channels")}
 
 
 def served_frames(param_str):
-    """[(side, DataSet, frames, labelled)] of the source and the target that a layer of this
-    param_str serves, whose files have not been looked at. Raises InputError as the layer's setup
-    does."""
+    """[(side, DataSet, frames, labelled)] of the domains that a layer with this param_str serves.
+
+    side: "source" or "target".  No frame's files are checked.  Raises InputError as the layer's
+    setup does.
+    """
     params = parse_params(_NAME, param_str, REQUIRED, OPTIONAL)
     opened = [(side, _opened(params, side)) for side in ("source", "target")]
     return [(side, data, domain_frames(data, split, _labelled(side)), _labelled(side))
@@ -114,7 +126,7 @@ def served_frames(param_str):
 
 
 def _domain(params, side):
-    """The source or the target as a data.batches.Domain; None if it gives no images."""
+    """The source or the target as a data.batches.Domain; None without images of it."""
     data, split = _opened(params, side)
     return data and make_domain(side, data, split, params[side + "_images"],
                                 params[side + "_resize"], _labelled(side),
@@ -140,15 +152,15 @@ def _labelled(side):
 
 
 def _opened(params, side):
-    """(DataSet, split) of the source or the target; None twice if it gives no images."""
+    """(DataSet, split) of the source or the target; (None, None) without images of it."""
     images, given = params[side + "_images"], params[side]
     if not images and given is None:
         return None, None
-    where = '%s: "%s"' % (_NAME, side)
+    where = f'{_NAME}: "{side}"'
     if given is None or not images:
-        raise InputError(
-            '%s is %s, but "%s_images" is %d' %
-            (where, "missing" if given is None else "given", side, images), "give both, or neither")
+        state = "missing" if given is None else "given"
+        raise InputError(f'{where} is {state}, but "{side}_images" is {images}',
+                         "give both, or neither")
     chosen = check_params(where, given, {"dataset": text(), "split": text()},
                           {"label_space": (text(), None), "options": (mapping(), {})})
     reserved = sorted({"name", "root", "space"}.intersection(chosen["options"]))
