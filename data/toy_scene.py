@@ -1,7 +1,7 @@
 """The layouts of the toy's street scenes, drawn from one distribution in both domains.
 
-toy_look.py gives them colours.  A scene is a list of parts in painting order.  The camera stands 1.5
-m above the ground and looks along the street: a point X metres to the right, Y metres up and Z
+toy_look.py gives them colours.  A scene is a list of parts in painting order.  The camera stands
+1.5 m above the ground and looks along the street: a point X metres to the right, Y metres up and Z
 metres ahead is seen at
     x = vanishing x + focal X / Z,    y = horizon + focal (1.5 - Y) / Z    (pixels).
 The kind of street decides which classes appear and how large they are: downtown has houses and
@@ -22,8 +22,8 @@ _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 12, endpoint=False)),
                     np.sin(np.linspace(0, 2 * np.pi, 12, endpoint=False))], axis=1)
 
 # points: (n, 2) pixels, x and y; material: a key of the look's palettes; pick: 0..1, chooses among
-# the material's colours; shade: brightness factor; depth: metres, None for flat ground; train: train
-# id.
+# the material's colours; shade: brightness factor; depth: metres, None for flat ground; train:
+# train id.
 Part = namedtuple("Part", "points material pick shade depth train")
 
 _STREETS = {

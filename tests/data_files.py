@@ -34,7 +34,8 @@ def write_seasons(root, *seasons, height=40, width=48, frames=5):
     """A SYNTHIA-SEQS with one sequence of the dash-cam's view a season; every label has all ids."""
     for season in seasons:
         for number in range(frames):
-            place = f"{root}/synthia_seqs/SYNTHIA-SEQS-01-{season.upper()}/%s/Stereo_Left/Omni_F/{number:06d}.png"
+            place = (f"{root}/synthia_seqs/SYNTHIA-SEQS-01-{season.upper()}/%s/Stereo_Left/Omni_F/"
+                     f"{number:06d}.png")
             write_image(place % "RGB", random_image(number, height, width))
             write_synthia(place % "GT/LABELS",
                           np.arange(height * width).reshape(height, width) % 16)

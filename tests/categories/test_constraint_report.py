@@ -42,7 +42,8 @@ def test_table_by_hand():
     assert table.rows[2] == ["c", "0", "-", "-", "-", "0", "-", "-", "-", ""]
 
 
-@pytest.mark.parametrize("mean, words", [(0.1, "too small"), (0.2, "within"), (0.4, "within"), (0.41, "too large"),
+@pytest.mark.parametrize("mean, words", [(0.1, "too small"), (0.2, "within"), (0.4, "within"),
+                                         (0.41, "too large"),
                                          (np.nan, "never there")])
 def test_verdict(mean, words):
     assert verdict(mean, 0.2, 0.4) == words
@@ -86,8 +87,8 @@ def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     assert pole.split()[-6:] == ["100", "100", "100", "100", "too", "large"]
     assert sum("too large" in line for line in printed.splitlines()) == 1
     page = (output / "report.md").read_text()
-    assert "| pole |" in page and "over whole labels; of the prediction" in page and "--statistics" in page.splitlines(
-    )[0]
+    assert "| pole |" in page and "over whole labels; of the prediction" in page
+    assert "--statistics" in page.splitlines()[0]
     assert cv2.imread(str(output / "report.png")).std() > 0
     with pytest.raises(InputError, match="not an empty folder"):
         constraint_report_command.main(

@@ -45,7 +45,8 @@ def test_a_bug_keeps_its_traceback():
 
 
 def test_a_reader_that_leaves_is_no_error(repo_root):
-    script = "import sys; from tools.lib.command import run_command; run_command(lambda: print('line\\n' * 100000))"
+    script = ("import sys; from tools.lib.command import run_command; "
+              "run_command(lambda: print('line\\n' * 100000))")
     process = subprocess.Popen([sys.executable, "-c", script], cwd=repo_root,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"line\n"

@@ -58,7 +58,8 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command, arguments, flag", COMMANDS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("command, arguments, flag", COMMANDS,
+                         ids=lambda value: value if isinstance(value, str) else "")
 def test_a_command_names_its_unwritable_output_first(command, arguments, flag, tmp_path,
                                                      monkeypatch):
     (tmp_path / "file").write_text("mine")
@@ -132,7 +133,8 @@ def test_kills_of_the_only_writer_leave_no_more_than_one_file(tmp_path):
 
 def test_a_packing_that_cannot_begin_is_an_input_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="cannot write .*meta.json: No space left on device\n.*make "
+    with pytest.raises(InputError, match="cannot write .*meta.json: No space left on "
+                                         "device\n.*make "
                                          "room"):
         lmdb_writer._write_meta(str(tmp_path / "new"), Meta)
 

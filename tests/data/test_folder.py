@@ -46,9 +46,12 @@ def test_a_target_needs_no_labels(tmp_path):
 
 
 @pytest.mark.parametrize("lines, message", [
-    (["0 road 1 2"], ":1: '0 road 1 2'; expected"), (["x road 1 2 3"], ":1"), (["0 road 1 2 300"], ":1"), (["0"], ":1"),
-    (["0 1 2 3"], ":1"), (["0 a 1 2 3", "0 b 1 2 3"], ":2: id 0 has a class"), (["256 a 1 2 3"], "from 0 to 255"),
-    (["0 ignored"], "0 classes"), (["0 a 1 2 3", "1 a 1 2 3"], "2 classes with 1 names"), ([], "empty")])
+    (["0 road 1 2"], ":1: '0 road 1 2'; expected"), (["x road 1 2 3"], ":1"),
+    (["0 road 1 2 300"], ":1"), (["0"], ":1"),
+    (["0 1 2 3"], ":1"), (["0 a 1 2 3", "0 b 1 2 3"], ":2: id 0 has a class"),
+    (["256 a 1 2 3"], "from 0 to 255"),
+    (["0 ignored"], "0 classes"), (["0 a 1 2 3", "1 a 1 2 3"], "2 classes with 1 names"),
+    ([], "empty")])
 def test_bad_class_tables_name_their_line(tmp_path, lines, message):
     write_folder_set(str(tmp_path / "folder"))
     write_lines(str(tmp_path / "folder" / "classes.txt"), lines)
@@ -91,7 +94,8 @@ def test_a_frames_name_is_seen_from_the_data_sets_folder_and_leads_to_nowhere_el
     assert [frame.name for frame in data.frames("lists/val")] == ["images/0"]
 
 
-@pytest.mark.parametrize("again", ("images/0.png", "./images/../images/0.png", "images/0.jpg", "../images/0.png"))
+@pytest.mark.parametrize("again", ("images/0.png", "./images/../images/0.png", "images/0.jpg",
+                                   "../images/0.png"))
 @pytest.mark.parametrize("labelled", (True, False))
 def test_two_lines_with_one_name_are_refused_with_both_lines(tmp_path, again, labelled):
     write_folder_set(str(tmp_path / "folder"))

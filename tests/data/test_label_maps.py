@@ -69,7 +69,8 @@ CASES = [  # data set, label space, how labels are stored, {stored id: class nam
 ]
 
 
-@pytest.mark.parametrize("name, space, write, table", CASES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("name, space, write, table", CASES,
+                         ids=lambda value: value if isinstance(value, str) else "")
 def test_every_stored_id_gets_its_class_and_every_other_is_refused(tmp_path, name, space, write,
                                                                    table):
     data, path = open_dataset(name, str(tmp_path), space), str(tmp_path / "label.png")
@@ -100,7 +101,9 @@ def test_a_16_bit_id_beyond_255_is_refused_by_its_value(tmp_path):
         open_dataset("bdds", str(tmp_path)).read_label(Frame("label", None, path))
 
 
-@pytest.mark.parametrize("space, order", [("cityscapes", CITYSCAPES_ORDER), ("camvid", CAMVID_ORDER), ("synthia_seqs", SEQS_ORDER)])
+@pytest.mark.parametrize("space, order",
+                         [("cityscapes", CITYSCAPES_ORDER), ("camvid", CAMVID_ORDER),
+                          ("synthia_seqs", SEQS_ORDER)])
 def test_classes_are_in_their_published_order(space, order):
     assert SPACES[space].classes == tuple(words(order))
 

@@ -149,7 +149,8 @@ def valid():
     (lambda content: content["classes"][0].update(images=0), "class 0.*no image contains it"),
     (lambda content: content["classes"][0].update(delta="0.3"), "class 0.*delta"),
     (lambda content: content["classes"][0].update(extra=1), "class 0.*extra"),
-    (lambda content: content.update(label_space="mine") or content["classes"][1].update(name="sky"), "one name"),
+    (lambda content: content.update(label_space="mine") or content["classes"][1].update(name="sky"),
+     "one name"),
 ])
 def test_every_broken_file_is_refused_with_its_fault(tmp_path, break_it, word):
     content = valid()
@@ -161,8 +162,10 @@ def test_every_broken_file_is_refused_with_its_fault(tmp_path, break_it, word):
 
 
 @pytest.mark.parametrize("data", [
-    b"", b"{", b"[]", b"nan", b"\xff\xfe", b'{"images": NaN}', b'{"images": 1, "images": 2}', b"[" * 100000, b" " * (2 << 20)],
-    ids=["empty", "half", "list", "nan", "not_utf8", "nan_inside", "key_twice", "deeply_nested", "too_large"])
+    b"", b"{", b"[]", b"nan", b"\xff\xfe", b'{"images": NaN}', b'{"images": 1, "images": 2}',
+    b"[" * 100000, b" " * (2 << 20)],
+    ids=["empty", "half", "list", "nan", "not_utf8", "nan_inside", "key_twice", "deeply_nested",
+         "too_large"])
 def test_text_that_is_no_statistics_is_refused(tmp_path, data):
     path = tmp_path / "broken.json"
     path.write_bytes(data)
@@ -195,7 +198,8 @@ def test_committed_toy_statistics_are_those_of_the_toy(repo_root, name, window):
 
 @pytest.mark.parametrize("space, name, window", [
     ("cityscapes", "gta5_half.json", None), ("cityscapes", "gta5_half_windows.json", (288, 416)),
-    ("camvid", "gta5_half_camvid.json", None), ("camvid", "gta5_half_camvid_windows.json", (288, 416))])
+    ("camvid", "gta5_half_camvid.json", None),
+    ("camvid", "gta5_half_camvid_windows.json", (288, 416))])
 def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, shared_real, space, name,
                                                                 window):
     dataset = open_dataset("gta5_half", shared_real, space)
@@ -347,8 +351,8 @@ def test_a_picture_that_is_no_png_is_refused_before_anything_is_counted(gta5, ca
             str(gta5), "--split", "train", "--show",
             str(gta5 / "out.xyz")
         ])
-    assert caught.value.code == 2 and "--show: expected a name that ends in .png, found" in capsys.readouterr(
-    ).err
+    assert caught.value.code == 2
+    assert "--show: expected a name that ends in .png, found" in capsys.readouterr().err
     assert not (gta5 / "out.xyz").exists()
 
 

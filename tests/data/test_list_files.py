@@ -6,13 +6,15 @@ from data.frame_lists import read_list, read_names, slice_split
 
 
 @pytest.mark.parametrize("text, name, part", [
-    ("train", "train", slice(None)), ("train[:54]", "train", slice(None, 54)), ("train[54:]", "train", slice(54, None)),
+    ("train", "train", slice(None)), ("train[:54]", "train", slice(None, 54)),
+    ("train[54:]", "train", slice(54, None)),
     ("day_val[3:7]", "day_val", slice(3, 7)), ("a[:]", "a", slice(None))])
 def test_slices(text, name, part):
     assert slice_split(text) == (name, part)
 
 
-@pytest.mark.parametrize("text", ["", "[1:2]", "a[", "a[1]", "a[1:2", "a[-1:]", "a[1:2:3]", "a[x:]", "a[:2]b", "a[ :2]", "a[:\u0663]",
+@pytest.mark.parametrize("text", ["", "[1:2]", "a[", "a[1]", "a[1:2", "a[-1:]", "a[1:2:3]", "a[x:]",
+                                  "a[:2]b", "a[ :2]", "a[:\u0663]",
                                   "a[__import__('os'):]"])
 def test_anything_else_in_a_slice_is_refused(text):
     with pytest.raises(InputError, match="split"):
@@ -35,7 +37,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
 
 
 @pytest.mark.parametrize("data, message", [
-    (b"", "empty"), (b"\n \n", "empty"), (b"a\n\nb\n", ":2: blank"), (b"a\n\0b\n", ":2: not text"), (b"\xff\xfe\n", "not a readable")])
+    (b"", "empty"), (b"\n \n", "empty"), (b"a\n\nb\n", ":2: blank"), (b"a\n\0b\n", ":2: not text"),
+    (b"\xff\xfe\n", "not a readable")])
 def test_bad_lists_are_refused_with_their_line(tmp_path, data, message):
     path = tmp_path / "l.txt"
     path.write_bytes(data)

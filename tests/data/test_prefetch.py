@@ -34,8 +34,8 @@ def test_batches_for_which_there_is_no_memory_name_crop_and_workers(root, monkey
         mmap, "mmap", lambda file, size: map_memory(file, size if size < 1e9 else max(size, 2**47)))
     source = make_domain("source", open_dataset("folder:path=source"), "train", 1)
     maker = BatchMaker(source, None, crop, 0, False, (0, 0, 0), 1)
-    with pytest.raises(InputError, match='no memory for 1 x 3 x %d x %d values .* '
-                                         'GB\n.*"crop".*"workers"' % crop):
+    with pytest.raises(InputError, match=f"no memory for 1 x 3 x {crop[0]} x {crop[1]} "
+                                         'values .* GB\n.*"crop".*"workers"'):
         open_stream(maker, 1)
 
 

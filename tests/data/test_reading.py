@@ -139,7 +139,8 @@ def test_any_changed_byte_of_a_png_is_noticed(write):
             read_ids(write("bad.png", bytes(changed)))
 
 
-@pytest.mark.parametrize("data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"GIF89a" + b"\0" * 40])
+@pytest.mark.parametrize("data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n",
+                                  b"GIF89a" + b"\0" * 40])
 def test_what_is_no_image_is_refused(write, data):
     path = write("x.png", data)
     for read in (read_image, read_ids, image_size):

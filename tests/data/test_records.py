@@ -84,7 +84,8 @@ def test_synthia_rand_and_its_16_bit_labels(tmp_path):
 def test_synthia_seqs_seasons_views_and_the_split_in_time(tmp_path):
     for sequence, first in (("01-FALL", 0), ("02-FALL", 1), ("01-WINTER", 0)):
         for number in range(first, first + 5):
-            place = f"{tmp_path}/synthia_seqs/SYNTHIA-SEQS-{sequence}/%s/Stereo_Left/Omni_F/{number:06d}.png"
+            place = (f"{tmp_path}/synthia_seqs/SYNTHIA-SEQS-{sequence}/%s/Stereo_Left/Omni_F/"
+                     f"{number:06d}.png")
             write_image(place % "RGB", random_image(number))
             write_synthia(place % "GT/LABELS", np.full((12, 16), 12, np.uint16))
     data = open_dataset("synthia_seqs", str(tmp_path), season="fall")
@@ -103,7 +104,8 @@ def test_synthia_seqs_seasons_views_and_the_split_in_time(tmp_path):
 
 
 @pytest.mark.parametrize("image, label", [("seg/images/val/a.jpg", "seg/labels/val/a_train_id.png"),
-                                          ("images/10k/val/a.jpg", "labels/sem_seg/masks/val/a.png")])
+                                          ("images/10k/val/a.jpg",
+                                           "labels/sem_seg/masks/val/a.png")])
 def test_both_layouts_of_bdds(tmp_path, image, label):
     write_image(f"{tmp_path}/bdds/{image}", random_image(1))
     write_image(f"{tmp_path}/bdds/{label}", IDS)
@@ -175,7 +177,8 @@ def test_unknown_names_spaces_and_options_list_the_right_ones(tmp_path):
             open_dataset(*arguments, root=str(tmp_path), **keys)
 
 
-@pytest.mark.parametrize("name", ["gta5", "camvid", "cityscapes", "synthia_rand", "synthia_seqs", "bdds"])
+@pytest.mark.parametrize("name", ["gta5", "camvid", "cityscapes", "synthia_rand", "synthia_seqs",
+                                  "bdds"])
 def test_a_data_set_that_is_not_there_names_its_folder_and_the_page_on_where_to_get_it(
         tmp_path, name):
     data = open_dataset(name, str(tmp_path))
@@ -213,8 +216,10 @@ def test_a_split_with_a_zero_byte_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name, split, labelled, count", [
-    ("gta5", "all", True, 6), ("gta5_half", "train", True, 60), ("camvid", "day_train", False, 153), ("camvid", "day_val", True, 43),
-    ("camvid", "dusk_train", False, 62), ("camvid", "dusk_val", True, 21), ("camvid", "dusk_test", False, 62),
+    ("gta5", "all", True, 6), ("gta5_half", "train", True, 60), ("camvid", "day_train", False, 153),
+    ("camvid", "day_val", True, 43),
+    ("camvid", "dusk_train", False, 62), ("camvid", "dusk_val", True, 21),
+    ("camvid", "dusk_test", False, 62),
     ("cityscapes", "train", True, 3), ("synthia_seqs:season=spring", "all", True, 1)])
 def test_real_files(shared_real, name, split, labelled, count):
     data = open_dataset(name, shared_real)

@@ -91,9 +91,11 @@ def test_a_damaged_image_and_its_unknown_ids_are_both_reported(gta5):
 
 
 @pytest.mark.parametrize("dataset, split, published", [
-    ("gta5", "all", 24966), ("gta5", "train", 12403), ("gta5", "val", 6382), ("gta5", "test", 6181), ("cityscapes", "train", 2975),
+    ("gta5", "all", 24966), ("gta5", "train", 12403), ("gta5", "val", 6382), ("gta5", "test", 6181),
+    ("cityscapes", "train", 2975),
     ("cityscapes", "val", 500), ("cityscapes", "test", 1525), ("synthia_rand", "all", 9400),
-    ("synthia_rand", "train", 9400), ("camvid", "day_train", 153), ("camvid", "day_val", 43), ("camvid", "dusk_train", 62),
+    ("synthia_rand", "train", 9400), ("camvid", "day_train", 153), ("camvid", "day_val", 43),
+    ("camvid", "dusk_train", 62),
     ("camvid", "dusk_val", 21), ("camvid", "dusk_test", 62),
     ("bdds", "train", 7000), ("bdds", "val", 1000), ("bdds", "test", 2000)])
 def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, published):
@@ -296,7 +298,8 @@ def test_a_slice_an_existing_report_and_a_split_that_is_not_there(gta5):
 
 
 @pytest.mark.parametrize("command, more", [
-    (check_command, []), (lmdb_command, ["--split", "s", "--output", "o"]), (bench_command, ["--split", "s", "--lmdb", "l"]),
+    (check_command, []), (lmdb_command, ["--split", "s", "--output", "o"]),
+    (bench_command, ["--split", "s", "--lmdb", "l"]),
     (statistics_command, ["--split", "s", "--output", "o"])])
 @pytest.mark.parametrize("workers", ("0", "-1", "1.5", "all"))
 def test_every_command_with_processes_wants_at_least_one(command, more, workers, capsys):
@@ -312,7 +315,8 @@ def test_the_drawn_toy_and_processes(capsys):
 
 
 @pytest.mark.parametrize("dataset, split, code", [
-    ("gta5", [], 1), ("gta5", ["all"], 1), ("camvid", [], 0), ("camvid", ["dusk_val"], 0), ("cityscapes", ["train"], 1),
+    ("gta5", [], 1), ("gta5", ["all"], 1), ("camvid", [], 0), ("camvid", ["dusk_val"], 0),
+    ("cityscapes", ["train"], 1),
     ("synthia_seqs:season=spring", [], 0)])
 def test_real_files(shared_real, dataset, split, code, capsys):
     arguments = ["--dataset", dataset, "--data-root", shared_real

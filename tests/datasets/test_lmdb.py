@@ -91,7 +91,8 @@ def test_16_bit_labels_jpeg_images_and_a_users_own_classes(tmp_path):
     folder = pack(root, dataset="bdds", split="val", output="bdds_packed")
     assert_same(opened(folder), open_dataset("bdds", root), "val")
     with open(root + "/bdds/seg/images/val/a.jpg", "rb") as file:
-        assert lmdb_format.read_entry(folder + "/images/00000000") == file.read()  # the file's own bytes
+        # the file's own bytes
+        assert lmdb_format.read_entry(folder + "/images/00000000") == file.read()
     write_folder_set(root + "/folder")
     data = opened(pack(root, dataset="folder", split="train[2:5]", output="own"))
     assert data.space.classes == ("class0", "class1",
@@ -195,9 +196,11 @@ plain_write = lmdb_writer._write
 
 
 @pytest.mark.parametrize("name, replacement", [
-    ("encode", dying(lmdb_writer.encode, 4)), ("_write", dying(lmdb_writer._write, 2)), ("_write", half_written),
+    ("encode", dying(lmdb_writer.encode, 4)), ("_write", dying(lmdb_writer._write, 2)),
+    ("_write", half_written),
     ("_equal", dying(lmdb_writer._equal, 3)), ("_write_meta", dying(lmdb_writer._write_meta, 2))],
-    ids=("while encoding", "before a transaction", "between images and labels", "while verifying", "before the end"))
+    ids=("while encoding", "before a transaction", "between images and labels", "while verifying",
+         "before the end"))
 def test_a_killed_packing_is_not_read_and_goes_on(gta5, monkeypatch, name, replacement):
     monkeypatch.setattr(lmdb_writer, "BATCH", 2)
     pid = os.fork()
@@ -296,8 +299,10 @@ def change(folder, **keys):
 
 
 @pytest.mark.parametrize("keys, message", [
-    ({"version": 2}, "version"), ({"extra": 1}, "unknown key"), ({"names": [1]}, "names"), ({"classes": []}, "0 classes"),
-    ({"classes": [{"name": "road"}]}, "class 0 lacks"), ({"label_space": "camvid"}, "not those of label space camvid"),
+    ({"version": 2}, "version"), ({"extra": 1}, "unknown key"), ({"names": [1]}, "names"),
+    ({"classes": []}, "0 classes"),
+    ({"classes": [{"name": "road"}]}, "class 0 lacks"),
+    ({"label_space": "camvid"}, "not those of label space camvid"),
     ({"mean": [1, 2]}, "mean"), ({"complete": "yes"}, "complete")])
 def test_a_meta_file_that_is_not_of_the_format_is_refused(gta5, keys, message):
     folder = pack(gta5)

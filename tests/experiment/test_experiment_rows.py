@@ -61,8 +61,8 @@ def run_row(experiment, root, folder):
     statistics = str(folder / "statistics.json")
     data = ["--data-root", root, "--label-space", experiment.label_space]
     statistics_command.main([
-        "--dataset", experiment.source.argument, "--split", experiment.source.split, "--workers", "1",
-        "--output", statistics
+        "--dataset", experiment.source.argument, "--split", experiment.source.split, "--workers",
+        "1", "--output", statistics
     ] + data)
     categories = replace(experiment.category_loss, statistics=statistics)
     experiment = replace(experiment, shape=NARROW, crop=(32, 40), category_loss=categories)

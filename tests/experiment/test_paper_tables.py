@@ -116,13 +116,14 @@ def results_of(key, folder):
         for row in shift["rows"]:
             place = shift["experiment"], row["stage"]
             records[place] = record(space=space, seed=len(records))
-            path = folder / ("%s_%s.json" % place)
+            path = folder / "{}_{}.json".format(*place)
             path.write_text(json.dumps({"results": [records[place]]}))
             options += ["--result", "%s:%s=%s" % (place + (path,))]
     return options, records
 
 
-@pytest.mark.parametrize("key, means", [("paper1", (19, 16, 13)), ("paper2", (13,)), ("paper3", (19, 16, 13))])
+@pytest.mark.parametrize("key, means", [("paper1", (19, 16, 13)), ("paper2", (13,)),
+                                        ("paper3", (19, 16, 13))])
 def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, tmp_path, capsys):
     options, records = results_of(key, tmp_path)
     paper_table.main([key] + options)
@@ -151,7 +152,9 @@ def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, 
     assert "No result" not in text and capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("ending, mark", [(".txt", "Table 2 of the paper: Fall to Winter"), (".md", "| sky | 92.0 |"),
+@pytest.mark.parametrize("ending, mark",
+                         [(".txt", "Table 2 of the paper: Fall to Winter"),
+                          (".md", "| sky | 92.0 |"),
                                           (".tex", "sky & 92.0 & ")])
 def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(
         ending, mark, tmp_path, capsys):
@@ -161,7 +164,8 @@ def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(
                         str(tmp_path / ("t" + ending))])
     text = (tmp_path / ("t" + ending)).read_text()
     assert mark in text and text == capsys.readouterr().out
-    assert "Written by python3 tools/paper_table.py paper2 --result season_summer_fall:source=" in text
+    assert ("Written by python3 tools/paper_table.py paper2 --result season_summer_fall:source="
+            in text)
     assert "ours: mean of 6 shifts, 6 images." in text and "They mean nothing." in text.splitlines(
     )[0]
 
@@ -173,7 +177,8 @@ def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch,
     assert "GA, ours: no result." in found.out
     assert found.err.endswith("Make one: python3 tools/run_experiment.py cityscapes\n")
     paper_table.main(["paper3", "--seed", "7"])
-    assert capsys.readouterr().err.endswith("python3 tools/run_experiment.py cityscapes --seeds 7\n")
+    assert capsys.readouterr().err.endswith(
+        "python3 tools/run_experiment.py cityscapes --seeds 7\n")
     folder = tmp_path / "runs" / "cityscapes_ga_seed2"
     folder.mkdir(parents=True)
     (folder / "test_cityscapes_val.json").write_text(

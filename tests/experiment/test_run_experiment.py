@@ -172,7 +172,8 @@ def test_tasks_get_their_share_of_the_cores(in_folder):
 
 
 @pytest.mark.parametrize("command, arguments", [
-    ("tools.run_experiment", ["toy", "--plan"]), ("tools.tune_adaptation", ["toy", "--stage", "ga"])])
+    ("tools.run_experiment", ["toy", "--plan"]),
+    ("tools.tune_adaptation", ["toy", "--stage", "ga"])])
 def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the_plan(
         command, arguments, monkeypatch, capsys):
     main = importlib.import_module(command).main
@@ -184,7 +185,8 @@ def test_seeds_that_train_would_refuse_or_that_come_twice_are_refused_before_the
         with pytest.raises(SystemExit) as stop:
             main()
         printed = capsys.readouterr()
-        assert stop.value.code == INPUT_ERROR and f"{flag}: expected a whole number from 1 to" in printed.err
+        assert stop.value.code == INPUT_ERROR
+        assert f"{flag}: expected a whole number from 1 to" in printed.err
         assert printed.out == ""
 
 

@@ -16,7 +16,8 @@ TOY = EXPERIMENTS["toy"]
 
 
 @pytest.mark.parametrize("text, named", [
-    ("colour=1", "expected FIELD=VALUE"), ("weight", "expected FIELD=VALUE"), ("weight=", "expected FIELD=VALUE"),
+    ("colour=1", "expected FIELD=VALUE"), ("weight", "expected FIELD=VALUE"),
+    ("weight=", "expected FIELD=VALUE"),
     ("weight=much", "expected a number"), ("policy=step", "expected one of fixed, poly"),
     ("max_iter=1.5", "expected a whole number above 0"),
     ("normalised=1", "expected one of off, on")])
@@ -26,9 +27,12 @@ def test_a_wrong_axis_is_refused_by_name(text, named):
 
 
 @pytest.mark.parametrize("axes, words", [
-    (["max_iter=-5"], "'-5', expected a whole number above 0"), (["weight=nan"], "'nan', expected a number from 0 on"),
-    (["base_lr=0"], "'0', expected a number above 0"), (["slack=inf"], "'inf'"), (["max_iter=1.5"], "whole number"),
-    (["base_lr=1e-3,0.001"], "'ga base_lr=0.001' comes twice"), (["colour=1"], "expected FIELD=VALUE,VALUE")])
+    (["max_iter=-5"], "'-5', expected a whole number above 0"),
+    (["weight=nan"], "'nan', expected a number from 0 on"),
+    (["base_lr=0"], "'0', expected a number above 0"), (["slack=inf"], "'inf'"),
+    (["max_iter=1.5"], "whole number"),
+    (["base_lr=1e-3,0.001"], "'ga base_lr=0.001' comes twice"),
+    (["colour=1"], "expected FIELD=VALUE,VALUE")])
 def test_settings_that_cannot_be_tried_are_refused_before_anything_is_trained(axes, words):
     with pytest.raises(InputError, match=words):
         tuning.variants(TOY, "ga", [tuning.parse_axis(text) for text in axes])
@@ -61,7 +65,7 @@ def test_the_prototxts_carry_the_setting(tmp_path, monkeypatch):
     folder = tmp_path / variant.folder
     net, solver = (folder / "net.prototxt").read_text(), (folder / "solver.prototxt").read_text()
     assert "loss_weight: 0.125" in net and '\\"slack\\": 0.75' in net
-    assert "base_lr: 0.25\n" in solver and 'net: "%s/net.prototxt"' % variant.folder in solver
+    assert "base_lr: 0.25\n" in solver and f'net: "{variant.folder}/net.prototxt"' in solver
 
 
 def test_normalisation_is_switched_on_and_off(tmp_path, monkeypatch):

@@ -26,8 +26,10 @@ NET = """
 layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {shape} }} }} }}
 layer {{ name: "final" type: "Scale" bottom: "data" top: "final" param {{ lr_mult: {rate} }}
   scale_param {{ filler {{ type: "constant" value: 1 }} bias_term: false }} }}
-layer {{ name: "mil" type: "Python" bottom: "final" {more} top: "loss" top: "present" top: "active" top: "relaxed" {weights}
-  python_param {{ module: "layers.constrained_mil_loss" layer: "ConstrainedMILLoss" param_str: '{params}' }} }}
+layer {{ name: "mil" type: "Python" bottom: "final" {more} top: "loss" top: "present" top:
+    "active" top: "relaxed" {weights}
+  python_param {{ module: "layers.constrained_mil_loss" layer: "ConstrainedMILLoss" param_str:
+      '{params}' }} }}
 """
 ONE = "loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0"
 # Shares of 4 classes in 3 labels: the third is always large, the fourth never occurs.
@@ -92,7 +94,8 @@ def test_rule_of_the_statistics():
 
 
 @pytest.mark.parametrize("bounds, lower, upper", [
-    ("both", [0.7 / 3, 0.2, 1.9 / 3], [0.36, 0.28, 0.82]), ("lower", [0.7 / 3, 0.2, 1.9 / 3], [1, 1, 1]),
+    ("both", [0.7 / 3, 0.2, 1.9 / 3], [0.36, 0.28, 0.82]),
+    ("lower", [0.7 / 3, 0.2, 1.9 / 3], [1, 1, 1]),
     ("upper", [0, 0, 0], [0.36, 0.28, 0.82]), ("none", [0, 0, 0], [1, 1, 1])])
 def test_bounds_used(bounds, lower, upper):
     rule = category_rule(STATISTICS, bounds=bounds)
@@ -279,7 +282,8 @@ def test_descent_on_the_scores_ends_at_what_the_bounds_leave(tmp_path):
 
 @pytest.mark.parametrize("params, word", [
     ({"slak": 1}, "did you mean"), ({"slack": -1}, "slack"), ({"bounds": "some"}, "bounds"),
-    ({"presence_factor": "0.1"}, "presence_factor"), ({"down_weight_factor": 2}, "down_weight_factor"),
+    ({"presence_factor": "0.1"}, "presence_factor"),
+    ({"down_weight_factor": 2}, "down_weight_factor"),
     ({"down_weight_threshold": -1}, "down_weight_threshold"), ({"statistics": ""}, "statistics"),
     ({"statistics": "data/statistics/none.json"}, "label_stats.py"),
     ({"statistics": "../outside.json"}, "leaves the repository"),

@@ -27,7 +27,8 @@ layer {{ name: "gate" type: "Python" bottom: "trunk" top: "{gated}" top: "link"
 layer {{ name: "loss" type: "Python" bottom: "domain_score" bottom: "link"
   top: "L_D" top: "L_Dinv" top: "accuracy_source" top: "accuracy_target"
   loss_weight: {loss_weight} loss_weight: 0 loss_weight: 0 loss_weight: 0
-  python_param {{ module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" param_str: '{param_str}' }} }}
+  python_param {{ module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss"
+      param_str: '{param_str}' }} }}
 """
 NORM = """
 layer {{ name: "norm" type: "Python" bottom: "{gated}" top: "normalised"
@@ -47,7 +48,8 @@ def net_text(data, objective="confusion", source_images=1, loss_weight=1, gated=
     classifier += 'layer { name: "relu1" type: "ReLU" bottom: "domain_fc1" top: "domain_fc1" }\n'
     bottom = "domain_fc1"
     if dropout:
-        classifier += 'layer { name: "drop1" type: "Dropout" bottom: "domain_fc1" top: "dropped" }\n'
+        classifier += ('layer { name: "drop1" type: "Dropout" bottom: "domain_fc1" '
+                       'top: "dropped" }\n')
         bottom = "dropped"
     classifier += conv("domain_fc2", bottom, 5)
     classifier += 'layer { name: "relu2" type: "ReLU" bottom: "domain_fc2" top: "domain_fc2" }\n'
@@ -60,7 +62,7 @@ def net_text(data, objective="confusion", source_images=1, loss_weight=1, gated=
 
 
 def input_layer(shape):
-    dims = " ".join("dim: {}".format(side) for side in shape)
+    dims = " ".join(f"dim: {side}" for side in shape)
     return 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }\n' % dims
 
 
@@ -201,7 +203,8 @@ def toy(folder, shape, seed=1, logits=2.0, **options):
 
 @pytest.mark.parametrize("objective", ["confusion", "reversal", "inverse"])
 @pytest.mark.parametrize("logits", [1e-3, 2.0, 40.0, 800.0])
-@pytest.mark.parametrize("source, target, height, width", [(1, 1, 5, 7), (1, 3, 1, 9), (2, 1, 8, 3)])
+@pytest.mark.parametrize("source, target, height, width",
+                         [(1, 1, 5, 7), (1, 3, 1, 9), (2, 1, 8, 3)])
 def test_both_gradients_in_one_pass(tmp_path, objective, logits, source, target, height, width):
     net = toy(tmp_path, (source + target, 3, height, width), logits=logits, objective=objective,
               source_images=source)

@@ -17,7 +17,8 @@ MODELS = os.path.join(ROOT, "models")
 GATE = """layer { name: "gate" type: "Python" bottom: "fc7" top: "gated" top: "link"
   python_param { module: "layers.domain_gate" layer: "DomainGate" } }
 """
-LOSS = """layer { name: "loss" type: "Python" bottom: "score" bottom: "link" top: "a" top: "b" top: "c" top: "d"
+LOSS = """layer { name: "loss" type: "Python" bottom: "score" bottom: "link" top: "a" top: "b"
+    top: "c" top: "d"
   loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0
   python_param { module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" } }
 """
@@ -73,13 +74,15 @@ def test_a_gate_in_place_passes():
     ('name: "relu1" type: "ReLU"', 'name: "norm" type: "BatchNorm"', "'norm': BatchNorm cannot "
                                                                      "stand"),
     ('name: "relu1" type: "ReLU"', 'name: "pool" type: "Pooling"', "'pool': Pooling"),
-    ('name: "relu1" type: "ReLU"', 'name: "own" type: "Python" python_param { layer: "Mixer" }', "'own': Python Mixer"),
+    ('name: "relu1" type: "ReLU"', 'name: "own" type: "Python" python_param { layer: "Mixer" }',
+     "'own': Python Mixer"),
 ])
 def test_layers_that_mix_units_are_refused_with_the_reason(old, new, words):
     text = GOOD.replace(old, new, 1)
     assert text != GOOD
     what = refused(text)
-    assert words in what and "each unit's domain logit depends on the features of that unit alone" in what
+    assert words in what
+    assert "each unit's domain logit depends on the features of that unit alone" in what
 
 
 NORM = """layer { name: "norm" type: "Python" bottom: "gated" top: "normed"
@@ -129,7 +132,8 @@ def test_segmentation_must_not_hang_on_the_gates_features():
     (TRUNK + GATE + FC1 + SCORE, "'gate': nothing behind this DomainGate ends in"),
     (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "link"', 'bottom: "final"'),
      "the gate's second top 'link', found 'score', 'final'"),
-    (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "score"', 'bottom: "final"'), "found 'final', 'link'"),
+    (TRUNK + GATE + FC1 + SCORE + LOSS.replace('bottom: "score"', 'bottom: "final"'),
+     "found 'final', 'link'"),
     (GOOD + 'layer { name: "s" type: "Silence" bottom: "link" }', "'s': the link 'link' of a "
                                                                   "DomainGate may go to"),
     (GOOD + LOSS.replace('"loss"', '"loss2"'), "'loss2': layer 'loss' uses the same gate"),
@@ -137,7 +141,8 @@ def test_segmentation_must_not_hang_on_the_gates_features():
                                                                    "bottom and 2 tops"),
     (GOOD.replace("loss_weight: 0", ""), "loss_weight must be given once for each of the 4 tops"),
     (GOOD.replace("loss_weight: 0", "").replace("loss_weight: 1", ""), "nothing would be trained"),
-    (GOOD.replace("loss_weight: 1 loss_weight: 0", "loss_weight: 0 loss_weight: 1"), "the first not 0, the others 0"),
+    (GOOD.replace("loss_weight: 1 loss_weight: 0", "loss_weight: 0 loss_weight: 1"),
+     "the first not 0, the others 0"),
 ])
 def test_wrong_wiring_is_refused(text, words):
     assert words in refused(text)

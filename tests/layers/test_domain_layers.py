@@ -16,8 +16,10 @@ from data.errors import InputError  # noqa: E402
 
 LAMBDA = 0.5
 IDENTITY = """
-layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" param {{ lr_mult: {rate} }}
-  convolution_param {{ num_output: 2 kernel_size: 1 bias_term: false weight_filler {{ type: "constant" value: 0 }} }} }}
+layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" param {{ lr_mult:
+    {rate} }}
+  convolution_param {{ num_output: 2 kernel_size: 1 bias_term: false weight_filler {{ type:
+      "constant" value: 0 }} }} }}
 """
 HEAD = """
 layer {{ name: "gate" type: "Python" bottom: "{features}" top: "gated" top: "link" {gate_extra}
@@ -25,7 +27,8 @@ layer {{ name: "gate" type: "Python" bottom: "{features}" top: "gated" top: "lin
 {classifier}
 layer {{ name: "loss" type: "Python" bottom: "domain_score" bottom: "link"
   top: "L_D" top: "L_Dinv" top: "accuracy_source" top: "accuracy_target" {loss_extra}
-  python_param {{ module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss" param_str: '{params}' }} }}
+  python_param {{ module: "layers.domain_adversarial_loss" layer: "DomainAdversarialLoss"
+      param_str: '{params}' }} }}
 """
 ONE = "loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0 "
 CLASSIFIER = IDENTITY.format(name="domain_score", bottom="gated", rate=1)
@@ -36,8 +39,9 @@ LOGITS = np.array([[[[0.0, 3.0, -40.0, 800.0, -800.0]]], [[[-1e-4, 2.0, 40.0, 80
 def build(folder, logits=LOGITS, phase=caffe.TRAIN, trunk_rate=1, gate_extra="", gate_params="",
           loss_extra=ONE, classifier=None, before="", after="", in_place=False, **params):
     keys = dict({"weight": LAMBDA, "source_images": 1}, **params)
-    text = before + 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }\n' % " ".join(
-        f"dim: {side}" for side in (len(logits), 2) + logits.shape[2:])
+    dims = " ".join(f"dim: {side}" for side in (len(logits), 2) + logits.shape[2:])
+    text = before + ('layer { name: "data" type: "Input" top: "data" '
+                     f'input_param {{ shape {{ {dims} }} }} }}\n')
     text += IDENTITY.format(name="trunk", bottom="data", rate=trunk_rate)
     if in_place:
         text += 'layer { name: "split" type: "Split" bottom: "trunk" top: "own" top: "gated" }\n'
@@ -195,7 +199,7 @@ def test_features_with_a_branch_of_their_own_add_both_gradients(tmp_path, in_pla
 
 
 # Phases and the ramp
-# --------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 def test_test_phase_computes_values_and_does_not_move_the_ramp(tmp_path):
     net = build(tmp_path, phase=caffe.TEST, loss_extra="", ramp_passes=10)
@@ -215,7 +219,7 @@ def test_ramp_counts_training_passes_and_can_be_positioned(tmp_path):
 
 
 # Refusals
-# -------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("options, words", [
     (dict(source_images=2), "no target image is left"),

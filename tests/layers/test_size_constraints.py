@@ -258,17 +258,24 @@ def test_active_set_and_coordinate_descent_agree(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(box_newton, "_active_set", lambda *arguments: None)
     monkeypatch.setattr(box_newton, "DESCENT_SWEEPS", 20000)
+
+    def model(problem, point):
+        step = point - problem[2]
+        return (problem[1] @ step + step @ problem[0] @ step / 2
+                - np.where(point >= 0, problem[3], problem[4]) @ point)
+
     for problem, x in zip(problems, exact):
-        model = lambda point: (problem[1] @ (point - problem[2])
-                               + (point - problem[2]) @ problem[0] @ (point - problem[2]) / 2
-                               - np.where(point >= 0, problem[3], problem[4]) @ point)
-        assert model(newton_point(*problem)) == pytest.approx(model(x), abs=1e-7)
+        found = model(problem, newton_point(*problem))
+        assert found == pytest.approx(model(problem, x), abs=1e-7)
         assert (x <= 1.0).all() and (np.abs(x - problem[2]) <= 2.0 + 1e-12).all()
 
 
 def test_kkt_residual_case_by_case():
     lower, upper, cap = np.array([0.2]), np.array([0.5]), 2.0
-    residual = lambda mu, mass: kkt_residual(np.array([mu]), np.array([mass]), lower, upper, cap)[0]
+
+    def residual(mu, mass):
+        return kkt_residual(np.array([mu]), np.array([mass]), lower, upper, cap)[0]
+
     assert residual(-1.0, 0.6) == pytest.approx(0.1) and residual(-1.0, 0.4) == pytest.approx(0.1)
     assert residual(1.0, 0.3) == pytest.approx(0.1) and residual(1.0, 0.1) == pytest.approx(0.1)
     assert residual(0.0, 0.3) == 0 and residual(0.0, 0.6) == pytest.approx(0.1) and residual(

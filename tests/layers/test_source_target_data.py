@@ -199,9 +199,12 @@ def test_a_target_alone_has_no_label_top(root):
 
 
 @pytest.mark.parametrize("changes, drop, message", [
-    ({"sede": 1}, (), "unknown key .*sede"), ({}, ("crop",), "lacks the key .*crop"), ({"crop": [0, 8]}, (), "crop"),
-    ({"seed": -1}, (), "seed"), ({"mean": [1, 2]}, (), "mean"), ({"target_images": 0}, (), "target.* is given"),
-    ({}, ("target",), "target.* is missing"), ({"source": {"dataset": "folder"}}, (), "source.* lacks the key .*split"),
+    ({"sede": 1}, (), "unknown key .*sede"), ({}, ("crop",), "lacks the key .*crop"),
+    ({"crop": [0, 8]}, (), "crop"),
+    ({"seed": -1}, (), "seed"), ({"mean": [1, 2]}, (), "mean"),
+    ({"target_images": 0}, (), "target.* is given"),
+    ({}, ("target",), "target.* is missing"),
+    ({"source": {"dataset": "folder"}}, (), "source.* lacks the key .*split"),
     ({"source": {"dataset": "nowhere", "split": "a"}}, (), "unknown data set"),
     ({"source": {"dataset": "folder:path=source", "split": "train[7:]"}}, (), "no frames")])
 def test_wrong_params_are_refused_in_words(root, changes, drop, message):
@@ -241,12 +244,14 @@ def test_no_label_of_a_target_is_opened(root):
     code = """if True:
         import os, sys
         opened = []
-        sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+        sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else
+            None)
         import caffe
         net = caffe.Net(sys.argv[1], caffe.TRAIN)
         for _ in range(10):
             net.forward()
-        used = {os.path.relpath(path, os.environ["DATA_ROOT"]) for path in opened if path.startswith(os.environ["DATA_ROOT"])}
+        used = {os.path.relpath(path, os.environ["DATA_ROOT"]) for path in opened if
+            path.startswith(os.environ["DATA_ROOT"])}
         print("\\n".join(sorted(used)))
         """
     make_net(root)
@@ -288,11 +293,13 @@ def test_workers_end_when_closed_and_leave_ctrl_c_to_the_parent(root):
     assert children() == before
 
 
-BUSY = "import data.batches, time; data.batches.BatchMaker.fill = lambda self, k, *a, **b: k < 1 or time.sleep(60)"
+BUSY = ("import data.batches, time; "
+        "data.batches.BatchMaker.fill = lambda self, k, *a, **b: k < 1 or time.sleep(60)")
 
 
 @pytest.mark.parametrize("start, ending", [
-    ("", "os.kill(os.getpid(), 9)"), ("", "os._exit(3)"), ("", "sys.exit(0)"), ("", "raise KeyboardInterrupt"),
+    ("", "os.kill(os.getpid(), 9)"), ("", "os._exit(3)"), ("", "sys.exit(0)"),
+    ("", "raise KeyboardInterrupt"),
     (BUSY, "os.kill(os.getpid(), 9)"), (BUSY, "sys.exit(0)")])
 def test_workers_end_with_their_parent_however_it_ends(root, start, ending):
     make_net(root, workers=2)
@@ -303,8 +310,9 @@ def test_workers_end_with_their_parent_however_it_ends(root, start, ending):
         net.forward()
         print(*open("/proc/self/task/%d/children" % os.getpid()).read().split(), flush=True)
         """ + ending
-    done = subprocess.run([sys.executable, "-c", code, str(root / "net.prototxt")], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, universal_newlines=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root / "net.prototxt")], stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, universal_newlines=True, timeout=60)
     workers = [int(word) for word in done.stdout.split()]
     assert len(workers) == 2
     deadline = time.monotonic() + 10

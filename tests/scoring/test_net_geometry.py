@@ -18,11 +18,12 @@ from tools.lib.scoring.predictor import (  # noqa: E402
     upsample,
 )
 
-HEAD = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } } '
+HEAD = ('layer { name: "data" type: "Input" top: "data" '
+        'input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } } ')
 
 
 def conv(name, bottom, outputs, **keys):
-    body = " ".join("%s: %s" % item for item in keys.items())
+    body = " ".join(f"{key}: {value}" for key, value in keys.items())
     return ('layer { name: "%s" type: "Convolution" bottom: "%s" top: "%s" convolution_param { '
             'num_output: %d %s } } '
             % (name, bottom, name, outputs, body))
@@ -94,7 +95,8 @@ def test_softmax_at_the_end_is_left_out_of_the_scores():
     assert geometry(body).scores == "s"
 
 
-@pytest.mark.parametrize("units, tile, overlap", [(1, 1, 0), (17, 5, 0), (17, 5, 3), (8, 100, 4), (100, 7, 60)])
+@pytest.mark.parametrize("units, tile, overlap",
+                         [(1, 1, 0), (17, 5, 0), (17, 5, 3), (8, 100, 4), (100, 7, 60)])
 def test_spans_cover_every_unit_once_and_stay_inside(units, tile, overlap):
     found = spans(units, tile, overlap)
     assert [u for s in found for u in range(s.keep_start, s.keep_stop)] == list(range(units))

@@ -84,9 +84,12 @@ def test_padded_context_module_sees_the_whole_map_although_the_front_end_is_tile
     # as in the released dilation models: context convolutions with zero padding behind an unpadded
     # front-end
     text = open(nets[186][0]).read()
-    context = "".join("""layer { name: "ctx_conv%d" type: "Convolution" bottom: "%s" top: "ctx_conv%d"
-        convolution_param { num_output: 3 kernel_size: 3 pad: %d dilation: %d weight_filler { type: "gaussian" std: 0.3 } } }
-        """ % (i, bottom, i, 2 ** i, 2 ** i) for i, bottom in ((1, "final"), (2, "ctx_conv1"), (3, "ctx_conv2")))
+    context = "".join("""layer { name: "ctx_conv%d" type: "Convolution" bottom: "%s" top:
+        "ctx_conv%d"
+        convolution_param { num_output: 3 kernel_size: 3 pad: %d dilation: %d weight_filler {
+            type: "gaussian" std: 0.3 } } }
+        """ % (i, bottom, i, 2 ** i, 2 ** i) for i,
+        bottom in ((1, "final"), (2, "ctx_conv1"), (3, "ctx_conv2")))
     cut = text.index('layer {\n  name: "score"')
     model, weights = str(tmp_path / "context.prototxt"), str(tmp_path / "context.caffemodel")
     open(model, "w").write(text[:cut] + context +
