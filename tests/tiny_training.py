@@ -15,15 +15,15 @@ from tools.lib.training.run import main
 
 # Runs draw their plot in a forked child: imported here, pyplot need not be imported in each.
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402,F401
+from matplotlib import pyplot  # noqa: F401
 
 
 class CountedNoise(caffe.Layer):
     """tops: data (4, 3, 8, 8), label (4, 1, 8, 8): batch k is a function of (seed, k).
 
-    param_str: {"seed": n} and, optionally, what goes wrong: "nan_at": k poisons batch k,
-    "fail_at": k raises, "signal_at": [k, number, ...] sends this process signals during batch k,
-    "nap": seconds that a batch takes.
+    param_str: {"seed": n} and, where a test wants a fault, "nan_at": k for a nan in batch k,
+    "fail_at": k for an error, "signal_at": [k, number, ...] for signals to this process during
+    batch k, "nap": seconds for a batch.
     """
 
     def setup(self, bottom, top):
@@ -58,33 +58,41 @@ class CountedNoise(caffe.Layer):
 DATA = """layer { name: "data" type: "Python" top: "data" top: "label"
         python_param { module: "tiny_training" layer: "CountedNoise" param_str: '%s' } }
 """
-LAYERS = """layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 1 } param { lr_mult: 2 }
+LAYERS = """layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        param { lr_mult: 1 } param { lr_mult: 2 }
         convolution_param { num_output: 8 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 %slayer { name: "final" type: "Convolution" bottom: "conv" top: "final"
-        convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "gaussian" std: 0.001 } } }
+        convolution_param { num_output: 2 kernel_size: 1
+                            weight_filler { type: "gaussian" std: 0.001 } } }
 layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "final" bottom: "label" top: "seg_loss" }
 """
 DROPOUT = 'layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }\n'
 #: Without Python layers and randomness: stock Caffe runs it too.
 STILL = """name: "still"
 layer { name: "data" type: "DummyData" top: "data" top: "label"
-        dummy_data_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } shape { dim: 2 dim: 1 dim: 6 dim: 6 }
-                           data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
+        dummy_data_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 }
+                           shape { dim: 2 dim: 1 dim: 6 dim: 6 }
+                           data_filler { type: "constant" value: 0.5 }
+                           data_filler { type: "constant" value: 1 } } }
 """ + LAYERS % ""
 #: With the real data layer: shuffling, crops, a worker process.
 TOY = """name: "toy"
 layer { name: "data" type: "Python" top: "data" top: "label" python_param {
   module: "layers.source_target_data" layer: "SourceTargetData"
-  param_str: '{"source": {"dataset": "toy", "split": "source_train[:5]"}, "target": '
-             '{"dataset": "toy", "split": "target_train[:7]"}, "source_images": 1, "target_images": 1, "crop": [16, 24], '
+  param_str: '{"source": {"dataset": "toy", "split": "source_train[:5]"}, '
+             '"target": {"dataset": "toy", "split": "target_train[:7]"}, '
+             '"source_images": 1, "target_images": 1, "crop": [16, 24], '
              '"mean": [128, 128, 128], "workers": 1}' } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-        convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.01 } } }
+        convolution_param { num_output: 4 kernel_size: 3 pad: 1
+                            weight_filler { type: "gaussian" std: 0.01 } } }
 layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }
 layer { name: "final" type: "Convolution" bottom: "conv" top: "final"
-        convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "gaussian" std: 0.01 } } }
-layer { name: "slice" type: "Slice" bottom: "final" top: "source" top: "target" slice_param { axis: 0 } }
+        convolution_param { num_output: 8 kernel_size: 1
+                            weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "slice" type: "Slice" bottom: "final" top: "source" top: "target"
+        slice_param { axis: 0 } }
 layer { name: "quiet" type: "Silence" bottom: "target" }
 layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "source" bottom: "label" top: "seg_loss"
         loss_param { ignore_label: 255 } }
@@ -95,7 +103,7 @@ SOLVER = dict(base_lr=0.01, lr_policy='"step"', gamma=0.5, stepsize=3, momentum=
 
 
 def net_text(dropout=DROPOUT, **data):
-    """The tiny net; data: what goes wrong in its data layer (see CountedNoise)."""
+    """The tiny net; data: the faults of its data layer (see CountedNoise)."""
     return 'name: "tiny"\n' + DATA % json.dumps(dict(seed=1, **data)) + LAYERS % dropout
 
 
@@ -106,8 +114,9 @@ def write_run(folder, net=None, extra="", **fields):
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "net.prototxt").write_text(net if net is not None else net_text())
-    lines = ['net: "%s"' % (folder / "net.prototxt")]
-    lines += ["%s: %s" % item for item in dict(SOLVER, **fields).items() if item[1] is not None]
+    lines = [f'net: "{folder / "net.prototxt"}"']
+    lines += [f"{name}: {value}" for name, value in dict(SOLVER, **fields).items()
+              if value is not None]
     path = folder / "tiny.prototxt"
     path.write_text("\n".join(lines) + "\n" + extra + "\n")
     return str(path)
@@ -123,10 +132,9 @@ def train(solver, output, *options):
 
 
 def start(solver, output, *options):
-    """main() in a forked process that ends with this one, with its output in <output>.txt; returns
-    the process number.
+    """main() in a forked process, which ends with this one; returns the process number.
 
-    Exit code 2 is an InputError, 3 another exception.
+    Its output goes to <output>.txt. Exit code 2 is an InputError, 3 another exception.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -140,21 +148,21 @@ def start(solver, output, *options):
         file = os.open(str(output) + ".txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        # pytest had put its own in place
+        # in place of those that pytest captures
         sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         code = train(solver, output, *options)
     except InputError as problem:
-        os.write(2, (f"error: {problem}\n").encode())
+        os.write(2, f"error: {problem}\n".encode())
         code = 2
     except BaseException as problem:
-        os.write(2, (f"exception: {problem!r}\n").encode())
+        os.write(2, f"exception: {problem!r}\n".encode())
     finally:
         os._exit(code)
 
 
 def finish(pid):
-    """Waits for a started process; its exit code, or minus the signal that killed it."""
+    """Waits for a started process; returns its exit code, or minus the signal that killed it."""
     status = os.waitpid(pid, 0)[1]
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
 
@@ -171,9 +179,8 @@ def wait_for(condition, pid, seconds=60):
 def entries(output, kind):
     """The log's entries of a kind."""
     from tools.lib.training.log import read_log
-    return [
-        entry for entry in read_log(os.path.join(str(output), "log.jsonl")) if entry["kind"] == kind
-    ]
+    return [entry for entry in read_log(os.path.join(str(output), "log.jsonl"))
+            if entry["kind"] == kind]
 
 
 def model(output, iteration):

@@ -9,9 +9,9 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-from tools.lib.command import run_command  # noqa: E402
-from tools.lib.training.parallel import abort_others_on_failure  # noqa: E402
-from tools.lib.training.run import main  # noqa: E402
+from tools.lib.command import run_command
+from tools.lib.training.parallel import abort_others_on_failure
+from tools.lib.training.run import main
 
 if __name__ == "__main__":
     run_command(abort_others_on_failure(main))

@@ -1,5 +1,4 @@
-"""A disk that fills up, or a limit on a file's size, while a run writes its log, record, prototxts
-and lock."""
+"""A full disk, or a limit on a file's size, while a run writes its small files."""
 import builtins
 import contextlib
 import errno
@@ -13,15 +12,17 @@ from tools.lib.training.log import Log
 
 from tiny_training import STILL, entries, finish, model, start, train, write_run
 
-#: Bytes a file may have: more than the record and the prototxts of the still net take, less than its
+#: Bytes that a file may have: enough for the record and the prototxts of the still net, not for its
 #: log.
 LIMIT = 20 << 10
 
 
 @contextlib.contextmanager
 def small_files():
-    """No file may be larger than LIMIT, in this process and those it starts: only as long as pytest
-    prints nothing."""
+    """No file may be larger than LIMIT in this process and its children.
+
+    Not around code in which pytest prints: its output counts too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))
     try:
@@ -61,7 +62,8 @@ def test_a_log_without_room_leaves_a_snapshot_to_go_on_from(tmp_path, monkeypatc
 @pytest.mark.parametrize("name", ["record.json", "solver.prototxt", "net.prototxt", "log.jsonl"])
 def test_a_file_without_room_is_named_and_the_run_can_start_again(tmp_path, monkeypatch, name):
     solver, sync = write_run(tmp_path, STILL, max_iter=2), os.fsync
-    aside = ".{}.part{}".format(*os.path.splitext(name))
+    stem, ending = os.path.splitext(name)
+    aside = f".{stem}.part{ending}"
 
     def full(descriptor):
         if os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")) == aside:
@@ -93,7 +95,7 @@ def test_a_lock_and_a_folder_that_cannot_be_made_are_named(tmp_path, monkeypatch
         train(solver, tmp_path / "out")
 
 
-def test_a_line_that_does_not_fit_is_no_second_error_on_the_way_out(tmp_path):
+def test_a_line_that_does_not_fit_raises_no_second_error_when_the_log_is_closed(tmp_path):
     log = Log(str(tmp_path / "log.jsonl"), 0)
     with small_files(), pytest.raises(InputError, match="cannot write .*log.jsonl: File too large"):
         for iteration in range(1000):

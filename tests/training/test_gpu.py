@@ -1,47 +1,47 @@
-"""CPU against GPU: every kind of Caffe's own layers that the nets use, whole nets, and runs that
-change the device.
+"""CPU against GPU: Caffe's own layers that the nets use, whole nets, and runs that change device.
 
-The comparison also runs as CPU against CPU, so that what it compares is known to work where there
-is no GPU.
+The comparison also runs as CPU against CPU, so that the tests themselves are tested without a GPU.
 """
 import numpy as np
 import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
-from data.errors import InputError  # noqa: E402
-from models.build import nets  # noqa: E402
-from models.experiments.toy import TOY  # noqa: E402
-from models.shapes import SLIM  # noqa: E402
-from tools.bench.random_nets import experiment, with_random_data  # noqa: E402
-from tools.lib.checking.device import use_device  # noqa: E402
-from tools.lib.runtime.machine import cards  # noqa: E402
+from data.errors import InputError
+from models.build import nets
+from models.experiments.toy import TOY
+from models.shapes import SLIM
+from tools.bench.random_nets import experiment, with_random_data
+from tools.lib.checking.device import use_device
+from tools.lib.runtime.machine import cards
 
-import tiny_training as tiny  # noqa: E402
+import tiny_training as tiny
 
 TOLERANCE = 1e-4
 #: Of whole nets, where a unit may fall on the other side of a ReLU's kink: relative, in the mean
 #: square.
 NET_TOLERANCE = 1e-3
-CONV = ('type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d dilation: '
-        '%d stride: %d '
-        'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 1 } }')
+CONV = ('type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d '
+        'dilation: %d stride: %d weight_filler { type: "msra" } '
+        'bias_filler { type: "gaussian" std: 1 } }')
 LAYERS = {
     "convolution": CONV % (5, 3, 1, 1, 1), "1x1 convolution": CONV % (7, 1, 0, 1, 1),
     "dilation 2": CONV % (5, 3, 0, 2, 1), "dilation 4, kernel 7": CONV % (5, 7, 12, 4, 1),
     "relu": 'type: "ReLU"',
     "max pooling": 'type: "Pooling" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
-    "upsampling": 'type: "Deconvolution" convolution_param { num_output: 3 group: 3 kernel_size: '
-                  '16 stride: 8 pad: 4 '
-                  'bias_term: false weight_filler { type: "bilinear" } }',
+    "upsampling": 'type: "Deconvolution" convolution_param { num_output: 3 group: 3 '
+                  'kernel_size: 16 stride: 8 pad: 4 bias_term: false '
+                  'weight_filler { type: "bilinear" } }',
     "slice": 'type: "Slice" top: "z" slice_param { axis: 0 slice_point: 1 }',
     "copies for two readers": 'type: "Split" top: "z"',
     "softmax": 'type: "Softmax"',
-    "softmax loss, some pixels ignored": 'type: "SoftmaxWithLoss" bottom: "label" loss_param { '
-                                         'ignore_label: 255 normalization: VALID }',
+    "softmax loss, some pixels ignored":
+        'type: "SoftmaxWithLoss" bottom: "label" '
+        'loss_param { ignore_label: 255 normalization: VALID }',
 }
 IGNORED = 255
-LABEL = 'layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 dim: 1 dim: 17 dim: 22 } } }'
+LABEL = ('layer { name: "label" type: "Input" top: "label" '
+         'input_param { shape { dim: 2 dim: 1 dim: 17 dim: 22 } } }')
 
 
 def no_gpu():
@@ -72,8 +72,7 @@ def net_on(path, device):
 
 
 def passes(net, seed=1, labels=3):
-    """One forward and backward pass; {name: array} of all blobs, their gradients and the
-    parameters' gradients."""
+    """One forward and backward pass; {name: array} of all blobs and all gradients."""
     draw = np.random.RandomState(seed)
     for name in net.inputs:
         shape = net.blobs[name].data.shape
@@ -96,7 +95,7 @@ def passes(net, seed=1, labels=3):
 
 
 def both_ways(path, device):
-    """What passes() finds on the CPU and on the device, with the same parameters."""
+    """The results of passes() on the CPU and on the device, with the same parameters."""
     first = net_on(path, "cpu")
     expected = passes(first)
     second = net_on(path, device)
@@ -104,33 +103,30 @@ def both_ways(path, device):
         for mine, other in zip(blobs, second.params[name]):
             other.data[...] = mine.data
     found = passes(second)
-    assert any(
-        np.abs(values).max() > 0 for name, values in expected.items()
-        if name.startswith("gradient"))
+    assert any(np.abs(values).max() > 0 for name, values in expected.items()
+               if name.startswith("gradient"))
     return expected, found
 
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_layer_gives_the_same_both_ways(tmp_path, device, kind):
     path = tmp_path / "net.prototxt"
-    path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { '
-                    'shape '
-                    '{ dim: 2 dim: 3 dim: 17 dim: 22 } } } %s layer { name: "y" bottom: "x" top: '
-                    '"y" %s }'
-                    % (LABEL if "label" in LAYERS[kind] else "", LAYERS[kind]))
+    path.write_text(f'''force_backward: true
+layer {{ name: "x" type: "Input" top: "x"
+         input_param {{ shape {{ dim: 2 dim: 3 dim: 17 dim: 22 }} }} }}
+{LABEL if "label" in LAYERS[kind] else ""}
+layer {{ name: "y" bottom: "x" top: "y" {LAYERS[kind]} }}''')
     expected, found = both_ways(path, device)
     for name, values in expected.items():
         assert np.abs(found[name] - values).max() <= TOLERANCE * np.abs(values).max(), name
 
 
 def test_dropout_lets_through_the_same_units_forwards_and_backwards(tmp_path, device):
-    """Its masks differ between devices, so that there is nothing to compare but what a mask must
-    be."""
+    """The masks of two devices differ, so each is compared with what any mask must do."""
     path = tmp_path / "net.prototxt"
-    path.write_text('force_backward: true layer { name: "x" type: "Input" top: "x" input_param { '
-                    'shape { dim: 2 dim: 3 dim: 17 '
-                    'dim: 22 } } } layer { name: "y" type: "Dropout" bottom: "x" top: "y" '
-                    'dropout_param { dropout_ratio: 0.25 } }')
+    path.write_text('''force_backward: true
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 17 dim: 22 } } }
+layer { name: "y" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0.25 } }''')
     net = net_on(path, device)
     found = passes(net)
     kept = found["y"] != 0
@@ -142,20 +138,28 @@ def test_dropout_lets_through_the_same_units_forwards_and_backwards(tmp_path, de
 
 
 def slim_net(sizes, stage):
-    """A stage's train net with random images, and without dropout: its masks differ between
-    devices."""
-    net = with_random_data(
-        nets(sizes)[stage + ".prototxt"], (48, 64), sizes.batch,
-        0 if stage == "source" else sizes.batch)
+    """A stage's train net with random images, without dropout, whose masks differ by device."""
+    targets = 0 if stage == "source" else sizes.batch
+    net = with_random_data(nets(sizes)[stage + ".prototxt"], (48, 64), sizes.batch, targets)
     for layer in net.layer:
         if layer.type == "Dropout":
             layer.dropout_param.dropout_ratio = 0
     return net
 
 
-@pytest.mark.parametrize("sizes, stage", [(TOY, "source"), (TOY, "ga"), (TOY, "ga_ca"), (experiment(SLIM, (48, 64), 1), "ga"),
-                                          (experiment(SLIM, (48, 64), 1), "ga_ca")],
-                         ids=["source", "reversal", "reversal and sizes", "confusion", "confusion and sizes"])
+SLIM_EXPERIMENT = experiment(SLIM, (48, 64), 1)
+
+
+SLIM_EXPERIMENT = experiment(SLIM, (48, 64), 1)
+
+
+@pytest.mark.parametrize("sizes, stage", [
+    pytest.param(TOY, "source", id="source"),
+    pytest.param(TOY, "ga", id="reversal"),
+    pytest.param(TOY, "ga_ca", id="reversal and sizes"),
+    pytest.param(SLIM_EXPERIMENT, "ga", id="confusion"),
+    pytest.param(SLIM_EXPERIMENT, "ga_ca", id="confusion and sizes"),
+])
 def test_a_whole_net_gives_the_same_both_ways(tmp_path, device, sizes, stage):
     path = tmp_path / "net.prototxt"
     path.write_text(str(slim_net(sizes, stage)))

@@ -6,12 +6,12 @@ import pytest
 
 caffe = pytest.importorskip("caffe")
 
-from data.errors import InputError  # noqa: E402
-from tools.lib.training import guards  # noqa: E402
-from tools.lib.training.guards import AVERAGED, ClassifierMonitor, FirstLossMonitor  # noqa: E402
-from tools.lib.training.snapshots import read_manifest  # noqa: E402
+from data.errors import InputError
+from tools.lib.training import guards
+from tools.lib.training.guards import AVERAGED, ClassifierMonitor, FirstLossMonitor
+from tools.lib.training.snapshots import read_manifest
 
-from tiny_training import entries, net_text, train, write_run  # noqa: E402
+from tiny_training import entries, model, net_text, train, write_run
 
 
 def listed(out):
@@ -22,12 +22,12 @@ def test_nan_in_a_batch_names_the_blob_and_layer_and_keeps_the_last_snapshot(tmp
     solver = write_run(tmp_path, net_text(nan_at=10))       # the first pass of iteration 5
     with pytest.raises(InputError) as stop:
         train(solver, tmp_path / "out")
-    assert "iteration 5: the loss is nan; it starts in blob data, made by layer data" in str(
-        stop.value)
+    message = "iteration 5: the loss is nan; it starts in blob data, made by layer data"
+    assert message in str(stop.value)
     assert listed(tmp_path / "out") == [2, 4]
-    model = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
-                      weights=str(tmp_path / "out" / "tiny_iter_4.caffemodel"))
-    assert guards.bad_parameter(model) is None
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
+                    weights=str(tmp_path / "out" / "tiny_iter_4.caffemodel"))
+    assert guards.bad_parameter(net) is None
 
 
 def test_rate_that_makes_parameters_infinite_stops_within_display_iterations(tmp_path):
@@ -36,15 +36,14 @@ def test_rate_that_makes_parameters_infinite_stops_within_display_iterations(tmp
     with pytest.raises(InputError, match="layer (conv|final)"):
         train(solver, tmp_path / "out")
     for iteration in listed(tmp_path / "out"):
-        model = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
-                          weights=str(tmp_path / "out" / (f"tiny_iter_{iteration}.caffemodel")))
-        assert guards.bad_parameter(model) is None
+        net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST,
+                        weights=str(tmp_path / "out" / f"tiny_iter_{iteration}.caffemodel"))
+        assert guards.bad_parameter(net) is None
     assert len(entries(tmp_path / "out", "train")) <= 2
 
 
 def test_update_that_overflows_never_reaches_a_snapshot(tmp_path):
-    """The loss is still finite when the snapshot is due: the parameters themselves are looked
-    at."""
+    """The loss is still finite when the snapshot is due: the parameters are checked as well."""
     net = net_text().replace("param { lr_mult: 1 }", "param { lr_mult: 1e20 }")
     solver = write_run(tmp_path, net, base_lr=1e30, lr_policy='"fixed"', snapshot=1, display=0)
     with pytest.raises(InputError, match="after 1 iterations parameter 0 of layer conv"):
@@ -76,14 +75,12 @@ def test_failing_layer_keeps_the_state_before_its_step(tmp_path):
     with pytest.raises(InputError, match="list.txt:7"):
         train(solver, tmp_path / "out")
     assert listed(tmp_path / "out") == [5]
-    # put right, the run goes on as if nothing had been
+    # with the fault repaired, the run goes on as if it had never failed
     whole, net = tmp_path / "whole", net_text()
     train(write_run(tmp_path, net), whole)
     os.replace(whole / "net.prototxt", tmp_path / "out" / "net.prototxt")
     train(tmp_path / "tiny.prototxt", tmp_path / "out", "--resume")
-    assert (tmp_path / "out" /
-            "tiny_iter_8.caffemodel").read_bytes() == (whole /
-                                                       "tiny_iter_8.caffemodel").read_bytes()
+    assert model(tmp_path / "out", 8) == model(whole, 8)
 
 
 def domain(source, target):
@@ -100,7 +97,8 @@ def test_classifier_that_has_won_for_long_is_reported_once_and_again_after_it_re
     assert any(monitor.check(0, domain(1.0, 1.0)) for _ in range(10 * AVERAGED))
 
 
-@pytest.mark.parametrize("source, target, side", [(1.0, 0.0, "every unit source"), (0.0, 1.0, "every unit target")])
+@pytest.mark.parametrize("source, target, side", [(1.0, 0.0, "every unit source"),
+                                                  (0.0, 1.0, "every unit target")])
 def test_classifier_that_calls_everything_one_domain_has_collapsed(source, target, side):
     monitor = ClassifierMonitor()
     texts = [monitor.check(k, domain(source, target)) for k in range(10 * AVERAGED)]
@@ -108,7 +106,8 @@ def test_classifier_that_calls_everything_one_domain_has_collapsed(source, targe
     assert len(warnings) == 1 and "collapsed" in warnings[0] and side in warnings[0]
 
 
-@pytest.mark.parametrize("source, target", [(0.9, 0.9), (1.0, 0.6), (0.5, 0.5), (float("nan"), 1.0)])
+@pytest.mark.parametrize("source, target", [(0.9, 0.9), (1.0, 0.6), (0.5, 0.5),
+                                            (float("nan"), 1.0)])
 def test_classifier_that_still_learns_is_not_warned_about(source, target):
     monitor = ClassifierMonitor()
     assert not any(monitor.check(k, domain(source, target)) for k in range(10 * AVERAGED))

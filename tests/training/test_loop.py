@@ -8,15 +8,25 @@ import numpy as np
 import pytest
 
 caffe = pytest.importorskip("caffe")
-from caffe.proto import caffe_pb2  # noqa: E402
-from google.protobuf import text_format  # noqa: E402
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 
-from data.files import ROOT  # noqa: E402
-from tools.lib.training import run  # noqa: E402
-from tools.lib.training.engine import step_seed  # noqa: E402
-from tools.lib.training.solver import learning_rate  # noqa: E402
+from data.files import ROOT
+from tools.lib.training import run
+from tools.lib.training.engine import step_seed
+from tools.lib.training.solver import learning_rate
 
-from tiny_training import DROPOUT, STILL, entries, finish, model, net_text, start, train, write_run  # noqa: E402
+from tiny_training import (
+    DROPOUT,
+    STILL,
+    entries,
+    finish,
+    model,
+    net_text,
+    start,
+    train,
+    write_run,
+)
 
 
 def plain_solver(path):
@@ -29,10 +39,10 @@ def plain_solver(path):
     return caffe.get_solver(aside)
 
 
-@pytest.mark.parametrize("kind, momentum", [("SGD", 0.9), ("Nesterov", 0.9), ("AdaGrad", 0), ("RMSProp", 0),
-                                            ("AdaDelta", 0.9), ("Adam", 0.9)])
+@pytest.mark.parametrize("kind, momentum", [("SGD", 0.9), ("Nesterov", 0.9), ("AdaGrad", 0),
+                                            ("RMSProp", 0), ("AdaDelta", 0.9), ("Adam", 0.9)])
 def test_weights_are_those_of_caffes_own_solver_and_survive_a_resume(tmp_path, kind, momentum):
-    solver = write_run(tmp_path, STILL, type='"%s"' % kind, momentum=momentum, snapshot=5,
+    solver = write_run(tmp_path, STILL, type=f'"{kind}"', momentum=momentum, snapshot=5,
                        max_iter=9)
     train(solver, tmp_path / "whole")
     train(solver, tmp_path / "halves", "--max-iter", 5)
@@ -46,10 +56,14 @@ def test_weights_are_those_of_caffes_own_solver_and_survive_a_resume(tmp_path, k
 
 
 @pytest.mark.parametrize("policy", [
-    'lr_policy: "fixed"', 'lr_policy: "step" gamma: 0.5 stepsize: 3', 'lr_policy: "exp" gamma: 0.9',
-    'lr_policy: "inv" gamma: 0.1 power: 0.75', 'lr_policy: "multistep" gamma: 0.1 stepvalue: 2 '
-                                               'stepvalue: 5',
-    'lr_policy: "poly" power: 0.9', 'lr_policy: "sigmoid" gamma: 0.5 stepsize: 4'])
+    'lr_policy: "fixed"',
+    'lr_policy: "step" gamma: 0.5 stepsize: 3',
+    'lr_policy: "exp" gamma: 0.9',
+    'lr_policy: "inv" gamma: 0.1 power: 0.75',
+    'lr_policy: "multistep" gamma: 0.1 stepvalue: 2 stepvalue: 5',
+    'lr_policy: "poly" power: 0.9',
+    'lr_policy: "sigmoid" gamma: 0.5 stepsize: 4',
+])
 def test_logged_rate_is_the_one_caffe_applies_for_every_policy(tmp_path, policy):
     solver = write_run(tmp_path, STILL, policy, lr_policy=None, gamma=None, stepsize=None)
     plain = plain_solver(solver)
@@ -63,20 +77,18 @@ def test_log_has_the_numbers_that_stock_caffe_prints(tmp_path):
     solver = write_run(tmp_path, STILL, "test_iter: 2 test_interval: 3 test_compute_loss: true",
                        display=2, average_loss=3, max_iter=6)
     train(solver, tmp_path / "out")
-    printed = subprocess.run([
-        sys.executable,
-        os.path.join(ROOT, "tools/caffe"), "train", "--solver",
-        str(tmp_path / "out" / "solver.prototxt")
-    ], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    command = [sys.executable, os.path.join(ROOT, "tools/caffe"), "train", "--solver",
+               str(tmp_path / "out" / "solver.prototxt")]
+    printed = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, universal_newlines=True,
                              env=dict(os.environ, GLOG_minloglevel="0"))
     assert printed.returncode == 0, printed.stdout
     losses = re.findall(r"Iteration (\d+) \(.*loss = (\S+)", printed.stdout)
     losses += re.findall(r"Iteration (\d+), loss = (\S+)", printed.stdout)
     ours = [(str(entry["iteration"]), entry["values"]["loss"])
             for entry in entries(tmp_path / "out", "train")]
-    assert [iteration
-            for iteration, _ in losses] == [iteration
-                                            for iteration, _ in ours] == ["0", "2", "4", "6"]
+    assert [iteration for iteration, _ in losses] == ["0", "2", "4", "6"]
+    assert [iteration for iteration, _ in ours] == ["0", "2", "4", "6"]
     np.testing.assert_allclose([float(value) for _, value in losses], [value for _, value in ours],
                                rtol=1e-5)
     tests = re.findall(r"Test loss: (\S+)", printed.stdout)
@@ -86,7 +98,7 @@ def test_log_has_the_numbers_that_stock_caffe_prints(tmp_path):
     assert len(tests) == 3
 
 
-def test_debug_info_prints_what_caffe_has_to_say_at_each_display(tmp_path):
+def test_debug_info_prints_caffes_magnitudes_at_each_display(tmp_path):
     solver = write_run(tmp_path, STILL, "debug_info: true", display=2, max_iter=4, iter_size=1)
     assert finish(start(solver, tmp_path / "out")) == 0
     printed = (tmp_path / "out.txt").read_text()
@@ -98,7 +110,7 @@ def test_debug_info_prints_what_caffe_has_to_say_at_each_display(tmp_path):
     assert "[Forward]" not in (tmp_path / "quiet.txt").read_text()
 
 
-def test_debug_info_that_cannot_be_shown_is_said(tmp_path, monkeypatch, capfd):
+def test_debug_info_that_cannot_be_shown_is_warned_about(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(run, "enable_logging", lambda: False)
     solver = write_run(tmp_path, STILL, "debug_info: true", max_iter=1)
     train(solver, tmp_path / "out")
@@ -115,13 +127,13 @@ def test_test_nets_each_run_their_own_count_of_consecutive_batches(tmp_path):
     net = caffe.Net(str(tmp_path / "out" / "net.prototxt"), caffe.TEST,
                     weights=str(tmp_path / "out" / "tiny_iter_4.caffemodel"))
     losses = [float(net.forward()["seg_loss"]) for _ in range(3)]
-    assert entries(tmp_path / "out",
-                   "test")[1]["values"]["seg_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+    logged = entries(tmp_path / "out", "test")[1]["values"]["seg_loss"]
+    assert logged == pytest.approx(np.mean(losses), rel=1e-6)
     # and its second test goes on with batch 3, as Caffe's would
     net.copy_from(str(tmp_path / "out" / "tiny_iter_8.caffemodel"))
     losses = [float(net.forward()["seg_loss"]) for _ in range(3)]
-    assert entries(tmp_path / "out",
-                   "test")[3]["values"]["seg_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+    logged = entries(tmp_path / "out", "test")[3]["values"]["seg_loss"]
+    assert logged == pytest.approx(np.mean(losses), rel=1e-6)
 
 
 def test_no_snapshot_after_train_when_the_solver_says_so(tmp_path):
@@ -133,10 +145,10 @@ def test_no_snapshot_after_train_when_the_solver_says_so(tmp_path):
 
 def test_train_net_with_test_nets_of_their_own(tmp_path):
     solver = write_run(tmp_path, max_iter=2)
-    (tmp_path / "other.prototxt").write_text(net_text(dropout=""))
     text = open(solver).read().replace("net:", "train_net:")
-    open(solver, "w").write(text + 'test_net: "%s" test_iter: 1 test_interval: 1\n' %
-                            (tmp_path / "other.prototxt"))
+    other = tmp_path / "other.prototxt"
+    other.write_text(net_text(dropout=""))
+    open(solver, "w").write(f'{text}test_net: "{other}" test_iter: 1 test_interval: 1\n')
     train(solver, tmp_path / "out")
     assert len(entries(tmp_path / "out", "test")) == 3
     resolved = (tmp_path / "out" / "solver.prototxt").read_text()
@@ -149,8 +161,8 @@ def test_logged_outputs_are_means_over_the_passes_of_an_iteration(tmp_path):
     plain = plain_solver(tmp_path / "out" / "solver.prototxt")
     losses = [float(plain.net.forward()["seg_loss"]) for _ in range(3)]
     assert len(set(losses)) == 3
-    assert entries(tmp_path / "out",
-                   "train")[0]["values"]["seg_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+    logged = entries(tmp_path / "out", "train")[0]["values"]["seg_loss"]
+    assert logged == pytest.approx(np.mean(losses), rel=1e-6)
 
 
 def test_every_pass_draws_a_dropout_mask_of_its_own(tmp_path):

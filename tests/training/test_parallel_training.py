@@ -1,5 +1,4 @@
-"""Several processes train one net: what they share, that they equal one process, resuming, and
-dying together."""
+"""Several processes that train one net: they equal one process, resume, and end together."""
 import json
 import os
 import re
@@ -14,16 +13,16 @@ import pytest
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
 from data.files import ROOT
-from data.sharing import ALONE, Share  # noqa: E402
-from tools.lib.runtime import RUNNING_PYTHON, mpi  # noqa: E402
-from tools.lib.runtime.enter import runtime_environment  # noqa: E402
-from tools.lib.training import parallel  # noqa: E402
+from data.sharing import ALONE, Share
+from tools.lib.runtime import RUNNING_PYTHON, mpi
+from tools.lib.runtime.enter import runtime_environment
+from tools.lib.training import parallel
 
-import tiny_training as tiny  # noqa: E402
+import tiny_training as tiny
 
 needs_mpi = pytest.mark.usefixtures("mpi_starts")
 
-#: Two processes that find each other, without anything of ours but the import path.
+#: Two processes that find each other, without any code of ours but the import path.
 PROBE = """
 from tools.lib.runtime import mpi
 mpi.make_importable()
@@ -31,7 +30,7 @@ from mpi4py import MPI
 assert MPI.COMM_WORLD.allreduce(1) == 2
 """
 
-#: tools/train.py, with the layer of the tiny net imported: from a file, only layers.* would be
+#: tools/train.py with the layer of the tiny net, which the command itself would not import.
 DRIVER = """
 import tiny_training
 from tools.lib.command import run_command
@@ -76,8 +75,8 @@ def train(repo_root, solver, output, *options, processes=1):
     return done.returncode, done.stdout
 
 
-class Recorder:
-    """A maker that says which batch it was asked for."""
+class NumberedBatches:
+    """A maker of batches that hold their own number."""
     shapes = ((1,), (1,))
 
     def fill(self, batch, data, label):
@@ -90,7 +89,7 @@ def test_the_processes_batches_are_all_batches_each_once(size):
     seen = []
     for step in range(4):
         for rank in range(size):
-            Share(rank, size).of(Recorder()).fill(step, data, label)
+            Share(rank, size).of(NumberedBatches()).fill(step, data, label)
             seen.append(int(data[0]))
             assert Share(rank, size).own(seen[-1]) == step
     assert seen == list(range(4 * size))
@@ -103,8 +102,12 @@ def test_one_process_needs_no_mpi_and_shares_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("environ, expected", [
-    ({}, (0, 1)), ({"PMI_RANK": "1", "PMI_SIZE": "4"}, (1, 4)), ({"PMI_RANK": "x", "PMI_SIZE": "4"}, (0, 1)),
-    ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "3"}, (2, 3)), ({"PMI_RANK": "1"}, (0, 1))])
+    ({}, (0, 1)),
+    ({"PMI_RANK": "1", "PMI_SIZE": "4"}, (1, 4)),
+    ({"PMI_RANK": "x", "PMI_SIZE": "4"}, (0, 1)),
+    ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "3"}, (2, 3)),
+    ({"PMI_RANK": "1"}, (0, 1)),
+])
 def test_ranks_are_read_from_the_launchers_variables(environ, expected):
     assert mpi.launched(environ) == expected
 
@@ -139,11 +142,11 @@ def test_processes_of_a_machine_take_its_gpus_in_turn_unless_each_is_shown_its_o
 
 def test_shared_parameters_are_averaged_once(tmp_path):
     path = tmp_path / "net.prototxt"
-    path.write_text('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 '
-                    '} } }' + "".join(
-        'layer { name: "%s" type: "InnerProduct" bottom: "d" top: "%s" param { name: "w" } param { '
-        'name: "b" }'
-        ' inner_product_param { num_output: 2 } }' % (name, name) for name in "ab"))
+    data = 'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 } } }\n'
+    path.write_text(data + "".join(
+        f'''layer {{ name: "{name}" type: "InnerProduct" bottom: "d" top: "{name}"
+        param {{ name: "w" }} param {{ name: "b" }} inner_product_param {{ num_output: 2 }} }}
+''' for name in "ab"))
     net = caffe.Net(str(path), caffe.TRAIN)
     assert len(list(parallel.blobs_once(net, "diff"))) == 2
 
@@ -208,8 +211,8 @@ def test_an_error_in_one_process_ends_the_others_with_its_message(tmp_path, repo
 @needs_mpi
 def test_a_wrong_option_ends_all_with_one_message(tmp_path, repo_root):
     code, said = train(repo_root, str(tmp_path / "none.prototxt"), tmp_path / "out", processes=2)
-    assert code != 0 and said.count(
-        "none.prototxt") == 1 and "process 0 of 2 has failed" in said, said
+    assert code != 0 and said.count("none.prototxt") == 1, said
+    assert "process 0 of 2 has failed" in said, said
 
 
 @pytest.fixture
@@ -218,10 +221,9 @@ def started(repo_root):
     runs = []
 
     def start(solver, output):
-        runs.append(
-            subprocess.Popen(command(solver, output, (),
-                                     2), cwd=repo_root, env=environment(), stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, universal_newlines=True))
+        runs.append(subprocess.Popen(command(solver, output, (), 2), cwd=repo_root,
+                                     env=environment(), stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, universal_newlines=True))
         wait_until(lambda: len(tiny.entries(output, "train")) > 2 or runs[0].poll() is not None)
         return runs[0]
 
@@ -247,9 +249,8 @@ def processes_of(output):
 
 def rank_of(number):
     with open(f"/proc/{number}/environ", "rb") as file:
-        return int(
-            dict(item.split(b"=", 1) for item in file.read().split(b"\0")
-                 if b"=" in item)[b"PMI_RANK"])
+        items = [item.split(b"=", 1) for item in file.read().split(b"\0") if b"=" in item]
+    return int(dict(items)[b"PMI_RANK"])
 
 
 def wait_until(condition, seconds=400):
@@ -277,10 +278,11 @@ def test_a_signal_to_one_process_stops_all_at_the_same_iteration(tmp_path, start
     output = tmp_path / "out"
     solver = tiny.write_run(tmp_path, tiny.net_text(nap=0.05), max_iter=100000, snapshot=0)
     run = started(solver, output)
-    follower = next(number for number in processes_of(output) if rank_of(number) == 1)
-    os.kill(follower, signal.SIGTERM)
+    worker = next(number for number in processes_of(output) if rank_of(number) == 1)
+    os.kill(worker, signal.SIGTERM)
     said, _ = run.communicate(timeout=400)
-    assert "stopped by SIGTERM" in said and "  tools/mpirun -n 2 python3 tools/train.py --solver" in said, said
+    assert "stopped by SIGTERM" in said, said
+    assert "  tools/mpirun -n 2 python3 tools/train.py --solver" in said, said
     assert len(tiny.entries(output, "snapshot")) == 1
     with open(str(output / "record.json")) as file:
         assert json.load(file)["processes"] == 2

@@ -7,19 +7,19 @@ import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
-from layers.category_targets import CategoryRule  # noqa: E402
-from models.build import nets  # noqa: E402
-from models.shapes import SLIM  # noqa: E402
-from tools.bench.random_nets import experiment, fill, with_random_data  # noqa: E402
-from tools.lib.training.log import plot_log  # noqa: E402
-from tools.lib.training.probes import (  # noqa: E402
+from layers.category_targets import CategoryRule
+from models.build import nets
+from models.shapes import SLIM
+from tools.bench.random_nets import experiment, fill, with_random_data
+from tools.lib.training.log import plot_log
+from tools.lib.training.probes import (
     DomainProbe,
     PresenceProbe,
     presence_by_class,
     presence_values,
 )
 
-import tiny_training as tiny  # noqa: E402
+import tiny_training as tiny
 
 
 def net_of(folder, stage="ga_ca", weight=0.3, mil_weight=0.1):

@@ -1,4 +1,4 @@
-"""What a run leaves behind to tell what it was, and what it refuses to write over."""
+"""The record, log and plot that a run writes, and the files that it refuses to write over."""
 import json
 import os
 import subprocess
@@ -8,20 +8,25 @@ import pytest
 
 pytest.importorskip("caffe")
 
-from data import reading  # noqa: E402
-from data.errors import InputError  # noqa: E402
-from data.files import ROOT  # noqa: E402
-from tools.lib.training import run  # noqa: E402
-from tools.lib.training.log import Log, plot_log, read_log  # noqa: E402
-from tools.lib.training.run import parse  # noqa: E402
-from tools.lib.training.snapshots import Snapshots  # noqa: E402
+from data import reading
+from data.errors import InputError
+from data.files import ROOT
+from tools.lib.training import run
+from tools.lib.training.log import Log, plot_log, read_log
+from tools.lib.training.run import parse
+from tools.lib.training.snapshots import Snapshots
 
-from data_files import random_image, write_folder_set, write_image  # noqa: E402
-from tiny_training import STILL, TOY, entries, net_text, train, write_run  # noqa: E402
+from data_files import random_image, write_folder_set, write_image
+from tiny_training import STILL, TOY, entries, net_text, train, write_run
 
 
 def read(path):
     return json.loads(path.read_text())
+
+
+def contents(folder):
+    """{name: bytes} of a run's files, but for the lock."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
 
 
 def test_record_has_command_solver_seed_versions_commit_and_data(tmp_path):
@@ -32,14 +37,14 @@ def test_record_has_command_solver_seed_versions_commit_and_data(tmp_path):
     assert {"caffe", "python", "numpy", "protobuf", "blas_kernel",
             "blas_threads"} <= set(record["versions"])
     head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL)
-    if head.returncode:     # no clone, or another user's
+                          stderr=subprocess.DEVNULL, universal_newlines=True)
+    if head.returncode:     # no clone, or one of another user
         assert record["git"] is None
     else:
-        assert record["git"]["commit"] == head.stdout.decode().strip(
-        ) and record["git"]["dirty"] in (True, False)
-    assert record["data"]["data.source"]["frames"] == 5 and record["data"]["data.target"][
-        "frames"] == 7
+        assert record["git"]["commit"] == head.stdout.strip()
+        assert record["git"]["dirty"] in (True, False)
+    assert record["data"]["data.source"]["frames"] == 5
+    assert record["data"]["data.target"]["frames"] == 7
     assert record["resumed"] == []
 
 
@@ -47,8 +52,8 @@ def test_each_resume_is_recorded(tmp_path):
     solver = write_run(tmp_path)
     train(solver, tmp_path / "out", "--max-iter", 2)
     train(solver, tmp_path / "out", "--max-iter", 4, "--resume")
-    assert [resume["iteration"]
-            for resume in read(tmp_path / "out" / "record.json")["resumed"]] == [2]
+    resumed = read(tmp_path / "out" / "record.json")["resumed"]
+    assert [resume["iteration"] for resume in resumed] == [2]
 
 
 def test_seed_is_written_into_the_data_layers_and_the_solver(tmp_path):
@@ -67,27 +72,24 @@ def test_default_seed_is_the_solvers_or_1(tmp_path):
 def test_folder_with_snapshots_is_not_written_over(tmp_path):
     solver = write_run(tmp_path, max_iter=2)
     train(solver, tmp_path / "out")
-    before = {
-        path.name: path.read_bytes()
-        for path in (tmp_path / "out").iterdir() if path.name != "lock"
-    }
+    before = contents(tmp_path / "out")
     with pytest.raises(InputError, match="holds the snapshots of an earlier run.*\n.*--resume"):
         train(solver, tmp_path / "out")
-    assert before == {
-        path.name: path.read_bytes()
-        for path in (tmp_path / "out").iterdir() if path.name != "lock"
-    }
+    assert contents(tmp_path / "out") == before
 
 
 @pytest.fixture(scope="module")
 def names_of_a_run(tmp_path_factory):
-    """(solver, names of all that a run writes)."""
+    """(solver, names of all files that a run writes)."""
     folder = tmp_path_factory.mktemp("names")
     solver, seen, save = write_run(folder, max_iter=2), set(), Snapshots.save
-    with pytest.MonkeyPatch.context() as patch:     # while it runs there is `partial` too
-        patch.setattr(
-            Snapshots, "save",
-            lambda self, engine: seen.update(os.listdir(self.folder)) or save(self, engine))
+
+    def listing_save(self, engine):
+        seen.update(os.listdir(self.folder))        # during a run there is `partial` too
+        return save(self, engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Snapshots, "save", listing_save)
         train(solver, folder / "out")
     return solver, seen | set(os.listdir(str(folder / "out")))
 
@@ -144,8 +146,10 @@ def test_wrong_net_leaves_no_output_folder(tmp_path):
 
 @pytest.fixture
 def read_from_disk(tmp_path, monkeypatch):
-    """(net, opened): a net like TOY with its data on disk, and a function with the files whose
-    header was read, in order, by this process and its forks."""
+    """(net, opened): a net like TOY with its data on disk, and the files that were looked at.
+
+    opened() returns the files whose header was read by this process and its forks, in order.
+    """
     write_folder_set(str(tmp_path / "sets" / "mine"), count=5, classes=8)
     log = tmp_path / "opened.txt"
     log.write_text("")
@@ -181,21 +185,21 @@ def test_each_file_is_looked_at_once_and_before_the_dry_run(tmp_path, read_from_
     assert len(opened()) == 20, "another run in this process looks again"
 
 
-def test_a_file_that_will_not_do_is_named_with_layer_and_line_before_anything_is_written(
+def test_a_bad_file_is_named_with_layer_and_line_before_anything_is_written(
         tmp_path, read_from_disk):
     net, opened = read_from_disk
     write_image(str(tmp_path / "sets" / "mine" / "labels" / "2.png"),
                 random_image(0, 12, 15)[:, :, 0])
-    with pytest.raises(InputError, match='tiny.prototxt: layer "data": .*train_images.txt:3: .*12 '
-                                         'x 16.*12 x 15'):
+    message = 'tiny.prototxt: layer "data": .*train_images.txt:3: .*12 x 16.*12 x 15'
+    with pytest.raises(InputError, match=message):
         train(write_run(tmp_path, net), tmp_path / "out")
     assert not (tmp_path / "out").exists() and len(set(opened())) == 6
 
 
 def test_a_data_layer_whose_frames_cannot_even_be_listed_is_refused_by_name(tmp_path):
     net = TOY.replace('"dataset": "toy"', '"dataset": "folder", "options": {"path": 5}')
-    with pytest.raises(InputError, match='tiny.prototxt: layer "data": data set folder: option '
-                                         'path is 5'):
+    message = 'tiny.prototxt: layer "data": data set folder: option path is 5'
+    with pytest.raises(InputError, match=message):
         train(write_run(tmp_path, net), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -205,13 +209,11 @@ def test_a_frame_that_passed_as_a_target_has_not_passed_as_a_source(tmp_path, re
     test_net, _ = read_from_disk
     os.remove(str(tmp_path / "sets" / "mine" / "train_labels.txt"))
     (tmp_path / "test.prototxt").write_text(test_net)
-    net = TOY.replace('"dataset": "toy", "split": "target_train[:7]"', '"dataset": '
-                                                                       '"folder:path=mine", '
-                                                                       '"split": "train"')
+    net = TOY.replace('"dataset": "toy", "split": "target_train[:7]"',
+                      '"dataset": "folder:path=mine", "split": "train"')
     assert "mine" in net
-    solver = write_run(
-        tmp_path, net,
-        'test_net: "%s" test_iter: 1 test_interval: 2' % (tmp_path / "test.prototxt"))
+    tests = f'test_net: "{tmp_path / "test.prototxt"}" test_iter: 1 test_interval: 2'
+    solver = write_run(tmp_path, net, tests)
     with pytest.raises(InputError, match="images/0 has no label"):
         train(solver, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -225,8 +227,8 @@ def test_a_net_built_without_the_tool_looks_at_its_files(tmp_path, read_from_dis
     os.remove(str(tmp_path / "sets" / "mine" / "labels" / "4.png"))
     built = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE,
                            universal_newlines=True)
-    assert built.returncode != 0 and "labels/4.png: no such file" in built.stderr and opened(
-    ) == checked
+    assert built.returncode != 0 and "labels/4.png: no such file" in built.stderr
+    assert opened() == checked
 
 
 def test_gpu_that_is_not_there_leaves_no_output_folder(tmp_path):
@@ -262,18 +264,20 @@ def test_plot_draws_adversarial_and_mil_curves(tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
-def test_log_drops_what_a_kill_cut_off_and_what_will_come_again(tmp_path):
+def test_log_drops_the_line_that_a_kill_cut_off_and_lines_that_will_come_again(tmp_path):
     path = tmp_path / "log.jsonl"
-    path.write_text('{"kind": "train", "iteration": 1, "values": {}}\n{"kind": "snapshot", '
-                    '"iteration": 2}\n'
-                    '{"kind": "train", "iteration": 2, "values": {}}\n{"kind": "tra')
+    path.write_text('{"kind": "train", "iteration": 1, "values": {}}\n'
+                    '{"kind": "snapshot", "iteration": 2}\n'
+                    '{"kind": "train", "iteration": 2, "values": {}}\n'
+                    '{"kind": "tra')
     Log(str(path), 2)
-    assert [(entry["kind"], entry["iteration"])
-            for entry in read_log(str(path))] == [("train", 1), ("snapshot", 2)]
+    kept = [(entry["kind"], entry["iteration"]) for entry in read_log(str(path))]
+    assert kept == [("train", 1), ("snapshot", 2)]
 
 
-@pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--seed", "x"], ["--max-iter", "0"], ["--device", "tpu"],
-                                       ["--device", "gpu:x"], ["--keep-snapshots", "-2"], ["--colour", "red"]])
+@pytest.mark.parametrize("arguments", [
+    ["--seed", "-1"], ["--seed", "x"], ["--max-iter", "0"], ["--device", "tpu"],
+    ["--device", "gpu:x"], ["--keep-snapshots", "-2"], ["--colour", "red"]])
 def test_wrong_option_is_refused_by_name_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         parse(["--solver", "x"] + arguments)
@@ -292,7 +296,7 @@ def test_resume_recalls_the_data_root(tmp_path, monkeypatch):
 def test_net_written_inside_the_solver_trains_with_its_seed(tmp_path):
     solver = write_run(tmp_path, max_iter=1)
     text = "".join(line for line in open(solver).readlines() if not line.startswith("net:"))
-    open(solver, "w").write(text + "net_param { %s }" % net_text())
+    open(solver, "w").write(f"{text}net_param {{ {net_text()} }}")
     train(solver, tmp_path / "out")
     assert '\\"seed\\": 5' in (tmp_path / "out" / "solver.prototxt").read_text()
 

@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or moved ends with the same bytes as one that never was."""
+"""A run that was stopped, killed or moved ends with the same bytes as a run left in peace."""
 import glob
 import json
 import os
@@ -12,12 +12,22 @@ import pytest
 
 pytest.importorskip("caffe")
 
-from data.errors import InputError  # noqa: E402
-from tools.lib.training import run_folder  # noqa: E402
-from tools.lib.training.snapshots import read_manifest  # noqa: E402
+from data.errors import InputError
+from tools.lib.training import run_folder
+from tools.lib.training.snapshots import read_manifest
 
-from data_files import write_folder_set  # noqa: E402
-from tiny_training import TOY, entries, finish, model, net_text, start, train, wait_for, write_run  # noqa: E402
+from data_files import write_folder_set
+from tiny_training import (
+    TOY,
+    entries,
+    finish,
+    model,
+    net_text,
+    start,
+    train,
+    wait_for,
+    write_run,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +97,8 @@ def test_resume_recalls_the_device_and_how_many_snapshots_to_keep(tmp_path):
 
 @pytest.mark.parametrize("change, shown", [
     (dict(base_lr=0.02), ["-base_lr: 0.01", "+base_lr: 0.02"]),
-    (dict(net=net_text().replace("num_output: 8", "num_output: 9")), ["-    num_output: 8", "+    num_output: 9"]),
+    (dict(net=net_text().replace("num_output: 8", "num_output: 9")),
+     ["-    num_output: 8", "+    num_output: 9"]),
     (dict(iter_size=1), ["-iter_size: 2"]),
     (dict(random_seed=9), ["seed: 5 before, 9 now"])])
 def test_resume_with_another_net_solver_or_seed_is_refused_with_the_difference(
@@ -130,11 +141,14 @@ def test_resume_with_other_statistics_or_another_class_table_is_refused(tmp_path
     table, statistics = tmp_path / "set" / "classes.txt", tmp_path / "statistics.json"
     write_folder_set(str(tmp_path / "set"), count=2, height=32, width=48, classes=8)
     shutil.copy(os.path.join(repo_root, "data", "statistics", "toy.json"), str(statistics))
-    net = TOY.replace('"dataset": "toy", "split": "source_train[:5]"',
-                      '"dataset": "folder", "split": "train", "options": {"path": "%s"}' % (tmp_path / "set")) + """
-layer { name: "mil" type: "Python" bottom: "target" top: "mil_loss" top: "present" top: "active" top: "relaxed"
-  loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0 python_param { module: "layers.constrained_mil_loss"
-  layer: "ConstrainedMILLoss" param_str: '{"statistics": "%s"}' } }""" % statistics
+    folder = {"dataset": "folder", "split": "train", "options": {"path": str(tmp_path / "set")}}
+    net = TOY.replace('{"dataset": "toy", "split": "source_train[:5]"}', json.dumps(folder))
+    assert net != TOY
+    net += f'''layer {{ name: "mil" type: "Python" bottom: "target"
+  top: "mil_loss" top: "present" top: "active" top: "relaxed"
+  loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0
+  python_param {{ module: "layers.constrained_mil_loss" layer: "ConstrainedMILLoss"
+                 param_str: '{{"statistics": "{statistics}"}}' }} }}'''
     solver = write_run(tmp_path, net, max_iter=1)
     train(solver, tmp_path / "out")
     for path, before, after, name in ((table, "0 class0", "0,9 class0", "label_map"),
@@ -160,7 +174,7 @@ def test_a_run_goes_on_whose_record_is_older_than_label_maps_and_statistics_in_i
     assert train(solver, tmp_path / "out", "--resume", "--max-iter", 2) == 0
 
 
-def test_resume_without_a_record_says_what_is_left_to_do(tmp_path, whole):
+def test_resume_without_a_record_names_the_ways_to_go_on(tmp_path, whole):
     shutil.copytree(str(whole[1]), str(tmp_path / "out"))
     (tmp_path / "out" / "record.json").unlink()
     with pytest.raises(InputError, match="no record.json.*\n.*--weights .*tiny_iter_8.caffemodel"):
@@ -184,9 +198,8 @@ def test_every_stage_of_the_toy_resumes_to_the_same_bytes(tmp_path, repo_root, s
     train(solver, tmp_path / "out", "--max-iter", 3, "--resume")
     assert model(tmp_path / "out", 3) == model(tmp_path / "whole", 3)
     if stage != "source":
-        assert {
-            "domain_loss", "domain_loss_inverse", "domain_accuracy_source", "domain_accuracy_target"
-        } <= set(entries(tmp_path / "out", "train")[0]["values"])
+        assert {"domain_loss", "domain_loss_inverse", "domain_accuracy_source",
+                "domain_accuracy_target"} <= set(entries(tmp_path / "out", "train")[0]["values"])
     if stage == "ga_ca":
         assert {"mil_loss", "mil_present", "mil_active", "mil_relaxed"} <= set(
             entries(tmp_path / "out", "train")[0]["values"])
@@ -197,7 +210,7 @@ def test_twenty_kills_at_random_moments_leave_the_bytes_of_a_run_never_killed(tm
     solver = write_run(tmp_path, TOY, max_iter=60, snapshot=1, stepsize=13, display=5)
     began = time.monotonic()
     assert finish(start(solver, tmp_path / "whole")) == 0
-    # ten pauses of half of it on average: the run is not done before
+    # Ten pauses of half of this on average: the run is not done before the last kill.
     longest = (time.monotonic() - began) / 12
     draw, out, kills, writing = random.Random(0), tmp_path / "killed", 0, 0
     partial = str(out / "partial" / "*_iter_*")

@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives, the lock, and children that end with their parent."""
+"""Signals to a run, the lock of its folder, and children that end with their parent."""
 import os
 import signal
 import time
@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("caffe")
 
-from data.errors import InputError  # noqa: E402
-from tools.lib.training.run_folder import FolderLock  # noqa: E402
-from tools.lib.training.snapshots import read_manifest  # noqa: E402
+from data.errors import InputError
+from tools.lib.training.run_folder import FolderLock
+from tools.lib.training.snapshots import read_manifest
 
-from tiny_training import (  # noqa: E402
+from tiny_training import (
     STILL,
     TOY,
     entries,
@@ -66,11 +66,11 @@ def test_handlers_are_those_of_before_when_the_run_has_ended(tmp_path):
 
 
 def test_signal_is_noticed_within_a_layer_and_not_after_the_step(tmp_path):
-    """Caffe's C++ holds Python's handlers back; the per-layer callbacks let them in."""
+    """Python runs no handler during Caffe's C++; the callbacks after every layer let it."""
     solver = write_run(tmp_path, STILL, iter_size=10 ** 8)       # one iteration lasts for hours
     pid = start(solver, tmp_path / "out")
     try:
-        # as only tools.lib.training.loop.Signals does
+        # from then on, tools.lib.training.loop.Signals is active
         wait_for(lambda: catches(pid, signal.SIGTERM), pid)
         os.kill(pid, signal.SIGINT)
         wait_for(lambda: "finishing this iteration" in open(str(tmp_path / "out") + ".txt").read(),

@@ -1,4 +1,4 @@
-"""Snapshots: whole or not at all, recognised when damaged, and a full disk costs nothing."""
+"""Snapshots are whole or not there, damage is noticed, and a full disk leaves the earlier ones."""
 import errno
 import json
 import os
@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("caffe")
 
-from data.errors import InputError  # noqa: E402
+from data.errors import InputError
 from tools.lib.training import snapshots as module
-from tools.lib.training.engine import Engine  # noqa: E402
+from tools.lib.training.engine import Engine
 
-from tiny_training import entries, finish, model, start, train, write_run  # noqa: E402
+from tiny_training import entries, finish, model, start, train, write_run
 
 
 @pytest.fixture
@@ -39,8 +39,9 @@ def damage(path, how):
         path.unlink()
 
 
-@pytest.mark.parametrize("how, words", [("truncated", "bytes instead of"), ("altered", "has been altered"),
-                                        ("empty", "has 0 bytes"), ("missing", "is missing")])
+@pytest.mark.parametrize("how, words", [
+    ("truncated", "bytes instead of"), ("altered", "has been altered"), ("empty", "has 0 bytes"),
+    ("missing", "is missing")])
 @pytest.mark.parametrize("ending", ["caffemodel", "solverstate"])
 def test_damaged_snapshot_is_reported_and_passed_over_for_the_one_before(
         stopped, capfd, how, words, ending):
@@ -49,7 +50,8 @@ def test_damaged_snapshot_is_reported_and_passed_over_for_the_one_before(
     damage(out / ("tiny_iter_4." + ending), how)
     train(solver, out, "--resume")
     said = capfd.readouterr().err
-    assert f"passing over the snapshot of iteration 4: tiny_iter_4.{ending}" in said and words in said
+    assert f"passing over the snapshot of iteration 4: tiny_iter_4.{ending}" in said
+    assert words in said
     assert "going on from iteration 2" in said
     assert model(out, 4) == before and listed(out) == [2, 4]
 
@@ -57,7 +59,7 @@ def test_damaged_snapshot_is_reported_and_passed_over_for_the_one_before(
 def test_every_snapshot_damaged_starts_again_and_says_so(stopped, capfd):
     solver, out = stopped
     for iteration in (2, 4):
-        damage(out / (f"tiny_iter_{iteration}.solverstate"), "truncated")
+        damage(out / f"tiny_iter_{iteration}.solverstate", "truncated")
     train(solver, out, "--resume")
     assert "starting at iteration 0" in capfd.readouterr().err
 
@@ -69,13 +71,11 @@ def test_files_that_no_manifest_lists_are_not_resumed_from(stopped, capfd):
     assert "going on from iteration 2" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"snapshots": 3}', '{"snapshots": '
-                                                                        '[{"iteration": "four"}]}',
-                                     '{"snapshots": [{"iteration": 4, "model": {"name": "../../x", '
-                                     '"bytes": 1, '
-                                     '"sha256": ""}, "state": {"name": "x", "bytes": 1, "sha256": '
-                                     '""}}]}'])
-def test_damaged_manifest_is_an_error_and_not_guessed_around(stopped, content):
+@pytest.mark.parametrize("content", [
+    "", "{", "[]", '{"snapshots": 3}', '{"snapshots": [{"iteration": "four"}]}',
+    '{"snapshots": [{"iteration": 4, "model": {"name": "../../x", "bytes": 1, "sha256": ""}, '
+    '"state": {"name": "x", "bytes": 1, "sha256": ""}}]}'])
+def test_damaged_manifest_is_an_error_and_stays_as_it_is(stopped, content):
     solver, out = stopped
     (out / module.MANIFEST).write_text(content)
     with pytest.raises(InputError, match="snapshots.json is not a list of snapshots"):
@@ -118,7 +118,7 @@ def test_full_disk_is_a_clear_error_and_the_last_snapshot_stays(stopped, monkeyp
 
 @pytest.mark.parametrize("limit", [400, 1300])
 def test_disk_that_fills_up_under_caffes_own_writing_kills_nobody(stopped, monkeypatch, limit):
-    """The claim succeeded, then somebody else took the room: Caffe's writer aborts or truncates."""
+    """Another program took the room after the claim: Caffe's writer aborts or truncates."""
     solver, out = stopped
     before = model(out, 4)
     write = Engine.caffe_snapshot
@@ -176,10 +176,10 @@ def test_stock_caffe_resumes_from_our_snapshot(stopped):
 def test_manifest_has_sizes_and_hashes_and_the_log_names_each_snapshot(stopped):
     _, out = stopped
     content = json.loads((out / module.MANIFEST).read_text())["snapshots"]
-    assert content[1]["model"]["bytes"] == len(model(out, 4)) and len(
-        content[1]["state"]["sha256"]) == 64
-    assert [entry["file"] for entry in entries(out, "snapshot")
-            ] == ["tiny_iter_2.caffemodel", "tiny_iter_4.caffemodel"]
+    assert content[1]["model"]["bytes"] == len(model(out, 4))
+    assert len(content[1]["state"]["sha256"]) == 64
+    logged = [entry["file"] for entry in entries(out, "snapshot")]
+    assert logged == ["tiny_iter_2.caffemodel", "tiny_iter_4.caffemodel"]
 
 
 def test_space_is_claimed_for_parameters_and_every_history(stopped):

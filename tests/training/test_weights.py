@@ -1,4 +1,5 @@
-"""Initial weights: where they come from, what loads, and what stops the run."""
+"""Initial weights: which files are loaded, which layers they fill, and which stop the run."""
+import glob
 import json
 import os
 import shutil
@@ -9,10 +10,12 @@ import pytest
 
 caffe = pytest.importorskip("caffe")
 
-from data.errors import InputError  # noqa: E402
-from tools.lib.training.weights import making_commands  # noqa: E402
+from data.errors import InputError
+from tools.lib.training.weights import making_commands
 
-from tiny_training import net_text, train, write_run  # noqa: E402
+from tiny_training import net_text, train, write_run
+
+MADE_BY = "# initial weights, made by: python3 tools/train.py --solver before.prototxt\n"
 
 
 @pytest.fixture
@@ -24,8 +27,8 @@ def source(tmp_path):
 
 
 def test_solver_field_is_loaded_and_recorded_with_its_command(tmp_path, source, capfd):
-    line = f"# initial weights, made by: python3 tools/train.py --solver before.prototxt\nweights: \"{source}\""
-    train(write_run(tmp_path, extra=line, max_iter=1), tmp_path / "out")
+    lines = f'{MADE_BY}weights: "{source}"'
+    train(write_run(tmp_path, extra=lines, max_iter=1), tmp_path / "out")
     assert "loaded: conv, final" in capfd.readouterr().err
     record = json.loads((tmp_path / "out" / "record.json").read_text())["initial_weights"]
     assert record[0]["made_by"] == "python3 tools/train.py --solver before.prototxt"
@@ -34,7 +37,7 @@ def test_solver_field_is_loaded_and_recorded_with_its_command(tmp_path, source, 
 
 def test_training_starts_from_the_loaded_values(tmp_path, source):
     solver = write_run(tmp_path, max_iter=1, base_lr=1e-30, lr_policy='"fixed"',
-                       extra='weights: "%s"' % source)
+                       extra=f'weights: "{source}"')
     train(solver, tmp_path / "out")
     nets = [caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST, weights=str(path))
             for path in (source, tmp_path / "out" / "tiny_iter_1.caffemodel")]
@@ -49,7 +52,7 @@ def test_option_overrides_the_solver_and_takes_lists_and_repeats(tmp_path, sourc
 
 
 def test_comma_in_the_solvers_field_is_a_list_as_in_caffe(tmp_path, source):
-    train(write_run(tmp_path, extra='weights: "%s,%s"' % (source, source), max_iter=1),
+    train(write_run(tmp_path, extra=f'weights: "{source},{source}"', max_iter=1),
           tmp_path / "out")
     assert len(json.loads((tmp_path / "out" / "record.json").read_text())["initial_weights"]) == 2
 
@@ -69,9 +72,9 @@ def test_resume_from_another_folder_recalls_weights_inside_the_repository(
 
 
 def test_missing_weights_name_the_command_that_makes_them_and_leave_no_folder(tmp_path):
-    line = "# initial weights, made by: python3 tools/train.py --solver before.prototxt\nweights: \"nowhere.caffemodel\""
+    lines = f'{MADE_BY}weights: "nowhere.caffemodel"'
     with pytest.raises(InputError) as refusal:
-        train(write_run(tmp_path, extra=line), tmp_path / "out")
+        train(write_run(tmp_path, extra=lines), tmp_path / "out")
     assert "nowhere.caffemodel do not exist" in str(refusal.value)
     assert "Make them with: python3 tools/train.py --solver before.prototxt" in str(refusal.value)
     assert not (tmp_path / "out").exists()
@@ -95,14 +98,14 @@ def test_hdf5_snapshots_are_refused_with_a_sentence(tmp_path):
 
 def test_other_shape_is_an_error_that_names_the_layer_and_both_shapes(tmp_path, source):
     net = net_text().replace("num_output: 2", "num_output: 3")
-    with pytest.raises(InputError, match='layer "final", weights: 3 x 8 x 1 x 1 in the net, 2 x 8 '
-                                         'x 1 x 1'):
+    message = 'layer "final", weights: 3 x 8 x 1 x 1 in the net, 2 x 8 x 1 x 1'
+    with pytest.raises(InputError, match=message):
         train(write_run(tmp_path, net), tmp_path / "out", "--weights", source)
 
 
 def test_file_without_a_layer_of_the_net_stops(tmp_path, source):
-    net = net_text().replace('name: "conv"', 'name: "other"').replace('name: "final"',
-                                                                      'name: "last"')
+    net = net_text().replace('name: "conv"', 'name: "other"')
+    net = net.replace('name: "final"', 'name: "last"')
     with pytest.raises(InputError, match="has no layer of this net"):
         train(write_run(tmp_path, net), tmp_path / "out", "--weights", source)
 
@@ -111,7 +114,8 @@ def test_layers_left_at_their_initial_values_are_listed(tmp_path, source, capfd)
     net = net_text().replace('name: "final"', 'name: "last"')
     train(write_run(tmp_path, net, max_iter=1), tmp_path / "out", "--weights", source)
     said = capfd.readouterr().err
-    assert "left at initial values: last" in said and "in the file but not in the net: final" in said
+    assert "left at initial values: last" in said
+    assert "in the file but not in the net: final" in said
 
 
 def test_weights_with_nan_stop_before_training(tmp_path, source):
@@ -131,10 +135,7 @@ def test_resume_needs_the_initial_weights_no_more(tmp_path, source):
 
 
 def test_every_committed_solver_that_starts_from_weights_names_their_command(repo_root):
-    solvers = [
-        os.path.join(repo_root, "solvers", name)
-        for name in os.listdir(os.path.join(repo_root, "solvers")) if name.endswith(".prototxt")
-    ]
+    solvers = glob.glob(os.path.join(repo_root, "solvers", "*.prototxt"))
     starting = [path for path in solvers if "\nweights:" in open(path).read()]
     assert starting
     for path in starting:
