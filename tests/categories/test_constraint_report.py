@@ -19,9 +19,9 @@ from tools.lib.categories.constraint_report_command import (  # noqa: E402
     verdict,
 )
 
-STATISTICS = summarise([np.array(
-    [0.2, 0.4]), np.array([0.8, 0.6]), np.array([])], 2, "made", "train",
-                       LabelSpace("made", ("a", "b", "c"), np.zeros((3, 3), np.uint8)))
+SPACE = LabelSpace("made", ("a", "b", "c"), np.zeros((3, 3), np.uint8))
+STATISTICS = summarise([np.array([0.2, 0.4]), np.array([0.8, 0.6]), np.array([])], 2, "made",
+                       "train", SPACE)
 
 
 def test_sizes_count_where_the_class_is_predicted_present():
@@ -30,8 +30,8 @@ def test_sizes_count_where_the_class_is_predicted_present():
     predicted = summarise_prediction(shares, STATISTICS, presence_factor=0.5)
     assert predicted.images == 3 and predicted.present.tolist() == [2, 2, 0]
     assert predicted.low[0] == pytest.approx(0.12 + 0.1 * 0.38)
-    assert predicted.mean[0] == pytest.approx(0.31) and predicted.high[0] == pytest.approx(
-        0.12 + 0.9 * 0.38)
+    assert predicted.mean[0] == pytest.approx(0.31)
+    assert predicted.high[0] == pytest.approx(0.12 + 0.9 * 0.38)
     assert np.isnan([predicted.low[2], predicted.mean[2], predicted.high[2]]).all()
 
 
@@ -42,9 +42,9 @@ def test_table_by_hand():
     assert table.rows[2] == ["c", "0", "-", "-", "-", "0", "-", "-", "-", ""]
 
 
-@pytest.mark.parametrize("mean, words", [(0.1, "too small"), (0.2, "within"), (0.4, "within"),
-                                         (0.41, "too large"),
-                                         (np.nan, "never there")])
+@pytest.mark.parametrize("mean, words", [
+    (0.1, "too small"), (0.2, "within"), (0.4, "within"), (0.41, "too large"),
+    (np.nan, "never there")])
 def test_verdict(mean, words):
     assert verdict(mean, 0.2, 0.4) == words
     assert verdict(mean, np.nan, np.nan) == ""
@@ -52,12 +52,11 @@ def test_verdict(mean, words):
 
 @pytest.fixture(scope="module")
 def unlabelled_gta5(tmp_path_factory):
-    """A GTA5 folder with images and no labels folder, and a 19-class net that finds nothing but its
-    class 5."""
+    """A GTA5 folder without labels, and a 19-class net that predicts class 5 everywhere."""
     folder = tmp_path_factory.mktemp("report")
     (folder / "gta5" / "images").mkdir(parents=True)
     for number in range(2):
-        cv2.imwrite(str(folder / "gta5" / "images" / (f"{number}.png")),
+        cv2.imwrite(str(folder / "gta5" / "images" / f"{number}.png"),
                     np.full((32, 48, 3), 99, np.uint8))
     shape = SLIM._replace(channels=(2, 2, 2, 2, 2), fc=2)
     (folder / "deploy.prototxt").write_text(str(deploy_net(shape, 19, (0, 0, 0), (32, 32))))
@@ -69,19 +68,16 @@ def unlabelled_gta5(tmp_path_factory):
 
 
 def arguments(folder, *more):
-    return [
-        "--model",
-        str(folder / "deploy.prototxt"), "--weights",
-        str(folder / "net.caffemodel"), "--dataset", "gta5", "--data-root",
-        str(folder), "--split", "all"
-    ] + list(more)
+    return ["--model", str(folder / "deploy.prototxt"),
+            "--weights", str(folder / "net.caffemodel"), "--dataset", "gta5",
+            "--data-root", str(folder), "--split", "all", *more]
 
 
 def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     statistics = os.path.join(repo_root, "data", "statistics", "gta5_half.json")
     output = unlabelled_gta5 / "out"
-    constraint_report_command.main(
-        arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
+    options = arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output))
+    constraint_report_command.main(options)
     printed = capsys.readouterr().out
     pole = next(line for line in printed.splitlines() if line.startswith("pole"))
     assert pole.split()[-6:] == ["100", "100", "100", "100", "too", "large"]
@@ -91,11 +87,10 @@ def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     assert "--statistics" in page.splitlines()[0]
     assert cv2.imread(str(output / "report.png")).std() > 0
     with pytest.raises(InputError, match="not an empty folder"):
-        constraint_report_command.main(
-            arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output)))
+        constraint_report_command.main(options)
 
 
 def test_statistics_of_another_number_of_classes_are_refused(unlabelled_gta5, repo_root):
+    statistics = os.path.join(repo_root, "data", "statistics", "toy.json")
     with pytest.raises(InputError, match="gives 19 classes, but .*toy.json has 8"):
-        constraint_report_command.main(arguments(unlabelled_gta5, "--statistics",
-                                      os.path.join(repo_root, "data", "statistics", "toy.json")))
+        constraint_report_command.main(arguments(unlabelled_gta5, "--statistics", statistics))

@@ -42,8 +42,8 @@ def test_no_class_predicted_is_a_miss_and_nobodys_false_positive():
 
 def test_nothing_labelled_gives_nan_everywhere():
     found = counted([[255, 255]], [[0, 1]])
-    assert np.isnan(found.iou()).all() and np.isnan(found.pixel_accuracy()) and np.isnan(
-        mean_iou(found.iou()))
+    assert np.isnan(found.iou()).all() and np.isnan(mean_iou(found.iou()))
+    assert np.isnan(found.pixel_accuracy())
 
 
 def test_counts_are_over_the_set_not_averaged_over_images():
@@ -104,10 +104,8 @@ def test_subsets_leave_out_the_classes_that_synthia_lacks():
 
 def test_seventeen_over_nineteen_with_three_at_zero_is_twenty_over_sixteen():
     # SYNTHIA -> Cityscapes, GA + CA of Table 1, whose last decimals are rounded
-    iou = np.array([
-        11.5, 19.6, 30.8, 4.4, 0.0, 20.3, 0.1, 11.7, 42.3, 0.0, 68.7, 51.2, 3.8, 54.0, 0.0, 3.2,
-        0.0, 0.2, 0.6
-    ])
+    iou = np.array([11.5, 19.6, 30.8, 4.4, 0.0, 20.3, 0.1, 11.7, 42.3, 0.0, 68.7, 51.2, 3.8, 54.0,
+                    0.0, 3.2, 0.0, 0.2, 0.6])
     means = subset_means(iou, CITYSCAPES.classes)
-    assert means["mIoU-19"] == pytest.approx(17.0, abs=0.05) and means["mIoU-16"] == pytest.approx(
-        20.2, abs=0.051)
+    assert means["mIoU-19"] == pytest.approx(17.0, abs=0.05)
+    assert means["mIoU-16"] == pytest.approx(20.2, abs=0.051)

@@ -1,5 +1,4 @@
-"""Output options: a path that cannot be written is named before anything is computed, and a full
-disk is no traceback."""
+"""Outputs of commands: an unwritable path or a full disk is reported in a sentence, and early."""
 import errno
 import importlib
 import json
@@ -23,9 +22,8 @@ from tools.lib.tables import format_of
 MODEL = ["--model", "none.prototxt", "--weights", "none.caffemodel"]
 DATA = ["--dataset", "camvid", "--split", "val"]
 
-#: (command as tools.<name> or a module with main(arguments), arguments with {} for the output,
-#: flag). Whatever else they
-#: name does not exist: a command that looks at the output later complains about that instead.
+#: (module with main, arguments with {} for the output, flag). All other files that they name are
+#: missing: a command that checks the output later would report those first.
 COMMANDS = [
     ("tools.lib.scoring.score_command", MODEL + DATA + ["--json", "{}.json"], "--json"),
     ("tools.lib.scoring.score_command", MODEL + DATA + ["--output", "{}.md"], "--output"),
@@ -36,8 +34,8 @@ COMMANDS = [
      "--output"),
     ("tools.lib.scoring.predict_command",
      MODEL + ["--label-space", "toy", "none.png", "--output", "{}"], "--output"),
-    ("tools.lib.experiment.paper", ["paper1", "--result", "none", "--output",
-                                            "{}.md"], "--output"),
+    ("tools.lib.experiment.paper", ["paper1", "--result", "none", "--output", "{}.md"],
+     "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--output", "{}.json"], "--output"),
     ("tools.lib.categories.statistics_command", DATA + ["--show", "{}.png"], "--show"),
     ("tools.lib.categories.constraint_report_command",
@@ -47,8 +45,8 @@ COMMANDS = [
     ("tools.bench.bench_reading", DATA + ["--lmdb", "none", "--output", "{}.md"], "--output"),
     ("tools.make_vgg_weights", ["--sdist", "none.tar.gz", "--output", "{}"], "--output"),
     ("tools.run_experiment", ["gta", "--report", "{}"], "--report"),
-    ("tools.tune_adaptation", ["toy", "--stage", "ga", "--seeds", "1", "--output",
-                               "{}.md"], "--output"),
+    ("tools.tune_adaptation", ["toy", "--stage", "ga", "--seeds", "1", "--output", "{}.md"],
+     "--output"),
     ("tools.bench.bench_scaling", ["--output", "{}.md"], "--output"),
     ("tools.build.build_caffe", ["--mirror", "none", "--work", "{}"], "--work"),
     ("tools.build.build_caffe", ["--mirror", "none", "--output", "{}"], "--output"),
@@ -133,9 +131,8 @@ def test_kills_of_the_only_writer_leave_no_more_than_one_file(tmp_path):
 
 def test_a_packing_that_cannot_begin_is_an_input_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="cannot write .*meta.json: No space left on "
-                                         "device\n.*make "
-                                         "room"):
+    with pytest.raises(InputError,
+                       match="cannot write .*meta.json: No space left on device\n.*make room"):
         lmdb_writer._write_meta(str(tmp_path / "new"), Meta)
 
 
@@ -144,11 +141,8 @@ def test_scores_are_printed_before_they_are_written(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(score_command, "write_whole", full)
     monkeypatch.setattr(score_command, "_score_folder", lambda *ignored: Confusion(8))
     with pytest.raises(OSError):
-        score_command.main([
-            "--predictions",
-            str(tmp_path), "--dataset", "toy", "--split", "target_val[:1]", "--json",
-            str(tmp_path / "x.json")
-        ])
+        score_command.main(["--predictions", str(tmp_path), "--dataset", "toy",
+                            "--split", "target_val[:1]", "--json", str(tmp_path / "x.json")])
     assert "mIoU" in capsys.readouterr().out
 
 

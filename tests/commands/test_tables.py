@@ -63,13 +63,13 @@ def test_format_goes_by_the_ending_unless_given():
         format_of("x.dat")
 
 
-def test_comparison_has_a_row_a_class_a_column_a_model_and_says_what_is_absent():
+def test_comparison_has_rows_of_classes_columns_of_models_and_names_absent_classes():
     table = comparison([record("A"), record("B", seed=1)])
     assert table.header == ["IoU %", "A", "B"]
     assert [row[0] for row in table.rows] == list(TOY.classes) + ["mIoU-8", "pixel accuracy"]
     assert np.isnan(table.rows[7][1]) and table.rows[0][1] == 100 * record("A")["iou"][0]
-    assert table.notes[
-        0] == "A: nan for pole: in neither truth nor prediction, left out of the means."
+    assert table.notes[0] == ("A: nan for pole: in neither truth nor prediction, left out of the "
+                              "means.")
 
 
 def test_the_shares_of_the_truth_stand_beside_models_that_saw_the_same_truth():
@@ -90,7 +90,7 @@ def test_results_over_different_classes_do_not_share_a_table():
         comparison([record(), record(space=CAMVID)])
 
 
-def test_results_survive_the_file_and_are_taken_anew_from_the_counts(tmp_path):
+def test_results_from_a_file_are_computed_again_from_its_counts(tmp_path):
     path = tmp_path / "scores.json"
     written = record(weights="w.caffemodel")
     path.write_text(json.dumps({"results": [dict(written, iou=[1.0] * 8, means={})]}))

@@ -39,13 +39,20 @@ def gta5(tmp_path):
     return str(tmp_path)
 
 
+def write_cityscapes(root, split, name, labelled=True):
+    """Writes a frame of the city Ulm, its label all road."""
+    place = f"{split}/ulm/{name}"
+    write_image(f"{root}/cityscapes/leftImg8bit/{place}_leftImg8bit.png", random_image(1))
+    if labelled:
+        write_image(f"{root}/cityscapes/gtFine/{place}_gtFine_labelIds.png",
+                    np.full((12, 16), ROAD, np.uint8))
+
+
 def run(root, *arguments, dataset="gta5", split="mine"):
     """(exit code, the report of the split from --json)."""
     path = os.path.join(root, "report.json")
-    code = check_command.main([
-        "--dataset", dataset, "--split", split, "--data-root", root, "--json", path, "--workers",
-        "1"
-    ] + list(arguments))
+    code = check_command.main(["--dataset", dataset, "--split", split, "--data-root", root,
+                               "--json", path, "--workers", "1"] + list(arguments))
     with open(path) as file:
         report, = json.load(file)["splits"]
     os.remove(path)
@@ -60,8 +67,8 @@ def test_a_sound_split_gives_0_and_shares_of_the_labelled_pixels(gta5, capsys):
     code, report = run(gta5)
     assert code == 0 and report["problems"] == []
     share = {row["name"]: row for row in report["classes"]}
-    assert share["sky"]["share"] == pytest.approx(
-        21 / 45) and share["road"]["share"] == pytest.approx(24 / 45)
+    assert share["sky"]["share"] == pytest.approx(21 / 45)
+    assert share["road"]["share"] == pytest.approx(24 / 45)
     assert share["sky"]["images"] == 4 and share["car"]["images"] == 0
     assert report["sizes"] == [dict(height=12, width=16, images=4)]
     assert "nothing wrong" in capsys.readouterr().out
@@ -78,8 +85,8 @@ def test_every_kind_of_damage_is_found_in_one_walk(gta5, capsys):
     assert code == 1
     assert kinds(report) == [("label values out of range", "00001"), ("sizes differ", "00002"),
                              ("unreadable file", "00003"), ("unreadable file", "00004")]
-    assert "mine.txt:1" in report["problems"][0]["message"] and "35" in report["problems"][0][
-        "message"]
+    message = report["problems"][0]["message"]
+    assert "mine.txt:1" in message and "35" in message
     assert "4 problems" in capsys.readouterr().out
 
 
@@ -92,11 +99,10 @@ def test_a_damaged_image_and_its_unknown_ids_are_both_reported(gta5):
 
 @pytest.mark.parametrize("dataset, split, published", [
     ("gta5", "all", 24966), ("gta5", "train", 12403), ("gta5", "val", 6382), ("gta5", "test", 6181),
-    ("cityscapes", "train", 2975),
-    ("cityscapes", "val", 500), ("cityscapes", "test", 1525), ("synthia_rand", "all", 9400),
-    ("synthia_rand", "train", 9400), ("camvid", "day_train", 153), ("camvid", "day_val", 43),
-    ("camvid", "dusk_train", 62),
-    ("camvid", "dusk_val", 21), ("camvid", "dusk_test", 62),
+    ("cityscapes", "train", 2975), ("cityscapes", "val", 500), ("cityscapes", "test", 1525),
+    ("synthia_rand", "all", 9400), ("synthia_rand", "train", 9400),
+    ("camvid", "day_train", 153), ("camvid", "day_val", 43),
+    ("camvid", "dusk_train", 62), ("camvid", "dusk_val", 21), ("camvid", "dusk_test", 62),
     ("bdds", "train", 7000), ("bdds", "val", 1000), ("bdds", "test", 2000)])
 def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, published):
     write_lines(f"{gta5}/gta5/{split}.txt", ["00001", "00002"])
@@ -107,17 +113,15 @@ def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, publi
         write_image(f"{gta5}/synthia_rand/RGB/{number:07d}.png", random_image(number))
         write_synthia(f"{gta5}/synthia_rand/GT/LABELS/{number:07d}.png",
                       np.full((12, 16), 3, np.uint16))
-        stem = f"{gta5}/cityscapes/%s/{split}/ulm/ulm_00000{number}_000019"
-        write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
-        write_image(stem % "gtFine" + "_gtFine_labelIds.png", np.full((12, 16), ROAD, np.uint8))
+        write_cityscapes(gta5, split, f"ulm_00000{number}_000019")
         write_image(f"{gta5}/bdds/seg/images/{split}/{number}.jpg", random_image(1))
         write_image(f"{gta5}/bdds/seg/labels/{split}/{number}_train_id.png",
                     np.full((12, 16), 1, np.uint8))
     code, report = run(gta5, dataset=dataset, split=split)
     problem, = report["problems"]
     assert code == 1 and problem["kind"] == "count differs from the published one"
-    assert report["published"] == published and str(
-        published) in problem["message"] and "2 frames" in problem["message"]
+    assert report["published"] == published
+    assert str(published) in problem["message"] and "2 frames" in problem["message"]
 
 
 def test_skipped_pairs_are_left_out_counted_and_reported(gta5, capsys):
@@ -152,15 +156,14 @@ def unknown_to_skip(root, skipped, dataset, *split):
     """The names of skip.txt that check_dataset calls unknown, in its report and its text."""
     path = os.path.join(root, "report.json")
     write_lines(f"{root}/{dataset.partition(':')[0]}/skip.txt", skipped)
-    code = check_command.main([
-        "--dataset", dataset, "--data-root", root, "--workers", "1", "--images-only", "--json", path
-    ] + (["--split", *split] if split else []))
+    code = check_command.main(["--dataset", dataset, "--data-root", root, "--workers", "1",
+                               "--images-only", "--json", path,
+                               *(["--split", *split] if split else [])])
     with open(path) as file:
         report = json.load(file)
     os.remove(path)
-    wrong = sum(len(part["problems"])
-                for part in report["splits"]) + len(report["skip_file_unknown"])
-    assert code == (1 if wrong else 0)
+    problems = sum(len(part["problems"]) for part in report["splits"])
+    assert code == (1 if problems + len(report["skip_file_unknown"]) else 0)
     return report["skip_file_unknown"]
 
 
@@ -173,8 +176,8 @@ def test_a_misspelt_name_in_the_skip_file_is_wrong_whichever_splits_are_checked(
     assert unknown_to_skip(str(tmp_path), ["images/0", "images/O", "labels/2", "skip"], "folder",
                            *split) == ["images/O", "skip"]
     out = capsys.readouterr().out
-    assert "skip.txt:2: images/O\n" in out and "skip.txt:4: skip\n" in out and out.endswith(
-        "2 problems\n")
+    assert "skip.txt:2: images/O\n" in out and "skip.txt:4: skip\n" in out
+    assert out.endswith("2 problems\n")
 
 
 def test_splits_that_are_not_there_know_no_name(gta5):
@@ -191,9 +194,8 @@ def test_a_name_of_another_season_or_folder_of_images_is_known(tmp_path):
     assert unknown_to_skip(root, names, "synthia_seqs:season=summer", "train") == names[2:]
     for split in ("val", "train_extra"):
         for number in range(2):
-            write_image(
-                f"{root}/cityscapes/leftImg8bit/{split}/ulm/{split}_{number}_leftImg8bit.png",
-                random_image(1))
+            name = f"{split}/ulm/{split}_{number}_leftImg8bit.png"
+            write_image(f"{root}/cityscapes/leftImg8bit/{name}", random_image(1))
     write_lines(root + "/cityscapes/leftImg8bit/notes.txt", ["beside the folders"])
     assert unknown_to_skip(root, ["val_0", "train_extra_1", "val_7"], "cityscapes",
                            "val/ulm[:1]") == ["val_7"]
@@ -225,18 +227,15 @@ def test_a_missing_split_is_reported_before_the_others_are_read(gta5, capsys):
 
 
 def walked(root, dataset, *arguments):
-    """[(split, whether labels were opened, kinds of problems, frames opened)] of a check that names
-    no split."""
+    """[(split, whether labels were opened, kinds of problems, frames opened)] of a check."""
     path = os.path.join(root, "report.json")
-    check_command.main(
-        ["--dataset", dataset, "--data-root", root, "--workers", "1", "--json", path] +
-        list(arguments))
+    check_command.main(["--dataset", dataset, "--data-root", root, "--workers", "1",
+                        "--json", path] + list(arguments))
     with open(path) as file:
         reports = json.load(file)["splits"]
     os.remove(path)
-    return [(report["split"], report["labelled"], {kind
-                                                   for kind, _ in kinds(report)}, report["opened"])
-            for report in reports]
+    return [(report["split"], report["labelled"], {kind for kind, _ in kinds(report)},
+             report["opened"]) for report in reports]
 
 
 COUNT = {"count differs from the published one"}
@@ -257,27 +256,25 @@ def test_a_whole_data_set_shows_every_frame_once_whatever_lists_of_parts_there_a
 
 def test_splits_that_come_without_labels_are_checked_for_their_images(tmp_path, capsys):
     root = str(tmp_path)
-    for number, split in enumerate(("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")):
+    parts = ("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")
+    for number, split in enumerate(parts):
         write_lines(f"{root}/camvid/{split}.txt", [str(number)])
         write_image(f"{root}/camvid/images/{number}.png", random_image(number))
         if split.endswith("_val"):
             write_image(f"{root}/camvid/labels/{number}.png", np.full((12, 16), 3, np.uint8))
-    assert walked(root, "camvid") == [(split, split.endswith("_val"), COUNT, 1) for split in (
-        "day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")]
+    assert walked(root, "camvid") == [(split, split.endswith("_val"), COUNT, 1) for split in parts]
     assert capsys.readouterr().out.count("1 opened, images only: it comes without labels\n") == 3
     for split in ("train", "val", "test"):
-        stem = f"{root}/cityscapes/%s/{split}/ulm/ulm_000001_000019"
-        write_image(stem % "leftImg8bit" + "_leftImg8bit.png", random_image(1))
+        write_cityscapes(root, split, "ulm_000001_000019", labelled=split != "test")
         write_image(f"{root}/bdds/seg/images/{split}/1.jpg", random_image(1))
         if split != "test":
-            write_image(stem % "gtFine" + "_gtFine_labelIds.png", np.full((12, 16), ROAD, np.uint8))
             write_image(f"{root}/bdds/seg/labels/{split}/1_train_id.png",
                         np.full((12, 16), 1, np.uint8))
     for dataset in ("cityscapes", "bdds"):
         assert walked(root, dataset) == [(split, split != "test", COUNT, 1)
                                          for split in ("train", "val", "test")]
-    assert walked(root, "cityscapes", "--split",
-                  "test/ulm[:1]") == [("test/ulm[:1]", False, set(), 1)]
+    part = "test/ulm[:1]"
+    assert walked(root, "cityscapes", "--split", part) == [(part, False, set(), 1)]
     capsys.readouterr()
     assert walked(root, "cityscapes", "--images-only", "--split", "val", "test/ulm") == [
         ("val", False, COUNT, 1), ("test/ulm", False, set(), 1)]
@@ -290,15 +287,15 @@ def test_a_slice_an_existing_report_and_a_split_that_is_not_there(gta5):
     assert run(gta5, split="mine[1:3]")[1]["opened"] == 2
     with open(gta5 + "/old.json", "w"):
         pass
-    for arguments, message in ((["--split", "mine", "--json",
-                                 gta5 + "/old.json"], "exists"), (["--split",
-                                                                   "never"], "never.txt")):
+    for arguments, message in ((["--split", "mine", "--json", gta5 + "/old.json"], "exists"),
+                               (["--split", "never"], "never.txt")):
         with pytest.raises(InputError, match=message):
             check_command.main(["--dataset", "gta5", "--data-root", gta5] + arguments)
 
 
 @pytest.mark.parametrize("command, more", [
-    (check_command, []), (lmdb_command, ["--split", "s", "--output", "o"]),
+    (check_command, []),
+    (lmdb_command, ["--split", "s", "--output", "o"]),
     (bench_command, ["--split", "s", "--lmdb", "l"]),
     (statistics_command, ["--split", "s", "--output", "o"])])
 @pytest.mark.parametrize("workers", ("0", "-1", "1.5", "all"))
@@ -316,11 +313,9 @@ def test_the_drawn_toy_and_processes(capsys):
 
 @pytest.mark.parametrize("dataset, split, code", [
     ("gta5", [], 1), ("gta5", ["all"], 1), ("camvid", [], 0), ("camvid", ["dusk_val"], 0),
-    ("cityscapes", ["train"], 1),
-    ("synthia_seqs:season=spring", [], 0)])
+    ("cityscapes", ["train"], 1), ("synthia_seqs:season=spring", [], 0)])
 def test_real_files(shared_real, dataset, split, code, capsys):
-    arguments = ["--dataset", dataset, "--data-root", shared_real
-                 ] + (["--split"] + split if split else [])
-    assert check_command.main(arguments) == code
+    arguments = ["--dataset", dataset, "--data-root", shared_real]
+    assert check_command.main(arguments + (["--split"] + split if split else [])) == code
     out = capsys.readouterr().out
     assert "unreadable" not in out and "out of range" not in out and "sizes differ" not in out

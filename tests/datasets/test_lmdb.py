@@ -45,10 +45,8 @@ def gta5(tmp_path):
 
 def pack(root, *arguments, dataset="gta5", split="mine", output="packed"):
     folder = os.path.join(root, output)
-    lmdb_command.main([
-        "--dataset", dataset, "--split", split, "--data-root", root, "--output", folder,
-        "--workers", "1"
-    ] + list(arguments))
+    lmdb_command.main(["--dataset", dataset, "--split", split, "--data-root", root,
+                       "--output", folder, "--workers", "1"] + list(arguments))
     return folder
 
 
@@ -91,12 +89,12 @@ def test_16_bit_labels_jpeg_images_and_a_users_own_classes(tmp_path):
     folder = pack(root, dataset="bdds", split="val", output="bdds_packed")
     assert_same(opened(folder), open_dataset("bdds", root), "val")
     with open(root + "/bdds/seg/images/val/a.jpg", "rb") as file:
-        # the file's own bytes
+        # the entry is the file's own bytes
         assert lmdb_format.read_entry(folder + "/images/00000000") == file.read()
     write_folder_set(root + "/folder")
     data = opened(pack(root, dataset="folder", split="train[2:5]", output="own"))
-    assert data.space.classes == ("class0", "class1",
-                                  "class2") and data.space.palette[2].tolist() == [2, 0, 0]
+    assert data.space.classes == ("class0", "class1", "class2")
+    assert data.space.palette[2].tolist() == [2, 0, 0]
     assert_same(data, open_dataset("folder", root), "train[2:5]")
 
 
@@ -196,11 +194,11 @@ plain_write = lmdb_writer._write
 
 
 @pytest.mark.parametrize("name, replacement", [
-    ("encode", dying(lmdb_writer.encode, 4)), ("_write", dying(lmdb_writer._write, 2)),
-    ("_write", half_written),
-    ("_equal", dying(lmdb_writer._equal, 3)), ("_write_meta", dying(lmdb_writer._write_meta, 2))],
-    ids=("while encoding", "before a transaction", "between images and labels", "while verifying",
-         "before the end"))
+    pytest.param("encode", dying(lmdb_writer.encode, 4), id="while encoding"),
+    pytest.param("_write", dying(lmdb_writer._write, 2), id="before a transaction"),
+    pytest.param("_write", half_written, id="between images and labels"),
+    pytest.param("_equal", dying(lmdb_writer._equal, 3), id="while verifying"),
+    pytest.param("_write_meta", dying(lmdb_writer._write_meta, 2), id="before the end")])
 def test_a_killed_packing_is_not_read_and_goes_on(gta5, monkeypatch, name, replacement):
     monkeypatch.setattr(lmdb_writer, "BATCH", 2)
     pid = os.fork()
@@ -273,10 +271,9 @@ def test_the_data_layer_serves_the_same_batches_from_both(gta5, tmp_path, worker
             "mean": [1, 2, 3], "workers": workers
         })
         path = tmp_path / "net.prototxt"
-        path.write_text('layer { name: "data" type: "Python" top: "data" top: "label" python_param '
-                        '{ module: '
-                        '"layers.source_target_data" layer: "SourceTargetData" param_str: %s } }' %
-                        json.dumps(keys))
+        path.write_text('layer { name: "data" type: "Python" top: "data" top: "label" '
+                        'python_param { module: "layers.source_target_data" '
+                        f'layer: "SourceTargetData" param_str: {json.dumps(keys)} }} }}')
         os.environ["DATA_ROOT"] = gta5
         try:
             net = caffe.Net(str(path), caffe.TRAIN)
@@ -300,8 +297,7 @@ def change(folder, **keys):
 
 @pytest.mark.parametrize("keys, message", [
     ({"version": 2}, "version"), ({"extra": 1}, "unknown key"), ({"names": [1]}, "names"),
-    ({"classes": []}, "0 classes"),
-    ({"classes": [{"name": "road"}]}, "class 0 lacks"),
+    ({"classes": []}, "0 classes"), ({"classes": [{"name": "road"}]}, "class 0 lacks"),
     ({"label_space": "camvid"}, "not those of label space camvid"),
     ({"mean": [1, 2]}, "mean"), ({"complete": "yes"}, "complete")])
 def test_a_meta_file_that_is_not_of_the_format_is_refused(gta5, keys, message):
@@ -363,8 +359,8 @@ def test_the_benchmark_prints_both_and_refuses_another_split(gta5, capsys):
     assert capsys.readouterr().out.count(", warm ") == 2
     with open(os.path.join(gta5, "speed.md")) as file:
         lines = file.read().splitlines()
-    assert "bench_reading.py --dataset gta5" in lines[0] and "5 frames" in lines[
-        0] and "load average" in lines[0]
+    for words in ("bench_reading.py --dataset gta5", "5 frames", "load average"):
+        assert words in lines[0]
     for line in lines[4:]:
         folder, packed_rate, ratio, processor = map(float, line.split("|")[2:6])
         assert 0.01 < processor < 100
@@ -372,8 +368,7 @@ def test_the_benchmark_prints_both_and_refuses_another_split(gta5, capsys):
         assert ratio == pytest.approx(packed_rate / folder,
                                       abs=0.006 + ratio * (0.06 / folder + 0.06 / packed_rate))
     assert [line.split("|")[1].strip() for line in lines[4:]] == [
-        what + heat for what in ("image and label decoded", "bytes alone")
-        for heat in (", warm", ", cold")
-    ]
+        f"{what}, {heat}" for what in ("image and label decoded", "bytes alone")
+        for heat in ("warm", "cold")]
     with pytest.raises(InputError, match="does not hold"):
         bench_command.main(arguments + ["--split", "mine[1:]"])

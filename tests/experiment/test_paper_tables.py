@@ -58,8 +58,7 @@ METHODS = {
 
 
 def printed_rows(path):
-    """[(source, target, method, class names, numbers)] of the three tables in the paper's text, in
-    its order."""
+    """[(source, target, method, class names, numbers)] of the tables in the paper's text."""
     rows, shift, classes = [], None, None
     with open(path, encoding="utf-8") as stream:
         table_lines = [line.rstrip().split("\t") for line in stream if line.count("\t") > 2]
@@ -92,10 +91,8 @@ def test_our_numbers_stand_beside_the_papers():
     paper = paper_tables()["paper1"]
     ours = record(space=CITYSCAPES)
     table = shift_table(paper, paper["shifts"][0], {"ga": ours})
-    assert table.header == ["IoU %"] + [
-        method + whose for method in ("Before adapt", "GA", "GA + CA")
-        for whose in (", paper", ", ours")
-    ]
+    assert table.header == ["IoU %", "Before adapt, paper", "Before adapt, ours", "GA, paper",
+                            "GA, ours", "GA + CA, paper", "GA + CA, ours"]
     road = table.rows[0]
     assert road[1:] == [31.9, None, 67.4, 100 * ours["iou"][0], 70.4, None]
     by_title = {row[0]: row for row in table.rows}
@@ -116,35 +113,29 @@ def results_of(key, folder):
         for row in shift["rows"]:
             place = shift["experiment"], row["stage"]
             records[place] = record(space=space, seed=len(records))
-            path = folder / "{}_{}.json".format(*place)
+            path = folder / f"{shift['experiment']}_{row['stage']}.json"
             path.write_text(json.dumps({"results": [records[place]]}))
-            options += ["--result", "%s:%s=%s" % (place + (path,))]
+            options += ["--result", f"{shift['experiment']}:{row['stage']}={path}"]
     return options, records
 
 
-@pytest.mark.parametrize("key, means", [("paper1", (19, 16, 13)), ("paper2", (13,)),
-                                        ("paper3", (19, 16, 13))])
+@pytest.mark.parametrize("key, means", [
+    ("paper1", (19, 16, 13)), ("paper2", (13,)), ("paper3", (19, 16, 13))])
 def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, tmp_path, capsys):
     options, records = results_of(key, tmp_path)
     paper_table.main([key] + options)
     text = capsys.readouterr().out
     paper_table.main([key] + options + ["--output", str(tmp_path / "table.csv")])
     rows = [line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines()]
-    assert [
-        int(line.split("-")[1].split()[0]) for line in text.splitlines()
-        if line.startswith("mIoU-") and "printed" not in line
-    ] == list(means) * len(paper_tables()[key]["shifts"])
+    shown = [int(line.split("-")[1].split()[0]) for line in text.splitlines()
+             if line.startswith("mIoU-") and "printed" not in line]
+    assert shown == list(means) * len(paper_tables()[key]["shifts"])
     starts = [number for number, row in enumerate(rows) if row[0].startswith("Table")]
     for start, shift in zip(starts, paper_tables()[key]["shifts"]):
         for column, row in enumerate(shift["rows"]):
-            ours = [
-                float(cells[2 + 2 * column])
-                for cells in rows[start + 1:start + 1 + len(row["iou"])]
-            ]
-            paper = [
-                float(cells[1 + 2 * column])
-                for cells in rows[start + 1:start + 1 + len(row["iou"])]
-            ]
+            cells = rows[start + 1:start + 1 + len(row["iou"])]
+            paper = [float(line[1 + 2 * column]) for line in cells]
+            ours = [float(line[2 + 2 * column]) for line in cells]
             found = [found["iou"] for (name, stage), found in records.items()
                      if stage == row["stage"] and shift["experiment"] in (name, None)]
             assert paper == row["iou"]
@@ -152,22 +143,20 @@ def test_every_table_of_the_paper_shows_results_of_the_test_command(key, means, 
     assert "No result" not in text and capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("ending, mark",
-                         [(".txt", "Table 2 of the paper: Fall to Winter"),
-                          (".md", "| sky | 92.0 |"),
-                                          (".tex", "sky & 92.0 & ")])
+@pytest.mark.parametrize("ending, mark", [
+    (".txt", "Table 2 of the paper: Fall to Winter"), (".md", "| sky | 92.0 |"),
+    (".tex", "sky & 92.0 & ")])
 def test_a_table_is_written_with_its_command_in_the_format_of_its_ending(
         ending, mark, tmp_path, capsys):
     options, _ = results_of("paper2", tmp_path)
-    paper_table.main(["paper2"] + options +
-                       ["--note", "They mean nothing.", "--output",
-                        str(tmp_path / ("t" + ending))])
-    text = (tmp_path / ("t" + ending)).read_text()
+    path = tmp_path / f"t{ending}"
+    paper_table.main(["paper2"] + options + ["--note", "They mean nothing.", "--output", str(path)])
+    text = path.read_text()
     assert mark in text and text == capsys.readouterr().out
     assert ("Written by python3 tools/paper_table.py paper2 --result season_summer_fall:source="
             in text)
-    assert "ours: mean of 6 shifts, 6 images." in text and "They mean nothing." in text.splitlines(
-    )[0]
+    assert "ours: mean of 6 shifts, 6 images." in text
+    assert "They mean nothing." in text.splitlines()[0]
 
 
 def test_results_that_are_not_there_leave_gaps_and_name_the_command(monkeypatch, tmp_path, capsys):
@@ -198,9 +187,8 @@ def test_our_average_leaves_out_what_is_nan_in_a_shift():
     one, two = record(space=SYNTHIA_SEQS), record(space=SYNTHIA_SEQS, seed=3)
     one["iou"][2] = None
     average = average_record([one, two])["iou"]
-    assert average[2] == two["iou"][2] and average[0] == pytest.approx(
-        (one["iou"][0] + two["iou"][0]) / 2)
-    assert average[12] is None
+    assert average[2] == two["iou"][2] and average[12] is None
+    assert average[0] == pytest.approx((one["iou"][0] + two["iou"][0]) / 2)
 
 
 def test_result_over_other_classes_is_no_row_of_the_papers_table():

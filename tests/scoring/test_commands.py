@@ -43,18 +43,15 @@ def net(tmp_path_factory):
 
 
 def score(net, *more):
-    return score_command.main(
-        ["--model", net[0], "--weights", net[1], "--dataset", "toy", "--split", "target_val[:3]"] +
-        list(more))
+    return score_command.main(["--model", net[0], "--weights", net[1], "--dataset", "toy",
+                               "--split", "target_val[:3]"] + list(more))
 
 
 def test_saved_predictions_score_like_the_net_that_made_them(net, tmp_path, capsys):
-    folder, first, second = str(tmp_path / "maps"), str(tmp_path / "a.json"), str(
-        tmp_path / "b.json")
+    folder, first, second = (str(tmp_path / name) for name in ("maps", "a.json", "b.json"))
     score(net, "--save-predictions", folder, "--json", first)
-    score_command.main([
-        "--predictions", folder, "--dataset", "toy", "--split", "target_val[:3]", "--json", second
-    ])
+    score_command.main(["--predictions", folder, "--dataset", "toy", "--split", "target_val[:3]",
+                        "--json", second])
     one, two = [json.load(open(path))["results"][0] for path in (first, second)]
     assert one["confusion"] == two["confusion"] and one["images"] == 3
     assert sum(map(sum, one["confusion"])) > 0
@@ -63,17 +60,15 @@ def test_saved_predictions_score_like_the_net_that_made_them(net, tmp_path, caps
 
 
 def test_frames_of_one_file_name_in_two_folders_keep_their_own_predictions(net, tmp_path):
-    mine, maps, colours, first, second = (str(
-        tmp_path / name) for name in ("mine", "maps", "colours", "a.json", "b.json"))
+    mine, maps, colours, first, second = (
+        str(tmp_path / name) for name in ("mine", "maps", "colours", "a.json", "b.json"))
     export_toy(mine, ["source_val[:1]", "target_val[:1]"])
     for kind in ("images", "labels"):
         with open(f"{mine}/both_{kind}.txt", "w") as file:
             file.writelines(f"{kind}/{split}/0000.png\n" for split in ("source_val", "target_val"))
     chosen = ["--dataset", "folder:path=" + mine, "--split", "both"]
-    score_command.main([
-        "--model", net[0], "--weights", net[1], "--save-predictions", maps, "--save-colours",
-        colours, "--json", first
-    ] + chosen)
+    score_command.main(["--model", net[0], "--weights", net[1], "--save-predictions", maps,
+                        "--save-colours", colours, "--json", first] + chosen)
     score_command.main(["--predictions", maps, "--json", second] + chosen)
     one, two = [json.load(open(path))["results"][0]["confusion"] for path in (first, second)]
     assert one == two and sum(map(sum, one)) > 0
@@ -84,11 +79,8 @@ def test_frames_of_one_file_name_in_two_folders_keep_their_own_predictions(net, 
 
 def test_several_weights_make_one_table_in_the_format_of_the_output_file(net, tmp_path, capsys):
     output = tmp_path / "table.md"
-    score_command.main([
-        "--model", net[0], "--weights", net[1], net[2], "--dataset", "toy", "--split",
-        "target_val[:2]", "--output",
-        str(output)
-    ])
+    score_command.main(["--model", net[0], "--weights", net[1], net[2], "--dataset", "toy",
+                        "--split", "target_val[:2]", "--output", str(output)])
     text = output.read_text()
     assert "| IoU % | net_1 | net_2 |" in text and capsys.readouterr().out == text
 
@@ -106,34 +98,28 @@ def test_several_models_are_kept_inside_the_folder_whatever_their_titles(net, tm
     for place, source in zip(weights, net[1:]):
         os.makedirs(os.path.dirname(place))
         shutil.copy(source, place)
-    arguments = ["--model", net[0], "--weights"
-                 ] + weights + ["--dataset", "toy", "--split", "target_val[:1]"]
-    options = [
-        "--save-predictions",
-        str(tmp_path / "deep" / "maps"), "--save-colours",
-        str(tmp_path / "deep" / "colours")
-    ]
-    score_command.main(arguments + options + (["--names"] + names if names else []))
-    title = str(tmp_path).strip("/").replace("/", "_") + "_in_%s_x"
-    inside = ["esc", "b_c"] if names else [title % "a", title % "b"]
+    deep = tmp_path / "deep"
+    score_command.main(["--model", net[0], "--weights", *weights, "--dataset", "toy",
+                        "--split", "target_val[:1]", "--save-predictions", str(deep / "maps"),
+                        "--save-colours", str(deep / "colours"),
+                        *(["--names"] + names if names else [])])
+    title = str(tmp_path).strip("/").replace("/", "_")
+    inside = ["esc", "b_c"] if names else [f"{title}_in_a_x", f"{title}_in_b_x"]
     assert sorted(os.listdir(str(tmp_path))) == ["deep", "in_a", "in_b"]
-    assert sorted(
-        str(path.relative_to(tmp_path / "deep"))
-        for path in tmp_path.glob("deep/**/*.png")) == sorted(f"{kind}/{name}/target_val/0000.png"
-                                                              for kind in ("maps", "colours")
-                                                              for name in inside)
+    written = sorted(str(path.relative_to(deep)) for path in deep.rglob("*.png"))
+    assert written == sorted(f"{kind}/{name}/target_val/0000.png"
+                             for kind in ("maps", "colours") for name in inside)
 
 
-@pytest.mark.parametrize("one, two, folder", [("a/b", "a_b", "a_b"), ("x", "../x", "x"), ("..", ".", "_")])
+@pytest.mark.parametrize("one, two, folder", [
+    ("a/b", "a_b", "a_b"), ("x", "../x", "x"), ("..", ".", "_")])
 def test_titles_that_would_share_a_folder_are_refused_before_anything_is_opened(
         tmp_path, one, two, folder):
     message = f"--save-colours: '{one}' and '{two}' would both be saved in .*/{folder}\n.*--names"
     with pytest.raises(InputError, match=message):
-        score_command.main([
-            "--model", "gone", "--weights", "gone", "gone too", "--names", one, two, "--dataset",
-            "gone", "--split", "gone", "--save-colours",
-            str(tmp_path)
-        ])
+        score_command.main(["--model", "gone", "--weights", "gone", "gone too", "--names", one, two,
+                            "--dataset", "gone", "--split", "gone",
+                            "--save-colours", str(tmp_path)])
 
 
 def test_predictions_of_two_runs_do_not_mix(net, tmp_path):
@@ -167,10 +153,18 @@ def test_net_with_other_classes_than_the_data_set_is_refused(net, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["--weights", "a"], ["--weights", "a", "--predictions", "b"], ["--resize", "0"], ["--resize", "nan"],
-    ["--mean", "1", "2", "nan"], ["--model", "m", "--weights", "a", "--memory", "inf"],
-    ["--device", "tpu"], ["--model", "m", "--weights", "a", "b", "--names", "x"],
-    ["--model", "m", "--weights", "a", "b", "--names", "x", "x"], ["--predictions", "p", "--save-predictions", "q"]])
+    [],
+    ["--weights", "a"],
+    ["--weights", "a", "--predictions", "b"],
+    ["--resize", "0"],
+    ["--resize", "nan"],
+    ["--mean", "1", "2", "nan"],
+    ["--model", "m", "--weights", "a", "--memory", "inf"],
+    ["--device", "tpu"],
+    ["--model", "m", "--weights", "a", "b", "--names", "x"],
+    ["--model", "m", "--weights", "a", "b", "--names", "x", "x"],
+    ["--predictions", "p", "--save-predictions", "q"],
+])
 def test_wrong_options_end_with_exit_code_2(arguments):
     with pytest.raises(SystemExit) as ended:
         score_command.main(["--dataset", "toy", "--split", "target_val"] + arguments)
@@ -180,21 +174,20 @@ def test_wrong_options_end_with_exit_code_2(arguments):
 @pytest.mark.parametrize("factor", ("0.01", "16"))
 def test_images_are_resized_as_far_as_the_data_layer_resizes_them(factor):
     from layers.source_target_data import OPTIONAL
-    given = score_command.parse(
-        ["--dataset", "toy", "--split", "s", "--predictions", "p", "--resize", factor]).resize
+    given = score_command.parse(["--dataset", "toy", "--split", "s", "--predictions", "p",
+                                 "--resize", factor]).resize
     fields = [OPTIONAL[key][0] for key in ("source_resize", "target_resize")]
     assert given == float(factor) and all(field.accepts(given) for field in fields)
     assert not any(field.accepts(given * 1.01) and field.accepts(given / 1.01) for field in fields)
 
 
 def test_a_command_prints_one_line_and_ends_with_2(repo_root, net):
-    done = subprocess.run([
-        sys.executable,
-        os.path.join(repo_root, "tools", "test.py"), "--model", net[0], "--weights",
-        "gone.caffemodel", "--dataset", "toy", "--split", "target_val"
-    ], stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: gone.caffemodel: no such "
-                                                                  "file\n")
+    done = subprocess.run(
+        [sys.executable, os.path.join(repo_root, "tools", "test.py"), "--model", net[0],
+         "--weights", "gone.caffemodel", "--dataset", "toy", "--split", "target_val"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: gone.caffemodel: no such file\n"
 
 
 def test_names_of_weights_in_equally_named_files_keep_their_folders():
@@ -204,25 +197,15 @@ def test_names_of_weights_in_equally_named_files_keep_their_folders():
 
 def test_most_changed_frames_come_first(net, tmp_path, capsys):
     output = tmp_path / "figure.png"
-    figure_command.main([
-        "--model", net[0], "--weights", net[1], net[2], "--dataset", "toy", "--split",
-        "target_val[:5]", "--most-changed", "2", "--output",
-        str(output)
-    ])
+    arguments = ["--model", net[0], "--weights", net[1], net[2], "--dataset", "toy",
+                 "--split", "target_val[:5]", "--most-changed", "2", "--output", str(output)]
+    figure_command.main(arguments)
     listed = [line.split() for line in capsys.readouterr().out.splitlines()[:2]]
-    predictors = [
-        figure_command.make_predictor(
-            figure_command.parse([
-                "--model", net[0], "--weights", w, "--dataset", "toy", "--split", "s", "--frames",
-                "0", "--output", "x.png"
-            ]), w) for w in net[1:]
-    ]
-    toy = open_dataset("toy")
-    changes = {
-        frame.name: np.mean(predictors[0].predict(toy.read_image(frame)) != predictors[1].predict(
-            toy.read_image(frame)))
-        for frame in toy.frames("target_val[:5]")
-    }
+    options, toy, changes = figure_command.parse(arguments), open_dataset("toy"), {}
+    predictors = [net_options.make_predictor(options, weights) for weights in net[1:]]
+    for frame in toy.frames("target_val[:5]"):
+        before, after = (predictor.predict(toy.read_image(frame)) for predictor in predictors)
+        changes[frame.name] = np.mean(before != after)
     best = sorted(changes, key=changes.get, reverse=True)[:2]
     assert [words[0] for words in listed] == best
     assert listed[0][1] == f"{100 * changes[best[0]]:.1f}%"
@@ -232,8 +215,8 @@ def test_most_changed_frames_come_first(net, tmp_path, capsys):
 
 def test_frames_are_chosen_by_name_or_number():
     frames = open_dataset("toy").frames("target_val[:4]")
-    assert figure_command.choose(frames, "2,target_val/0000",
-                                 "target_val") == [frames[2], frames[0]]
+    chosen = figure_command.choose(frames, "2,target_val/0000", "target_val")
+    assert chosen == [frames[2], frames[0]]
     for wrong in ("7", "-1", "1.0", "", "\u00b2", "1\u00b2"):
         with pytest.raises(InputError, match=f"--frames: '{wrong}' is neither a name in target_val "
                                              "nor a number below 4"):
@@ -246,11 +229,9 @@ def test_figure_without_truth_opens_no_label(net, tmp_path, monkeypatch):
     def refuse(self, frame):
         raise AssertionError("a label was opened")
     monkeypatch.setattr(DataSet, "read_label", refuse)
-    figure_command.main([
-        "--model", net[0], "--weights", net[1], "--dataset", "toy", "--split", "target_val",
-        "--frames", "0", "--no-truth", "--output",
-        str(tmp_path / "f.png")
-    ])
+    figure_command.main(["--model", net[0], "--weights", net[1], "--dataset", "toy",
+                         "--split", "target_val", "--frames", "0", "--no-truth",
+                         "--output", str(tmp_path / "f.png")])
 
 
 @pytest.mark.parametrize("chosen", (["--frames", "0"], ["--most-changed", "1"]))
@@ -266,19 +247,15 @@ def test_figure_of_frames_without_labels_names_no_truth_before_it_predicts(
                         lambda *ignored: pytest.fail("a net was made"))
     with pytest.raises(InputError, match="target_val_images.txt:1: .*0000(.png: no such file| has "
                                          "no label)\n.*--no-truth"):
-        figure_command.main([
-            "--model", net[0], "--weights", net[1], net[2], "--dataset", "folder:path=mine",
-            "--data-root",
-            str(tmp_path), "--split", "target_val", "--output",
-            str(tmp_path / "f.png")
-        ] + chosen)
+        figure_command.main(["--model", net[0], "--weights", net[1], net[2],
+                             "--dataset", "folder:path=mine", "--data-root", str(tmp_path),
+                             "--split", "target_val", "--output", str(tmp_path / "f.png")] + chosen)
 
 
 def predict(net, inputs, output, *more):
-    return predict_command.main(
-        [str(i) for i in inputs] +
-        ["--model", net[0], "--weights", net[1], "--label-space", "toy", "--output",
-         str(output)] + list(more))
+    return predict_command.main([str(path) for path in inputs]
+                                + ["--model", net[0], "--weights", net[1], "--label-space", "toy",
+                                   "--output", str(output)] + list(more))
 
 
 @pytest.fixture
@@ -300,33 +277,32 @@ def test_images_folders_and_videos_are_labelled(net, pictures, tmp_path, capsys)
     out = tmp_path / "out"
     predict(net, [pictures, pictures / "v.mp4"], out)
     assert "left out" not in capsys.readouterr().err
-    assert sorted(str(p.relative_to(out))
-                  for p in out.rglob("*.*")) == ["a.png", "inside/b.png", "v.mp4"]
-    assert cv2.imread(str(out / "a.png")).shape[1] == 64 and cv2.imread(str(
-        out / "a.png")).shape[0] > 45
+    written = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
+    assert written == ["a.png", "inside/b.png", "v.mp4"]
+    height, width = cv2.imread(str(out / "a.png")).shape[:2]
+    assert width == 64 and height > 45
     video = cv2.VideoCapture(str(out / "v.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5 and video.get(cv2.CAP_PROP_FPS) == 10
 
 
 @pytest.mark.parametrize("place", ("mine", "mine/classes.txt"))
 def test_a_users_own_classes_give_the_colours(net, pictures, tmp_path, place):
-    write_lines(str(tmp_path / "mine" / "classes.txt"), [f"{number},{100 + number} thing "
-                                                         f"{number} {200 + number} 1 2"
-                                                         for number in range(8)] + ["255 ignored"])
+    classes = [f"{number},{100 + number} thing {number} {200 + number} 1 2" for number in range(8)]
+    write_lines(str(tmp_path / "mine" / "classes.txt"), classes + ["255 ignored"])
     for space, out, kind in ((tmp_path / place, "own", "colour"), ("toy", "labels", "labels")):
         predict(net, [pictures / "a.png"], tmp_path / out, "--kind", kind, "--no-legend",
                 "--label-space", str(space))
     own, labels = (cv2.imread(str(tmp_path / out / "a.png"), cv2.IMREAD_UNCHANGED)
                    for out in ("own", "labels"))
-    assert (own == np.dstack([labels * 0 + 2, labels * 0 + 1, labels + 200])).all() and len(
-        np.unique(labels)) > 1
+    assert (own == np.dstack([labels * 0 + 2, labels * 0 + 1, labels + 200])).all()
+    assert len(np.unique(labels)) > 1
 
 
 @pytest.mark.parametrize("lines, place, message", [
     (["0 road 1 2 3"], "gone", "--label-space .*gone: expected one of camvid, cityscapes, "
                                ".*classes.txt\n.*data/README.md"),
-    ([], "mine", "classes.txt: empty"), (["0 road"], "mine/classes.txt", "classes.txt:1: '0 road'; "
-                                                                         "expected"),
+    ([], "mine", "classes.txt: empty"),
+    (["0 road"], "mine/classes.txt", "classes.txt:1: '0 road'; expected"),
     (["0 road 1 2 3"], ".", "classes.txt: no such"),
     (["0 road 1 2 3"], "mine", "gives 8 classes, but label space .*mine has 1\n.*--label-space")])
 def test_classes_that_are_not_there_damaged_or_of_another_net_are_refused(
@@ -364,15 +340,15 @@ def test_a_second_run_does_not_label_what_the_first_has_written_among_its_inputs
     (tmp_path / "link").symlink_to(pictures / "out")
     for _ in range(2):
         predict(net, [pictures], tmp_path / output, "--overwrite", "--no-legend")
-    written = sorted(
-        os.path.relpath(str(path), str(tmp_path / output))
-        for path in (tmp_path / output).rglob("*.png"))
+    written = sorted(os.path.relpath(str(path), str(tmp_path / output))
+                     for path in (tmp_path / output).rglob("*.png"))
     assert written == ["a.png", "inside/b.png"]
 
 
 @pytest.mark.parametrize("inputs, output, message", [
     (["gone.png"], "out", "no such file"), (["in/a.png"], "in", "would replace the input"),
-    (["in/a.png", "in/inside/../a.png"], "out", "would both become"), (["notes.txt"], "out", "expected an image"),
+    (["in/a.png", "in/inside/../a.png"], "out", "would both become"),
+    (["notes.txt"], "out", "expected an image"),
     (["empty"], "out", "holds no image")])
 def test_inputs_that_cannot_work_are_refused_before_anything_is_written(
         pictures, tmp_path, inputs, output, message):
@@ -430,13 +406,16 @@ def test_legend_is_as_wide_as_the_picture_and_shows_every_colour(width):
 def test_painter_draws_its_legend_once_a_width(monkeypatch):
     from tools.lib.scoring import pictures as module
     drawn = []
-    monkeypatch.setattr(
-        module, "legend_strip", lambda space, width: drawn.append(width) or np.zeros(
-            (4, width, 3), np.uint8))
+
+    def strip(space, width):
+        drawn.append(width)
+        return np.zeros((4, width, 3), np.uint8)
+
+    monkeypatch.setattr(module, "legend_strip", strip)
     painter = Painter(TOY, "colour")
     for _ in range(3):
-        assert painter(np.zeros((8, 16, 3), np.uint8), np.zeros((8, 16),
-                                                                np.uint8)).shape == (12, 16, 3)
+        picture = painter(np.zeros((8, 16, 3), np.uint8), np.zeros((8, 16), np.uint8))
+        assert picture.shape == (12, 16, 3)
     assert drawn == [16]
 
 

@@ -18,21 +18,29 @@ from tools.lib.scoring.predictor import (  # noqa: E402
     upsample,
 )
 
-HEAD = ('layer { name: "data" type: "Input" top: "data" '
-        'input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } } ')
+
+def layer(name, kind, bottom, parameters):
+    return (f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{name}" '
+            f'{parameters} }} ')
 
 
 def conv(name, bottom, outputs, **keys):
     body = " ".join(f"{key}: {value}" for key, value in keys.items())
-    return ('layer { name: "%s" type: "Convolution" bottom: "%s" top: "%s" convolution_param { '
-            'num_output: %d %s } } '
-            % (name, bottom, name, outputs, body))
+    return layer(name, "Convolution", bottom,
+                 f"convolution_param {{ num_output: {outputs} {body} }}")
 
 
 def pool(name, bottom):
-    return ('layer { name: "%s" type: "Pooling" bottom: "%s" top: "%s" pooling_param { '
-            'kernel_size: 2 stride: 2 } } '
-            % (name, bottom, name))
+    return layer(name, "Pooling", bottom, "pooling_param { kernel_size: 2 stride: 2 }")
+
+
+def image_input(channels, height, width):
+    shape = f"dim: 1 dim: {channels} dim: {height} dim: {width}"
+    return ('layer { name: "data" type: "Input" top: "data" '
+            f'input_param {{ shape {{ {shape} }} }} }} ')
+
+
+HEAD = image_input(3, 32, 32)
 
 
 def geometry(body):
@@ -60,10 +68,10 @@ def test_units_follow_the_formula_of_the_released_front_end():
     assert (628 - 2 * found.margin) // found.stride == 32
 
 
-def test_overlap_of_a_padded_net_counts_the_spoilt_units():
-    body = conv("a", "data", 2, kernel_size=3, pad=1) + pool("p", "a") + conv(
-        "s", "p", 2, kernel_size=3, pad=2, dilation=2)
-    # one pixel spoilt by a, half a unit behind the pooling, two more by s
+def test_overlap_of_a_padded_net_counts_the_wrong_units():
+    body = (conv("a", "data", 2, kernel_size=3, pad=1) + pool("p", "a")
+            + conv("s", "p", 2, kernel_size=3, pad=2, dilation=2))
+    # one pixel is wrong in a, half a unit behind the pooling, two more in s
     assert geometry(body).overlap == 3 and geometry(body).margin == 0
 
 
@@ -90,26 +98,25 @@ def test_train_net_is_refused_because_it_has_no_single_image_input():
 
 
 def test_softmax_at_the_end_is_left_out_of_the_scores():
-    body = conv("s", "data", 2,
-                kernel_size=1) + 'layer { name: "prob" type: "Softmax" bottom: "s" top: "prob" }'
+    body = conv("s", "data", 2, kernel_size=1) + layer("prob", "Softmax", "s", "")
     assert geometry(body).scores == "s"
 
 
-@pytest.mark.parametrize("units, tile, overlap",
-                         [(1, 1, 0), (17, 5, 0), (17, 5, 3), (8, 100, 4), (100, 7, 60)])
+@pytest.mark.parametrize("units, tile, overlap", [
+    (1, 1, 0), (17, 5, 0), (17, 5, 3), (8, 100, 4), (100, 7, 60)])
 def test_spans_cover_every_unit_once_and_stay_inside(units, tile, overlap):
     found = spans(units, tile, overlap)
     assert [u for s in found for u in range(s.keep_start, s.keep_stop)] == list(range(units))
     for span in found:
         assert 0 <= span.run_start <= span.keep_start < span.keep_stop <= span.run_stop <= units
         assert span.keep_stop - span.keep_start <= tile
-        assert span.run_start in (0, span.keep_start -
-                                  overlap) and span.run_stop in (units, span.keep_stop + overlap)
+        assert span.run_start in (0, span.keep_start - overlap)
+        assert span.run_stop in (units, span.keep_stop + overlap)
 
 
 def test_memory_of_a_forward_pass_matches_the_blobs_caffe_makes(tmp_path):
-    body = conv("a", "data", 4, kernel_size=3, pad=1) + pool("p", "a") + conv(
-        "s", "p", 2, kernel_size=1)
+    body = (conv("a", "data", 4, kernel_size=3, pad=1) + pool("p", "a")
+            + conv("s", "p", 2, kernel_size=1))
     path = tmp_path / "net.prototxt"
     path.write_text(HEAD + body)
     net = caffe.Net(str(path), caffe.TEST)
@@ -132,14 +139,11 @@ def deconvolved(scores, stride, tmp_path):
     """What the net's own fixed Deconvolution makes of scores (C, h, w)."""
     classes, height, width = scores.shape
     path = tmp_path / "up.prototxt"
-    path.write_text(
-        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: %d dim: '
-        '%d dim: %d } } }'
-        'layer { name: "up" type: "Deconvolution" bottom: "data" top: "up" convolution_param { '
-        'num_output: %d group: %d'
-        ' kernel_size: %d stride: %d pad: %d bias_term: false weight_filler { type: "bilinear" } } '
-        '}'
-        % (classes, height, width, classes, classes, 2 * stride, stride, stride // 2))
+    kernel = f"kernel_size: {2 * stride} stride: {stride} pad: {stride // 2}"
+    path.write_text(image_input(classes, height, width) + layer(
+        "up", "Deconvolution", "data",
+        f"convolution_param {{ num_output: {classes} group: {classes} {kernel} bias_term: false "
+        'weight_filler { type: "bilinear" } }'))
     net = caffe.Net(str(path), caffe.TEST)
     net.blobs["data"].data[0] = scores
     return net.forward()["up"][0].copy()

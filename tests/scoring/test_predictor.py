@@ -17,31 +17,29 @@ MEAN = (10.0, 20.0, 30.0)
 
 
 def tiny(folder, margin, window=(32, 32), classes=3):
-    """(prototxt, caffemodel) of a net of the front-end's structure with a few channels and random
-    weights."""
+    """(prototxt, caffemodel) of a front-end with a few channels and random weights."""
     shape = SLIM._replace(channels=(2, 2, 4, 4, 4), fc=6, margin=margin)
-    model, weights = folder / (f"deploy_{margin}.prototxt"), folder / (
-        f"net_{margin}.caffemodel")
+    model, weights = folder / f"deploy_{margin}.prototxt", folder / f"net_{margin}.caffemodel"
     model.write_text(str(deploy_net(shape, classes, MEAN, window)))
     net = caffe.Net(str(model), caffe.TEST)
     random = np.random.RandomState(4)
     for layer in net.layers:
         if layer.type == "Convolution":
             weight, bias = layer.blobs
-            weight.data[...] = random.randn(*weight.shape) * np.sqrt(
-                2.0 / np.prod(weight.shape[1:]))
+            deviation = np.sqrt(2.0 / np.prod(weight.shape[1:]))
+            weight.data[...] = random.randn(*weight.shape) * deviation
             bias.data[...] = random.randn(*bias.shape)
     net.save(str(weights))
     return str(model), str(weights)
 
 
 def image(height, width):
-    return np.random.RandomState(height + width).randint(0, 256,
-                                                         (height, width, 3)).astype(np.uint8)
+    random = np.random.RandomState(height + width)
+    return random.randint(0, 256, (height, width, 3)).astype(np.uint8)
 
 
 def opened(files, shape):
-    """The whole net itself, for an input (H, W, 3) that carries its margin."""
+    """The whole net itself, for an input (H, W, 3) that includes the margin."""
     net = caffe.Net(files[0], caffe.TEST)
     net.copy_from(files[1])
     net.blobs["data"].reshape(1, 3, *shape[:2])
@@ -84,16 +82,15 @@ def test_padded_context_module_sees_the_whole_map_although_the_front_end_is_tile
     # as in the released dilation models: context convolutions with zero padding behind an unpadded
     # front-end
     text = open(nets[186][0]).read()
-    context = "".join("""layer { name: "ctx_conv%d" type: "Convolution" bottom: "%s" top:
-        "ctx_conv%d"
-        convolution_param { num_output: 3 kernel_size: 3 pad: %d dilation: %d weight_filler {
-            type: "gaussian" std: 0.3 } } }
-        """ % (i, bottom, i, 2 ** i, 2 ** i) for i,
-        bottom in ((1, "final"), (2, "ctx_conv1"), (3, "ctx_conv2")))
+    context = "".join(f"""
+        layer {{ name: "ctx_conv{i}" type: "Convolution" bottom: "{bottom}" top: "ctx_conv{i}"
+                 convolution_param {{ num_output: 3 kernel_size: 3 pad: {2 ** i} dilation: {2 ** i}
+                                      weight_filler {{ type: "gaussian" std: 0.3 }} }} }}
+        """ for i, bottom in ((1, "final"), (2, "ctx_conv1"), (3, "ctx_conv2")))
     cut = text.index('layer {\n  name: "score"')
     model, weights = str(tmp_path / "context.prototxt"), str(tmp_path / "context.caffemodel")
-    open(model, "w").write(text[:cut] + context +
-                           text[cut:].replace('bottom: "final"', 'bottom: "ctx_conv3"'))
+    open(model, "w").write(text[:cut] + context
+                           + text[cut:].replace('bottom: "final"', 'bottom: "ctx_conv3"'))
     built = caffe.Net(model, caffe.TEST)
     built.copy_from(nets[186][1])
     built.save(weights)
