@@ -7,7 +7,7 @@ Algorithm of the colours, on B, G, R from 0 to 255, with factors drawn uniformly
     2. contrast     x = m + c (x - m),    m = mean grey of the window
     3. saturation   x = y + s (x - y),    y = grey of the pixel
     4. channels     x_k = g_k x_k,        one factor for each of blue, green and red
-    5. what leaves 0 to 255 becomes the nearest of the two
+    5. values outside 0 to 255 are clipped
 """
 import math
 from dataclasses import dataclass
@@ -15,20 +15,17 @@ from typing import Tuple
 
 import numpy as np
 
-#: Random numbers for one sample, whatever is switched on, so that switching on one key leaves the
-#: draws of the others as they are.
+#: Random numbers drawn for one sample, whichever keys are on, so that switching a key on does not
+#: change the draws of the others.
 DRAWS = 7
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far samples vary. scale: the smallest and the largest factor on image and label.
+    """How far samples vary."""
 
-    brightness, contrast, saturation, channels: half widths a from 0 (off) to 1.
-    """
-
-    scale: Tuple[float, float] = (1.0, 1.0)
-    brightness: float = 0.0
+    scale: Tuple[float, float] = (1.0, 1.0)     # smallest and largest factor on image and label
+    brightness: float = 0.0     # half widths a, from 0 (off) to 1
     contrast: float = 0.0
     saturation: float = 0.0
     channels: float = 0.0
@@ -39,8 +36,10 @@ class Augmentation:
         return any((self.brightness, self.contrast, self.saturation, self.channels))
 
     def draw(self, generator):
-        """The Variation of one sample; generator: its own numpy Generator, of which only random()
-        is used."""
+        """The Variation of one sample.
+
+        generator: a numpy Generator of its own; only its random() is used.
+        """
         draws = generator.random(DRAWS)
         least, most = map(math.log, self.scale)
         widths = np.array([self.brightness, self.contrast, self.saturation] + 3 * [self.channels])
@@ -52,13 +51,13 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Variation:
-    """What was drawn for one sample: factors; channels: (3,), blue, green, red."""
+    """The factors drawn for one sample."""
 
     scale: float
     brightness: float
     contrast: float
     saturation: float
-    channels: np.ndarray
+    channels: np.ndarray    # (3,): of blue, green, red
 
     def recoloured(self, image):
         """The window (h, w, 3), BGR 0 to 255, with these colours: float32."""

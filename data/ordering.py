@@ -1,8 +1,7 @@
-"""Which frame comes when, and with which random choices: functions of (seed, position) and nothing
-else.
+"""The frame and the random numbers of each position: functions of (seed, position) alone.
 
-A stream runs through all its frames once an epoch, each epoch in another order. Because nothing is
-carried over from one position to the next, a resumed run continues exactly where it was, and any
+A stream runs through all its frames once an epoch, each epoch in another order.  No state is
+carried from one position to the next, so a resumed run continues exactly where it was, and any
 number of workers draws the same samples.
 """
 import functools
@@ -10,15 +9,15 @@ import functools
 import numpy as np
 
 STREAMS = {"source": 0, "target": 1}
-#: What the numbers of one position are for: each purpose has numbers of its own.
+#: Purposes of the random numbers at a position; each has numbers of its own.
 WINDOW, _ORDER, AUGMENTATION = range(3)
 
 
 def generator(seed, stream, position, purpose=WINDOW):
     """A numpy Generator for the random choices at one position of a stream ("source" or "target").
 
-    Use only its random(): numpy promises the bits, not the algorithms of permutation() or
-    integers(), across versions.
+    Use only its random(): across versions numpy promises the bits, not the algorithms of
+    permutation() or integers().
     """
     return np.random.Generator(
         np.random.PCG64(np.random.SeedSequence((seed, STREAMS[stream], purpose, position))))

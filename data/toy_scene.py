@@ -22,7 +22,7 @@ _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 12, endpoint=False)),
                     np.sin(np.linspace(0, 2 * np.pi, 12, endpoint=False))], axis=1)
 
 # points: (n, 2) pixels, x and y; material: a key of the look's palettes; pick: 0..1, chooses among
-# the material's colours; shade: brightness factor; depth: metres, None for flat ground; train:
+# the material's colours; shade: brightness factor; depth: metres, None for flat ground; train: a
 # train id.
 Part = namedtuple("Part", "points material pick shade depth train")
 

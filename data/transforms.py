@@ -1,20 +1,22 @@
-"""From a frame to a net's input: resize, random window, mirror, reflected margin, mean. Plain numpy
-and OpenCV."""
+"""Makes a net's input from a frame: resize, random window, mirror, reflected margin, mean.
+
+Plain numpy and OpenCV.
+"""
 import cv2
 import numpy as np
 
 from data.label_spaces import IGNORED
 
-#: Smallest and largest factor by which images are resized: beyond them one is a dot, or more than
-#: fits into memory.
+#: Smallest and largest factor by which images are resized; beyond them an image is a dot, or does
+#: not fit into memory.
 FACTORS = (0.01, 16)
 
 
 def resize(image, factor):
-    """The image (H, W, 3) uint8 at round(factor H) x round(factor W): averaged when shrunk,
-    bilinear when enlarged.
+    """The image (H, W, 3) uint8 at round(factor H) x round(factor W).
 
-    factor: within FACTORS, which those who take it from a user see to.
+    Averaged when shrunk, bilinear when enlarged.  factor: within FACTORS; callers that take it from
+    a user check this.
     """
     if factor == 1:
         return image
@@ -23,19 +25,18 @@ def resize(image, factor):
 
 
 def resize_label(label, factor):
-    """The label (H, W) uint8 at the size that resize gives, each pixel the id nearest to its
-    centre."""
+    """The label (H, W) uint8 at the size of resize(): each pixel gets the id nearest to its centre.
+    """
     if factor == 1:
         return label
     return cv2.resize(label, _size(label, factor), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def random_window(shape, crop, generator):
-    """(top, left, mirror): where a crop (h, w) lies in an image of `shape` (H, W, ...), and whether
-    it is mirrored.
+    """(top, left, mirror) of a random crop (h, w) in an image of `shape` (H, W, ...).
 
-    Always three draws. In an image smaller than the crop, top or left is 0 or negative, so that the
-    image lies inside.
+    Always draws three numbers.  In an image smaller than the crop, top or left is 0 or negative, so
+    that the image lies inside.
     """
     draws = generator.random(3)
     top, left = (_offset(size - wanted, draw) for size, wanted, draw in zip(shape, crop, draws))
@@ -43,24 +44,25 @@ def random_window(shape, crop, generator):
 
 
 def even_windows(shape, crop):
-    """[(top, left)] of windows of `crop` (h, w) in an image of `shape` (H, W), spread as
-    random_window would place them.
+    """[(top, left)] of windows of `crop` (h, w), spread evenly over an image of `shape` (H, W).
 
-    Of the places that a random crop can have, the middles of equal parts, on each axis as many as
-    windows side by side would cover the image. Where the image is smaller than the window, the
-    window lies at 0 and ends at the image's edge.
+    The places that random_window can choose are divided into equal parts, and a window lies at the
+    middle of each; on each axis there are as many as windows side by side would cover the image.
+    Where the image is smaller than the window, the window lies at 0 and ends at the image's edge.
     """
-    rows, columns = ([
-        int((part + 0.5) / parts * (max(size - wanted, 0) + 1)) for part in range(parts)
-    ] for size, wanted, parts in ((size, wanted, -(-size // wanted))
-                                  for size, wanted in zip(shape, crop)))
+    def places(size, wanted):
+        parts = -(-size // wanted)
+        room = max(size - wanted, 0) + 1
+        return [int((part + 0.5) / parts * room) for part in range(parts)]
+
+    rows, columns = (places(size, wanted) for size, wanted in zip(shape, crop))
     return [(top, left) for top in rows for left in columns]
 
 
 def cut_image(image, window, crop, margin=0):
     """The window with a margin on every side, (h + 2 margin, w + 2 margin, 3) uint8.
 
-    The margin holds what is there in the image; beyond the image's edge it is reflected (edge pixel
+    The margin holds the image's own pixels; beyond the image's edge they are reflected (edge pixel
     not repeated), as the released front-end models expect.
     """
     top, left, mirror = window
@@ -70,7 +72,7 @@ def cut_image(image, window, crop, margin=0):
 
 
 def cut_label(label, window, crop):
-    """The window of a label, (h, w) uint8; what lies outside the image is ignored (255)."""
+    """The window of a label, (h, w) uint8; pixels outside the image are 255 (ignored)."""
     top, left, mirror = window
     cut = np.full(crop, IGNORED, np.uint8)
     above, before = max(-top, 0), max(-left, 0)
@@ -86,7 +88,7 @@ def to_blob(image, mean):
 
 
 def reflected(positions, size):
-    """Positions beyond 0..size-1 folded back as by a mirror on the edge pixel; any distance."""
+    """Positions mirrored at the edge pixels into 0..size-1, from any distance."""
     if size == 1:
         return np.zeros_like(positions)
     folded = np.mod(positions, 2 * (size - 1))

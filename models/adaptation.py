@@ -1,8 +1,8 @@
-"""The train nets of the three stages, and the deploy net they share.
+"""Builds the train nets of the stages, and the deploy net that they share.
 
-Equation 1: L = L_seg(I_S, L_S) + L_da(I_S, I_T) + L_mi(I_T, P_LS).  One net holds all
-the terms of its stage; the trunk runs once over source and target images together,
-concatenated on the batch axis, source first.
+Equation 1: L = L_seg(I_S, L_S) + L_da(I_S, I_T) + L_mi(I_T, P_LS).  One net holds all terms of its
+stage.  The trunk runs once over source and target images together, which are concatenated on the
+batch axis, source first.
 """
 import json
 
@@ -59,6 +59,7 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
 
 def _domain_classifier(net, features, shape, source_images, objective, weight, lr_mult,
                        normalised):
+    """Adds the gate, the classifier and its loss, Eq. 2 to 7."""
     net.domain_features, net.domain_link = L.Python(
         features, module="layers.domain_gate", layer="DomainGate", ntop=2)
     bottom = net.domain_features
@@ -80,6 +81,7 @@ def _domain_classifier(net, features, shape, source_images, objective, weight, l
 
 
 def _constrained_mil(net, loss_weight, **keys):
+    """Adds the loss on the target's scores, Eq. 8; keys: its param_str."""
     net.mil_loss, net.mil_present, net.mil_active, net.mil_relaxed = L.Python(
         net.final_target, ntop=4, loss_weight=[loss_weight, 0, 0, 0],
         module="layers.constrained_mil_loss", layer="ConstrainedMILLoss",
@@ -89,9 +91,9 @@ def _constrained_mil(net, loss_weight, **keys):
 def deploy_net(shape, classes, mean, window):
     """The net for prediction: data (1, 3, H, W) -> score (1, classes, window height, width).
 
-    The mean to subtract (BGR) stands in the input's transform_param, where Caffe keeps
-    means: it belongs to the weights, not to the data set that they are tested on.
-    window: (height, width) in pixels, multiples of 8; the net may be reshaped at will.
+    The mean to subtract (BGR) stands in the input's transform_param, where Caffe keeps means: it
+    belongs to the weights, not to the data set that they are tested on.  window: (height, width) in
+    pixels, multiples of 8 (ValueError); the net may be reshaped to other windows.
     """
     net = caffe.NetSpec()
     net.data = image_input(shape, mean, window)

