@@ -7,13 +7,14 @@ import pytest
 
 from data.errors import InputError
 from tools.bench import bench_scaling
-from tools.lib.command import INPUT_ERROR, count, positive, seed
+from tools.lib.command import INPUT_ERROR, count, number_between, positive, seed
 
 
 @pytest.mark.parametrize("kind, texts, values", [
     (count, ["1", "2147483647"], [1, 2147483647]),
     (seed, ["0", "7"], [0, 7]),
     (positive, ["0.5", "1e3"], [0.5, 1000.0]),
+    (number_between(0, 1), ["0", "0.5", "1"], [0.0, 0.5, 1.0]),
 ])
 def test_numbers_are_taken(kind, texts, values):
     assert [kind(text) for text in texts] == values
@@ -23,6 +24,7 @@ def test_numbers_are_taken(kind, texts, values):
     (count, ["0", "-1", "2147483648"]),
     (seed, ["-1", "2147483648"]),
     (positive, ["0", "-1", "nan", "inf"]),
+    (number_between(0, 1), ["-0.1", "1.1", "nan"]),
 ])
 def test_a_number_out_of_range_is_refused_with_what_was_expected(kind, texts):
     for text in texts:

@@ -81,6 +81,18 @@ def positive(text):
     return value
 
 
+def number_between(least, most):
+    """argparse type: a number from `least` to `most`."""
+    def number(text):
+        value = float(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a number from {least:g} to {most:g}, found {text}")
+        return value
+
+    return number
+
+
 def _whole_number(text, least):
     value = int(text)
     if not least <= value <= LARGEST:

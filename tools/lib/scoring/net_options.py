@@ -4,17 +4,17 @@ import os
 
 from data.errors import InputError
 from data.transforms import FACTORS
-from tools.lib.command import positive
+from tools.lib.command import number_between, positive
 from tools.lib.dataset_options import add_data_arguments
 
 
 def add_net_arguments(parser):
     """Adds the options of a Predictor apart from model and weights."""
     least, most = FACTORS
-    parser.add_argument("--resize", type=factor, default=1.0, metavar="FACTOR",
+    parser.add_argument("--resize", type=number_between(least, most), default=1.0, metavar="FACTOR",
                         help=f"resize images by this before the net, {least:g} to {most:g}; scores "
                              "are resized to the label's size")
-    parser.add_argument("--mean", type=_channel_value, nargs=3, metavar=("B", "G", "R"),
+    parser.add_argument("--mean", type=number_between(0, 255), nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
     parser.add_argument("--memory", type=positive, metavar="GB",
@@ -57,23 +57,6 @@ def require_dataset_classes(predictor, args, dataset):
     require_classes(predictor, args, len(dataset.space.classes),
                     f"{dataset.name} in label space {dataset.space.name}",
                     "--model or --label-space")
-
-
-def factor(text):
-    """argparse type: a number within data.transforms.FACTORS."""
-    value = float(text)
-    least, most = FACTORS
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(
-            f"expected a number from {least:g} to {most:g}, found {text}")
-    return value
-
-
-def _channel_value(text):
-    value = float(text)
-    if not 0 <= value <= 255:
-        raise argparse.ArgumentTypeError(f"expected 0 to 255, found {text}")
-    return value
 
 
 def device(text):

@@ -9,6 +9,7 @@ from data.errors import InputError
 from data.label_spaces import SPACES
 from data.reading import read_image
 from data.records.folder import CLASSES_FILE
+from tools.lib.command import number_between
 from tools.lib.dataset_options import find_label_space
 from tools.lib.outputs import require_folder
 from tools.lib.scoring.net_options import add_net_arguments, make_predictor, require_classes
@@ -37,20 +38,13 @@ def parse(arguments=None):
     parser.add_argument("--kind", choices=("overlay", "colour", "labels"), default="overlay",
                         help="colours over the image (default), colours alone, or train ids as "
                              "grey PNG")
-    parser.add_argument("--opacity", type=_share, default=0.5,
+    parser.add_argument("--opacity", type=number_between(0, 1), default=0.5,
                         help="of the overlay's colours, 0 to 1 (default 0.5)")
     parser.add_argument("--no-legend", action="store_true",
                         help="draw no class legend under the picture")
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_net_arguments(parser)
     return parser.parse_args(arguments)
-
-
-def _share(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected 0 to 1, found {text}")
-    return value
 
 
 def main(arguments=None):
