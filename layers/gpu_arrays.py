@@ -11,6 +11,7 @@ import numpy as np
 
 FLOAT = 4                                               # bytes
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3      # cudaMemcpyKind
+NOT_READY = 600                                         # cudaError_t: work is not done yet
 LEFT_SIDE, NOT_TRANSPOSED = 0, 0                        # cublasSideMode_t, cublasOperation_t
 
 _current = None
@@ -50,6 +51,21 @@ class GpuArrays:
     def synchronize(self):
         """Waits until the GPU has finished all queued work."""
         _check("cudaDeviceSynchronize", self._library.cudaDeviceSynchronize())
+
+    def idle(self):
+        """Whether the GPU has done all that was asked of it; does not wait."""
+        status = self._library.cudaStreamQuery(None)
+        if status != NOT_READY:
+            _check("cudaStreamQuery", status)
+        return status != NOT_READY
+
+    def card(self):
+        """The address on the machine's PCI bus of the card in use, such as 0000:0F:00.0."""
+        number, text = ctypes.c_int(), ctypes.create_string_buffer(32)
+        _check("cudaGetDevice", self._library.cudaGetDevice(ctypes.byref(number)))
+        _check("cudaDeviceGetPCIBusId",
+               self._library.cudaDeviceGetPCIBusId(text, len(text), number))
+        return text.value.decode()
 
     def free_memory(self):
         """Free bytes of the GPU in use."""

@@ -140,6 +140,59 @@ def test_processes_of_a_machine_take_its_gpus_in_turn_unless_each_is_shown_its_o
     assert sorted((int(rank), int(gpu)) for rank, gpu in found) == list(enumerate(taken))
 
 
+EXCHANGE = """
+import numpy as np
+from layers import gpu_arrays
+from tools.lib.training import nccl, parallel
+from nccl_stand_in import Blob, Gpu, Nccl, Net
+group = parallel.join()
+from mpi4py import MPI
+
+def send(arrays):
+    for values in arrays:
+        MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, values)
+        values *= np.float32(1 / group.size)
+
+def gradients():
+    draw = np.random.RandomState(group.rank)
+    return [draw.normal(size=size) for size in (1000, 7, 1)]
+
+def load():
+    if %r and group.rank == 1:
+        raise RuntimeError("none on this machine")
+    return Nccl(send)
+
+nccl.load = load
+gpu_arrays._current = gpu_arrays.GpuArrays(Gpu(card=b"card %%d" %% group.rank))
+group.connect_gpus()
+if group._gpus is None:
+    print("process %%d exchanges through the host" %% group.rank)
+else:
+    net = Net(one=[Blob(values) for values in gradients()])
+    group.average_gradients(net)
+    expected = [values.astype(np.float32) for values in gradients()]
+    group.average(expected)
+    for blob, values in zip(net.params["one"], expected):
+        assert np.allclose(blob.values, values, rtol=1e-6, atol=0)
+    assert group.seconds > 0
+    print("process %%d equals MPI" %% group.rank)
+"""
+
+
+@needs_mpi
+@pytest.mark.parametrize("missing, line", [(False, "equals MPI"),
+                                           (True, "exchanges through the host")])
+def test_two_processes_exchange_by_nccl_what_mpi_would_or_say_why_not(missing, line):
+    done = subprocess.run(
+        [mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", EXCHANGE % missing],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        universal_newlines=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert sorted(re.findall("process (.) " + line, done.stdout)) == ["0", "1"]
+    notice = "through the host and MPI, not between the GPUs: none on this machine (process 1)"
+    assert done.stderr.count(notice) == missing
+
+
 def test_shared_parameters_are_averaged_once(tmp_path):
     path = tmp_path / "net.prototxt"
     data = 'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 } } }\n'

@@ -111,8 +111,8 @@ def add_cuda_libraries(folder, work):
     if not os.path.isdir(unpacked):
         os.makedirs(os.path.dirname(unpacked), exist_ok=True)
         parts.install("cuda", os.path.dirname(unpacked), unpacked)
-    parts.place_cuda_libraries(unpacked, os.path.join(folder, bundle.CUDA_LIB))
-    print(f"CUDA libraries are in {os.path.join(folder, bundle.CUDA_LIB)}")
+    parts.place_cuda_libraries(unpacked, os.path.join(folder, source_builds.CUDA_LIB))
+    print(f"CUDA libraries are in {os.path.join(folder, source_builds.CUDA_LIB)}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ MACHINE = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|pthread|rt|resolv|util|anl|ns
 CUDA = re.compile(r"lib(cudart|cublas|cublasLt|curand|nvrtc[\w-]*|nccl)\.so")
 FROM_COMPILER = ("libstdc++.so.6", "libgcc_s.so.1")
 
-LIB, SITE, BIN, CUDA_LIB = "lib", "python", "bin", "cuda/lib"
+LIB, SITE, BIN = "lib", "python", "bin"
 
 
 def assemble(tree, make, libraries, extra, into):

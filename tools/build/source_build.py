@@ -126,7 +126,7 @@ class Build:
                             copy_function=parts.link_or_copy)
             bundle.assemble(self.tree, self.make, self.libraries, extra, aside)
             if self.cuda:
-                parts.place_cuda_libraries(self.cuda, os.path.join(aside, bundle.CUDA_LIB))
+                parts.place_cuda_libraries(self.cuda, os.path.join(aside, source_builds.CUDA_LIB))
             record = {"variant": self.variant, "arch": list(self.arch), "python": RUNNING_PYTHON,
                       "executable": sys.executable, "caffe": parts.CAFFE_VERSION,
                       "patches": [patch.name for patch in patches_for(self.variant)],

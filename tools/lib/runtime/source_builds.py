@@ -18,6 +18,8 @@ HOME = os.path.join(ROOT, ".caffe-build")
 ACTIVE = os.path.join(HOME, "active")
 #: Written last: a folder that has it is a finished build.
 RECORD = "build.json"
+#: Where NVIDIA's libraries lie in a build.
+CUDA_LIB = "cuda/lib"
 #: The patch with which the convolutions of a process share the memory of their columns.
 ONE_COLUMN_BUFFER = "006-one-column-buffer.patch"
 BUILD = "python3 tools/build/build_caffe.py"

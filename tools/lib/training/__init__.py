@@ -13,6 +13,7 @@ The modules in the order in which a run goes through them:
     guards      what stops a run (nan), and warnings about its curves
     log         log.jsonl, its plot, and the progress line
     parallel    several processes that train one net together
+    nccl        their exchange of gradients between GPUs
     weights     initial weights: what loads, what does not, what stops the run
 
 The state of a run is Caffe's solverstate and functions of (seed, iteration), nothing else.

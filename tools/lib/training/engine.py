@@ -37,6 +37,8 @@ class Engine:
             file.flush()
             self.solver = caffe.get_solver(file.name)
         self.net = self.solver.net
+        if self.on_gpu:
+            group.connect_gpus()
         self.test_nets = list(self.solver.test_nets)
         self._domain_probe, self._presence_probe = DomainProbe(self.net), PresenceProbe(self.net)
         self._sums, self._pass, self._probing = {}, 0, False

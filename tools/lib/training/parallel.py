@@ -17,6 +17,7 @@ from data.errors import InputError
 from data.files import ROOT
 from tools.lib.command import exit_code
 from tools.lib.runtime import mpi
+from tools.lib.training import nccl
 from tools.lib.training.engine import Engine
 from tools.lib.training.loop import Signals, train
 from tools.lib.training.snapshots import Snapshots
@@ -35,6 +36,9 @@ class Alone:
     def average_gradients(self, net):
         """Replaces every parameter's gradient by its mean over the processes."""
         self.average(blobs_once(net, "diff"))
+
+    def connect_gpus(self):
+        """Lets average_gradients() exchange between the GPUs in use; every process calls it."""
 
     def average(self, arrays):
         """Replaces each array by its mean over the processes, in place."""
@@ -70,6 +74,19 @@ class Group(Alone):
         self.gpu_offset = _gpu_offset(communicator)
         self.seconds = 0.0
         self._signals = None
+        self._gpus = None
+
+    def connect_gpus(self):
+        self._gpus, reason = nccl.connect(self._communicator)
+        if reason and self.rank == 0:
+            sys.stderr.write(f"gradients travel through the host and MPI, not between the GPUs: "
+                             f"{reason}\n")
+
+    def average_gradients(self, net):
+        if self._gpus is None:
+            super().average_gradients(net)
+        else:
+            self.seconds += self._gpus.average_gradients(net)
 
     def average(self, arrays):
         started = time.monotonic()
