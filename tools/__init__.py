@@ -1,1 +1,1 @@
-"""The project's commands; lib/ has the packages behind them, bench/ measures, build/ builds Caffe."""
+"""The commands; lib/ has the packages behind them, bench/ measures, build/ builds Caffe."""

@@ -34,7 +34,7 @@ def fetch(folder):
     done = subprocess.run(
         pip_command("download") + ["--no-deps", "--no-binary", ":all:", "--require-hashes",
                                    "--quiet", "--dest", folder, "--requirement", LOCK],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, env=env)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     found = [name for name in os.listdir(folder) if name.endswith(".tar.gz")]
     if done.returncode or not found:
         last = (done.stdout.strip().splitlines() or ["pip said nothing"])[-1]

@@ -141,8 +141,8 @@ print(json.dumps([float(loss.detach()) for loss in losses]))
 
 def in_torch(program, *arguments):
     done = subprocess.run([torch_env.torch_python(), "-c", program, *arguments],
-                          env=torch_env.clean_environment(), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True)
+                          env=torch_env.clean_environment(), capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -18,7 +18,7 @@ ORDER = (
 def tracked(repo_root):
     """Paths of the project's Python files outside tests/, relative to the repository."""
     listed = subprocess.run(["git", "-C", repo_root, "ls-files", "-co", "--exclude-standard",
-                             "*.py"], stdout=subprocess.PIPE, check=True, universal_newlines=True)
+                             "*.py"], stdout=subprocess.PIPE, check=True, text=True)
     return [path for path in listed.stdout.splitlines()
             if not path.startswith("tests/") and os.path.isfile(os.path.join(repo_root, path))]
 

@@ -339,7 +339,7 @@ def test_command_writes_file_and_picture_and_overwrites_neither(gta5, repo_root)
         os.path.join(repo_root, "tools", "label_stats.py")
     ]
     done = subprocess.run(command + arguments + ["--output", str(output)], stderr=subprocess.PIPE,
-                          universal_newlines=True)
+                          text=True)
     assert done.returncode == 2 and "out.json exists" in done.stderr and output.read_bytes(
     ) == before
 

@@ -93,5 +93,5 @@ def test_reported_seeds_choose_nothing():
         sys.executable,
         os.path.join(ROOT, "tools", "tune_adaptation.py"), "toy", "--stage", "ga", "--seeds", "101",
         "3"
-    ], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    ], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 2 and "a setting is not chosen by them" in done.stdout

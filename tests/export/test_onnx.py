@@ -324,7 +324,7 @@ def test_the_command_says_what_it_wrote(tmp_path, repo_root):
     done = subprocess.run(
         [sys.executable, os.path.join(repo_root, "tools/export_onnx.py"), "--model", model,
          "--weights", weights, "--output", str(tmp_path / "again.onnx")], stdout=subprocess.PIPE,
-        universal_newlines=True)
+        text=True)
     assert done.returncode == 0
     assert re.search(r"wrote .*again.onnx \(0\.0 MB\): data \(batch x 3 x height x width\) -> "
                      r"score \(batch x 3 x score_height x score_width\)", done.stdout)

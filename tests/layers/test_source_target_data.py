@@ -257,7 +257,7 @@ def test_no_label_of_a_target_is_opened(root):
     make_net(root)
     done = subprocess.run(
         [sys.executable, "-c", code, str(root / "net.prototxt")], stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, universal_newlines=True, check=True)
+        stderr=subprocess.DEVNULL, text=True, check=True)
     used = done.stdout.split()
     assert {f"source/labels/{n}.png"
             for n in range(5)} | {f"target/images/{n}.png"
@@ -312,7 +312,7 @@ def test_workers_end_with_their_parent_however_it_ends(root, start, ending):
         """ + ending
     done = subprocess.run(
         [sys.executable, "-c", code, str(root / "net.prototxt")], stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, universal_newlines=True, timeout=60)
+        stderr=subprocess.DEVNULL, text=True, timeout=60)
     workers = [int(word) for word in done.stdout.split()]
     assert len(workers) == 2
     deadline = time.monotonic() + 10

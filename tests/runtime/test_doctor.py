@@ -10,7 +10,7 @@ from tools.lib.runtime.enter import SETUP
 
 def test_it_finds_everything_working_from_another_python(outside_python, repo_root):
     done = subprocess.run([outside_python, "tools/doctor.py"], cwd=repo_root,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
     for subject in ("caffe", "blas", "python layers", "cv2", "lmdb", "google.protobuf", "disk"):
         assert f"\nok       {subject.ljust(14)} " in "\n" + done.stdout, subject

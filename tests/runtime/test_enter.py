@@ -35,8 +35,8 @@ def script(tmp_path):
 
 
 def start(python, *arguments, **options):
-    return subprocess.run([python] + list(arguments), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True, **options)
+    return subprocess.run([python] + list(arguments), capture_output=True,
+                          text=True, **options)
 
 
 def test_arguments_pass_through_as_they_are(outside_python, script):

@@ -46,8 +46,7 @@ def watched(tmp_path, repo_root):
         path.write_text(text)
         code = f"import sys; sys.path[0] = {repo_root!r}\n{WATCHED}"
         return subprocess.run([sys.executable, "-c", code, str(path)], cwd=str(tmp_path),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True, timeout=120)
+                              capture_output=True, text=True, timeout=120)
     return run
 
 

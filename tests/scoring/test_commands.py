@@ -185,7 +185,7 @@ def test_a_command_prints_one_line_and_ends_with_2(repo_root, net):
     done = subprocess.run(
         [sys.executable, os.path.join(repo_root, "tools", "test.py"), "--model", net[0],
          "--weights", "gone.caffemodel", "--dataset", "toy", "--split", "target_val"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: gone.caffemodel: no such file\n"
 

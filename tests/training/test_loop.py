@@ -80,7 +80,7 @@ def test_log_has_the_numbers_that_stock_caffe_prints(tmp_path):
     command = [sys.executable, os.path.join(ROOT, "tools/caffe"), "train", "--solver",
                str(tmp_path / "out" / "solver.prototxt")]
     printed = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, universal_newlines=True,
+                             stderr=subprocess.STDOUT, text=True,
                              env=dict(os.environ, GLOG_minloglevel="0"))
     assert printed.returncode == 0, printed.stdout
     losses = re.findall(r"Iteration (\d+) \(.*loss = (\S+)", printed.stdout)

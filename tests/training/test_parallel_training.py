@@ -61,7 +61,7 @@ def mpi_starts():
     try:
         done = subprocess.run([mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", PROBE],
                               env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              universal_newlines=True, timeout=60)
+                              text=True, timeout=60)
     except subprocess.TimeoutExpired:
         pytest.skip("MPI starts no two processes here within a minute")
     if done.returncode:
@@ -71,7 +71,7 @@ def mpi_starts():
 def train(repo_root, solver, output, *options, processes=1):
     done = subprocess.run(command(solver, output, options, processes), cwd=repo_root,
                           env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          universal_newlines=True, timeout=400)
+                          text=True, timeout=400)
     return done.returncode, done.stdout
 
 
@@ -134,7 +134,7 @@ print("process %%d takes GPU %%d" %% (group.rank, group.gpu_offset))
 def test_processes_of_a_machine_take_its_gpus_in_turn_unless_each_is_shown_its_own(visible, taken):
     done = subprocess.run(
         [mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", OFFSETS % visible],
-        env=environment(), stdout=subprocess.PIPE, universal_newlines=True, timeout=120)
+        env=environment(), stdout=subprocess.PIPE, text=True, timeout=120)
     # the launcher may pass on a line and its end apart
     found = re.findall(r"process (\d) takes GPU (\d)", done.stdout)
     assert sorted((int(rank), int(gpu)) for rank, gpu in found) == list(enumerate(taken))
@@ -185,8 +185,7 @@ else:
 def test_two_processes_exchange_by_nccl_what_mpi_would_or_say_why_not(missing, line):
     done = subprocess.run(
         [mpi.program("mpiexec"), "-n", "2", sys.executable, "-c", EXCHANGE % missing],
-        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        universal_newlines=True, timeout=120)
+        env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert sorted(re.findall("process (.) " + line, done.stdout)) == ["0", "1"]
     notice = "through the host and MPI, not between the GPUs: none on this machine (process 1)"

@@ -37,7 +37,7 @@ def test_record_has_command_solver_seed_versions_commit_and_data(tmp_path):
     assert {"caffe", "python", "numpy", "protobuf", "blas_kernel",
             "blas_threads"} <= set(record["versions"])
     head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, universal_newlines=True)
+                          stderr=subprocess.DEVNULL, text=True)
     if head.returncode:     # no clone, or one of another user
         assert record["git"] is None
     else:
@@ -226,7 +226,7 @@ def test_a_net_built_without_the_tool_looks_at_its_files(tmp_path, read_from_dis
     script = f"import caffe; caffe.Net({str(tmp_path / 'net.prototxt')!r}, caffe.TRAIN)"
     os.remove(str(tmp_path / "sets" / "mine" / "labels" / "4.png"))
     built = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE,
-                           universal_newlines=True)
+                           text=True)
     assert built.returncode != 0 and "labels/4.png: no such file" in built.stderr
     assert opened() == checked
 

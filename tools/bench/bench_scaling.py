@@ -171,8 +171,8 @@ def launch(processes, net, steps):
     done = subprocess.run(
         launcher + [sys.executable, os.path.join(ROOT, "tools/bench/bench_scaling.py"), "--worker",
                     "--net", net, "--steps", str(steps)],
-        cwd=ROOT, env=dict(os.environ, OPENBLAS_NUM_THREADS="1"), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, universal_newlines=True)
+        cwd=ROOT, env=dict(os.environ, OPENBLAS_NUM_THREADS="1"), capture_output=True,
+        text=True)
     for line in done.stdout.splitlines():
         if line.startswith(RESULT):
             return json.loads(line[len(RESULT):])

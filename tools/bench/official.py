@@ -37,7 +37,7 @@ def pinned_package(folder, lock, timeout, target=()):
                 pip_command("install") + list(target)
                 + ["--no-deps", "--require-hashes", "-q", "--target", aside, "-r", lock],
                 env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                universal_newlines=True, timeout=timeout)
+                text=True, timeout=timeout)
             if done.returncode:
                 reason = done.stdout.strip().split("\n")[-1]
                 raise InputError(f"{os.path.basename(lock)} could not be installed: {reason}")
@@ -53,5 +53,5 @@ def official_scores(pairs, package):
     own.
     """
     done = subprocess.run([sys.executable, RUN, package], input=json.dumps(pairs),
-                          stdout=subprocess.PIPE, universal_newlines=True, check=True)
+                          stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.strip().split("\n")[-1])

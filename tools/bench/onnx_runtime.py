@@ -58,7 +58,7 @@ def run_session(model, inputs, threads=1, repeats=1):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps([str(model), paths, threads, repeats])],
         env=dict(os.environ, PYTHONPATH=onnx_runtime()), stdout=subprocess.PIPE, check=True,
-        universal_newlines=True)
+        text=True)
     names, metadata, seconds = json.loads(done.stdout.strip().splitlines()[-1])
     outputs = [{name: np.load(f"{model}.{number}.{index}.npy") for index, name in enumerate(names)}
                for number in range(len(inputs))]

@@ -91,7 +91,7 @@ def _run(argv):
     try:
         done = subprocess.run(argv, env=clean_environment(), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              universal_newlines=True, timeout=TIMEOUT)
+                              text=True, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NoTorch(f"its environment could not be made: {problem}") from None
     if done.returncode:

@@ -68,7 +68,7 @@ def ask(question):
     """The probe's answer to `question` as a dictionary; {"failed": why} where it gave none."""
     done = subprocess.run(python_command(["-m", "tools.lib.runtime.probe", question]), cwd=ROOT,
                           env=runtime_environment(os.environ), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                          capture_output=True, text=True)
     try:
         return json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):

@@ -58,8 +58,8 @@ class PrivateApt:
         """Standard output of `apt-get <arguments>`; raises AptFailed with apt's own message."""
         env = dict(os.environ, APT_CONFIG=self.config, LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
         done = subprocess.run(["apt-get", "-q"] + list(arguments), cwd=cwd or self.folder, env=env,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True)
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True)
         if done.returncode:
             raise AptFailed(done.stderr or done.stdout)
         return done.stdout

@@ -84,7 +84,7 @@ def git_state():
         # Without locks: a run that is killed here would leave .git/index.lock, and git would refuse
         # to work.
         command = ("git", "--no-optional-locks", "-C", ROOT) + arguments
-        return subprocess.run(command, check=True, universal_newlines=True,
+        return subprocess.run(command, check=True, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
     try:
         return {"commit": git("rev-parse", "HEAD"),
