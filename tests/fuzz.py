@@ -1,7 +1,7 @@
 """Gives changed input files to the commands and says how that ends.
 
     tools/caffe_python tests/fuzz.py --mutations 2000 --seed 1 --summary docs/results/fuzzing.md
-    tools/caffe_python tests/fuzz.py --subject "net prototxt" --seed 1 --only 17      one case, with its message
+    tools/caffe_python tests/fuzz.py --subject "net prototxt" --seed 1 --only 17      one case
 """
 import argparse
 import os
@@ -16,17 +16,8 @@ from tqdm import tqdm  # noqa: E402
 from fuzzing import campaign  # noqa: E402
 from fuzzing.subjects import SUBJECTS  # noqa: E402
 
-PAGE = """# Hostile input
-
-Valid files were changed at random and given to the commands; see tests/fuzzing. "Refused" is exit code 2 with one
-message. {total} cases, seed {seed}; {failed} ended otherwise.
-
-| file | cases | success | refused | otherwise |
-|---|---|---|---|---|
-{rows}
-
-Made by: `tools/caffe_python tests/fuzz.py --mutations {total} --seed {seed} --summary docs/results/fuzzing.md`
-"""
+#: Where the summary is kept.
+PAGE = "docs/results/fuzzing.md"
 
 
 def parse(arguments=None):
@@ -37,8 +28,8 @@ def parse(arguments=None):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--subject", choices=[subject.name for subject in SUBJECTS],
                         help="one kind of file only")
-    parser.add_argument("--only", type=int, metavar="N", help="replay case N of --subject in this "
-                                                              "process")
+    parser.add_argument("--only", type=int, metavar="N",
+                        help="replay case N of --subject in this process, and print its message")
     parser.add_argument("--messages", action="store_true", help="print the end of every case")
     parser.add_argument("--summary", metavar="FILE", help="write the table to this Markdown file")
     return parser.parse_args(arguments)
@@ -46,14 +37,20 @@ def parse(arguments=None):
 
 def page(cases, seed):
     """The summary as Markdown."""
-    rows = [
-        "| %s | %d | %d | %d | %d |" %
-        (name, sum(ends.values()), ends[campaign.SUCCESS], ends[campaign.REFUSED],
-         sum(ends.values()) - ends[campaign.SUCCESS] - ends[campaign.REFUSED])
-        for name, ends in campaign.table(cases).items()
-    ]
-    return PAGE.format(total=len(cases), seed=seed, failed=len(campaign.failures(cases)),
-                       rows="\n".join(rows))
+    rows = ["| file | cases | success | refused | otherwise |", "|---|---|---|---|---|"]
+    for name, ends in campaign.table(cases).items():
+        count, success, refused = sum(ends.values()), ends[campaign.SUCCESS], ends[campaign.REFUSED]
+        rows.append(f"| {name} | {count} | {success} | {refused} | {count - success - refused} |")
+    table, total, failed = "\n".join(rows), len(cases), len(campaign.failures(cases))
+    return f"""# Hostile input
+
+Valid files were changed at random and given to the commands; see tests/fuzzing. "Refused" is exit
+code 2 with one message. {total} cases, seed {seed}; {failed} ended otherwise.
+
+{table}
+
+Made by: `tools/caffe_python tests/fuzz.py --mutations {total} --seed {seed} --summary {PAGE}`
+"""
 
 
 def main():
@@ -61,16 +58,17 @@ def main():
     args = parse()
     subjects = [subject for subject in SUBJECTS if args.subject in (None, subject.name)]
     if args.only is not None:
-        print("%s: %s (changed: %s)" % campaign.replay(subjects[0], args.seed, args.only))
+        end, message, changed = campaign.replay(subjects[0], args.seed, args.only)
+        print(f"{end}: {message} (changed: {changed})")
         return 0
     started = time.monotonic()
     with tqdm(total=args.mutations, unit="case") as bar:
-        def tell(ended):
+        def report(ended):
             for case in ended if args.messages else campaign.failures(ended):
                 tqdm.write(f"{case.subject}, case {case.index}: {case.end}: {case.message}",
                            sys.stdout)
             bar.update(len(ended))
-        cases = campaign.run_campaign(subjects, args.mutations, args.seed, tell=tell)
+        cases = campaign.run_campaign(subjects, args.mutations, args.seed, report=report)
     text = page(cases, args.seed)
     print(text)
     print(f"seed {args.seed}, {time.monotonic() - started:.0f} s")

@@ -1,5 +1,4 @@
-"""Changed input files end in success or in a clear refusal; and the campaign notices when they do
-not."""
+"""Changed input files end in success or a clear refusal, and the campaign notices other ends."""
 import os
 import random
 import signal
@@ -21,14 +20,13 @@ SEED = 1
 def test_two_thousand_changed_files(capsys):
     cases = campaign.run_campaign(SUBJECTS, MUTATIONS, SEED)
     with capsys.disabled():
-        print("\nfuzzing with seed %d: %s" %
-              (SEED, {name: dict(ends)
-                      for name, ends in campaign.table(cases).items()}))
+        ends_of = {name: dict(ends) for name, ends in campaign.table(cases).items()}
+        print(f"\nfuzzing with seed {SEED}: {ends_of}")
     assert [case for case in cases if case.end not in (campaign.SUCCESS, campaign.REFUSED)] == []
     assert len(cases) == MUTATIONS
     for name, ends in campaign.table(cases).items():
-        assert ends[campaign.REFUSED] and ends[
-            campaign.SUCCESS], f"{name}: always the same end tests nothing"
+        both = ends[campaign.REFUSED] and ends[campaign.SUCCESS]
+        assert both, f"{name}: always the same end tests nothing"
 
 
 def deeds(index):

@@ -14,8 +14,7 @@ from data.child_process import run_in_child
 from data.errors import InputError
 from data.parallel import each_result
 
-#: Seconds after which a case counts as hanging; cases take about 0.05, and a busy machine much
-#: longer.
+#: Seconds after which a case counts as hanging; one takes about 0.05, longer on a busy machine.
 SLOWEST = 60
 #: Bytes a case may allocate: hostile sizes must not take the machine down.
 MEMORY = 2 << 30
@@ -30,10 +29,10 @@ SUCCESS, REFUSED = "success", "refused"
 Case = collections.namedtuple("Case", "subject index end message")
 
 
-def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: None):
+def run_campaign(subjects, mutations, seed, workers=None, report=lambda cases: None):
     """[Case] of `mutations` cases in all, spread evenly over the subjects, in their order.
 
-    workers: processes (default: one a usable core); tell(cases): these have ended.
+    workers: processes (default: one a usable core); report(cases) is called for those that ended.
     """
     parts = []
     for number, subject in enumerate(subjects):
@@ -43,7 +42,7 @@ def run_campaign(subjects, mutations, seed, workers=None, tell=lambda cases: Non
     cases = []
     for done in each_result(lambda part: run_subject(*part, seed), parts, workers, chunk=1):
         cases += done
-        tell(done)
+        report(done)
     return cases
 
 
@@ -86,8 +85,9 @@ def _own_place(name):
 def _fast_folder():
     """A folder in memory where there is one with room: the commands wait for the disk otherwise."""
     memory = "/dev/shm"
-    return memory if os.access(
-        memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM else tempfile.gettempdir()
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM:
+        return memory
+    return tempfile.gettempdir()
 
 
 def _make(subject, place):
@@ -110,7 +110,7 @@ def _use_unchanged(subject, files, place):
 def _run_batch(subject, files, place, indices, seed):
     """[Case] up to the end of `indices` or to the first case that ends the child."""
     with tempfile.NamedTemporaryFile("r") as lines:
-        outcome = run_in_child(lambda: _be_batch(subject, files, place, indices, seed, lines.name),
+        outcome = run_in_child(lambda: _run_cases(subject, files, place, indices, seed, lines.name),
                                SLOWEST * len(indices), MEMORY)
         done = [Case(subject.name, *json.loads(line)) for line in lines]
     if len(done) < len(indices):
@@ -118,9 +118,10 @@ def _run_batch(subject, files, place, indices, seed):
     return done
 
 
-def _be_batch(subject, files, place, indices, seed, report):
+def _run_cases(subject, files, place, indices, seed, path):
+    """In the child: runs the cases in turn and adds a line to the file `path` for each."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)      # ends the process, whatever it is busy with
-    with open(report, "a") as lines:
+    with open(path, "a") as lines:
         for index in indices:
             signal.alarm(SLOWEST)
             end, message = run_case(subject, files, place, seed, index)
@@ -212,8 +213,10 @@ def table(cases):
 
 
 def replay(subject, seed, index):
-    """(end, message, names of the changed files) of one case run in this process: for a
-    debugger."""
+    """(end, message, names of the changed files) of one case, run in this process.
+
+    For a debugger.
+    """
     with _own_place(f"{subject.name} {index // BATCH * BATCH}") as place:
         files = _make(subject, place)
         changed = subject.change(_draw(subject, seed, index), dict(files))

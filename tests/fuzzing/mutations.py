@@ -1,4 +1,7 @@
-"""Changing file contents at random.  `draw` is a random.Random: the same one gives the same change."""
+"""Changing file contents at random.
+
+`draw` is a random.Random: the same one gives the same change.
+"""
 import json
 import re
 import struct
@@ -41,7 +44,7 @@ def _token(draw, string):
     match = draw.choice(found)
     new = draw.choice(WORDS + NUMBERS)
     if match.group().startswith('"') and draw.random() < 0.8:
-        new = '"%s"' % new.replace('"', "")
+        new = '"' + new.replace('"', "") + '"'
     return _replace(string, match, new)
 
 
@@ -71,13 +74,12 @@ def _line(draw, string):
 
 
 def _characters(draw, string):
-    return octets(draw, string.encode("utf-8",
-                                      "surrogateescape")).decode("utf-8", "surrogateescape")
+    changed = octets(draw, string.encode("utf-8", "surrogateescape"))
+    return changed.decode("utf-8", "surrogateescape")
 
 
 def json_text(draw, content):
-    """A mutation of JSON: the text, or one value somewhere inside, so that half of the files are
-    JSON still."""
+    """A mutation of JSON: the text, or one value, so that half of the files are still JSON."""
     if draw.random() < 0.4:
         return text(draw, content)
     tree = json.loads(content)
@@ -104,8 +106,7 @@ def _value(draw, old):
 
 
 def octets(draw, content):
-    """A change of bytes: flipped bits, a part cut out, doubled, or put elsewhere, an end cut
-    off."""
+    """A change of bytes: bits flipped, a part deleted, doubled or put in, or an end cut off."""
     data = bytearray(content)
     at = draw.randrange(len(data) + 1)
     length = draw.choice((1, 1, 2, 4, 8, 64))
@@ -142,8 +143,7 @@ def _with_checksums(data):
 
 
 def prototxt(message_class):
-    """A mutation of prototxts: the text, or fields of the parsed message, so that half of them are
-    read to the end."""
+    """A mutation of prototxts: the text, or fields of the message, so that half can be parsed."""
     def change(draw, content):
         if draw.random() < 0.5:
             return text(draw, content)
