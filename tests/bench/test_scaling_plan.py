@@ -46,3 +46,16 @@ def test_multiplications_of_a_net_small_enough_to_count_by_hand():
 
 def test_fc6_holds_three_quarters_of_the_gradients():
     assert 0.7 < 7 * 7 * 512 * 4096 / parameters(FULL, 19) < 0.8
+
+
+def test_at_the_measured_speed_a_step_takes_the_measured_time_and_nothing_else_alone():
+    flops = plan.measured_flops(FULL, 19)
+    assert flops["TF32"] == pytest.approx(75e12, rel=0.01)
+    for precision, seconds in (("TF32", 39.5e-3), ("float32", 93.4e-3)):
+        timing = plan.step(FULL, 19, (256, 256), 2, 1, 1, MACHINE._replace(flops=flops[precision]))
+        assert sum(timing) == timing.compute == pytest.approx(seconds)
+
+
+def test_between_gpus_nothing_goes_through_the_host():
+    timing = plan.step(SLIM, 8, (80, 144), 1, 4, 1, MACHINE._replace(bus=float("inf")))
+    assert timing.bus == 0 and timing.exchange > 0

@@ -14,6 +14,7 @@ enter_runtime()
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -39,7 +40,9 @@ from tools.lib.training import parallel
 from tools.lib.training.solver import shown
 
 #: (GPUs in all, machines)
-PLANS = ((1, 1), (2, 1), (8, 1), (16, 2), (32, 4))
+PLANS = ((2, 1), (8, 1), (16, 2), (32, 4))
+#: Images on each GPU: one of each domain.
+IMAGES = 2
 #: Seconds that a message takes, in the plan.
 LATENCY = 20e-6
 #: Exchanges of the full-width net's gradients that are timed.
@@ -67,10 +70,8 @@ def main():
     load = os.getloadavg()[0]
     lines, ring = measured(options, load)
     memory = options.memory * 1e9 if options.memory else ring
-    machine = scaling_plan.Machine(options.tflops * 1e12, options.bus * 1e9, memory,
-                                   options.network * 1e9, LATENCY)
-    source = "given" if options.memory else "the measured rate"
-    lines += calculated(machine, options.window, options.share, source)
+    machine = scaling_plan.Machine(None, options.bus * 1e9, memory, options.network * 1e9, LATENCY)
+    lines += calculated(machine, options)
     text = "\n".join(lines) + "\n"
     print(text, end="")
     if options.output:
@@ -88,8 +89,13 @@ def parse():
     parser.add_argument("--output", metavar="FILE.md")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     plans = parser.add_argument_group("assumptions of the plan")
-    plans.add_argument("--tflops", type=positive, default=20,
-                       help="sustained float32 TFLOP/s of a GPU (default: 20)")
+    plans.add_argument("--tflops", type=positive,
+                       help="sustained TFLOP/s of a GPU (default: those of the steps measured on "
+                            "an H200, in TF32 and in float32)")
+    plans.add_argument("--nvlink", type=positive, default=300,
+                       help="GB/s of NCCL's ring over NVLink (default: 300)")
+    plans.add_argument("--pcie", type=positive, default=20,
+                       help="GB/s of NCCL's ring over PCIe (default: 20)")
     plans.add_argument("--bus", type=positive, default=20,
                        help="GB/s between GPU and host (default: 20)")
     plans.add_argument("--memory", type=positive,
@@ -140,26 +146,57 @@ def measured(options, load):
     return lines, ring
 
 
-def calculated(machine, window, share, source):
-    """Lines of the plan. window: (height, width) of the labels; source: of machine.memory."""
-    shape, classes = GTA.shape, GTA.classes
+def calculated(machine, options):
+    """Lines of the plan.
+
+    machine: of a ring through the host's memory, without its speed; options: of the command line.
+    """
+    shape, classes, window = GTA.shape, GTA.classes, options.window
+    if options.tflops:
+        flops = {f"{options.tflops:g} TFLOP/s": options.tflops * 1e12}
+        speed = "the speed given"
+    else:
+        flops = scaling_plan.measured_flops(shape, classes)
+        speed = "the speed measured on one H200 ([gpu](gpu.md)), forward and backward"
+    source = "given" if options.memory else "the measured rate"
+    paths = {f"NCCL, NVLink, {options.nvlink:g} GB/s": between_gpus(machine, options.nvlink),
+             f"NCCL, PCIe, {options.pcie:g} GB/s": between_gpus(machine, options.pcie),
+             f"MPI through the host, {machine.memory / 1e9:.2f} GB/s": machine}
     height, width = window
+    alone = {name: scaling_plan.step(shape, classes, window, IMAGES, 1, 1,
+                                     machine._replace(flops=value)).compute
+             for name, value in flops.items()}
+    speeds = ", ".join(f"{1e3 * seconds:.1f} ms of computing ({name})"
+                       for name, seconds in alone.items())
     lines = ["", f"## Calculated, not measured: full-width net, {classes} classes, {height} x "
-                 f"{width} labels, one image a GPU", "",
-             f"Assumed: {machine.flops / 1e12:.0f} TFLOP/s sustained, {machine.bus / 1e9:.0f} GB/s "
-             f"between GPU and host, {machine.network / 1e9:.1f} GB/s between machines. Inside a "
-             f"machine {machine.memory / 1e9:.2f} GB/s, {source}.", "",
-             "| GPUs | machines | computing | to the host and back | exchange | scaling "
-             f"efficiency | images a GPU for {100 * share:.0f}% |",
-             "|---|---|---|---|---|---|---|"]
+                 f"{width} labels, one image of each domain a GPU", "",
+             f"Assumed: {speeds}, at {speed}; {machine.bus / 1e9:.0f} GB/s between GPU and host; "
+             f"{machine.network / 1e9:.1f} GB/s between machines; NCCL's rings as given; the ring "
+             f"through the host's memory as {source}.", "",
+             "| GPUs | machines | exchange by | its time | "
+             + " | ".join(f"{name}: scaling efficiency | images a GPU for "
+                          f"{100 * options.share:.0f}%" for name in flops) + " |",
+             "|---|---|---|---|" + len(flops) * "---|---|"]
     for processes, machines in PLANS:
-        timing = scaling_plan.step(shape, classes, window, 1, processes, machines, machine)
-        images = scaling_plan.images_for(share, shape, classes, window, processes, machines,
-                                         machine)
-        lines.append(f"| {processes} | {machines} | {1e3 * timing.compute:.0f} ms | "
-                     f"{1e3 * timing.bus:.0f} ms | {1e3 * timing.exchange:.0f} ms | "
-                     f"{100 * scaling_plan.efficiency(timing):.0f}% | {images} |")
-    return lines + ["", f"Gradients of a step: {FLOAT * parameters(shape, classes) / 1e6:.0f} MB."]
+        for path, link in paths.items():
+            cells = []
+            for value in flops.values():
+                made = link._replace(flops=value)
+                timing = scaling_plan.step(shape, classes, window, IMAGES, processes, machines,
+                                           made)
+                images = scaling_plan.images_for(options.share, shape, classes, window, processes,
+                                                 machines, made)
+                cells.append(f"{100 * scaling_plan.efficiency(timing):.0f}% | {images}")
+            exchange = 1e3 * (timing.bus + timing.exchange)
+            lines.append(f"| {processes} | {machines} | {path} | {exchange:.1f} ms | "
+                         + " | ".join(cells) + " |")
+    return lines + ["", f"Gradients of a step: {FLOAT * parameters(shape, classes) / 1e6:.0f} MB. "
+                        "Images of both domains are counted, those of iter_size too."]
+
+
+def between_gpus(machine, rate):
+    """The machine with a ring between its GPUs of `rate` GB/s, and nothing through the host."""
+    return machine._replace(bus=math.inf, memory=rate * 1e9)
 
 
 def launch(processes, net, steps):
