@@ -45,7 +45,7 @@ def shared_array(shape, dtype=np.float32):
         raise InputError(f"no memory for {' x '.join(map(str, shape))} values made ahead, "
                          f"{size / 1e9:.1f} GB",
                          'make "crop", "margin", the images of a batch or "workers" smaller: each '
-                         'worker keeps two batches') from None
+                         "worker keeps two batches") from None
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
 

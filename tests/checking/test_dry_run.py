@@ -1,20 +1,17 @@
 """The dry run: whatever a net does to Caffe, this process survives and says why."""
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 caffe = pytest.importorskip("caffe")
 
-from data.child_process import run_in_child
 from data.errors import InputError
 from tools.lib.checking.dry_run import cheap, dry_run, dry_run_net, dry_run_solver
 from tools.lib.checking.net import load_net
 from tools.lib.checking.solver_file import load_nets, load_solver
 
+from data_files import children
 from tiny_nets import NET, write_net, write_solver
 
 
@@ -51,19 +48,6 @@ def refusal(tmp_path, text, **options):
 def python_layer(name, param_str=""):
     return net_with(f'name: "p" type: "Python" top: "p" python_param {{ module: "{__name__}" '
                     f'layer: "{name}" param_str: "{param_str}" }}')
-
-
-def children():
-    """Process numbers of this process's children, zombies included."""
-    found = set()
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as file:
-                if int(file.read().rsplit(")", 1)[1].split()[1]) == os.getpid():
-                    found.add(int(name))
-        except OSError:     # it has ended meanwhile, or is another user's and hidden
-            pass
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -173,60 +157,6 @@ def test_cheap_fillers_change_no_shape_and_leave_fragile_ones(tmp_path):
     assert net.layer[3].convolution_param.weight_filler.type == "bilinear"
     assert cheap(load_net(
         write_net(tmp_path))).layer[1].convolution_param.weight_filler.type == "constant"
-
-
-@pytest.mark.parametrize("deed, field, value", [
-    (lambda: [1, {"a": None}], "value", [1, {"a": None}]),
-    (lambda: os.kill(os.getpid(), signal.SIGSEGV), "signal", signal.SIGSEGV),
-    (lambda: os.abort(), "signal", signal.SIGABRT),
-    (lambda: os._exit(7), "status", 7),
-    (lambda: sys.exit(3), "status", 1)])
-def test_the_outcome_says_how_a_child_ended(deed, field, value):
-    outcome = run_in_child(deed, 10)
-    assert getattr(outcome, field) == value
-    assert [name for name in outcome._fields[:-1] if getattr(outcome, name) is not None] == [field]
-
-
-def test_memory_is_bounded():
-    outcome = run_in_child(lambda: len(bytearray(1 << 30)), 10, memory=1 << 28)
-    assert "MemoryError" in outcome.exception
-
-
-def test_what_the_child_started_ends_with_it(tmp_path):
-    """As a data layer's workers: processes of the child that it does not wait for."""
-    def start():
-        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"],
-                                env=dict(os.environ)).pid
-    pid = run_in_child(start, 10).value
-    assert pid is not None
-    deadline = time.monotonic() + 5
-    while os.path.exists(f"/proc/{pid}") and not _dead(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    try:
-        # where this process is number 1, orphans become its children
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
-
-
-def _dead(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def test_an_interrupt_reaches_the_parent_and_ends_the_child():
-    def handler(number, frame):
-        raise KeyboardInterrupt
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_in_child(lambda: (os.kill(os.getppid(), signal.SIGALRM), time.sleep(60)), 30)
-    finally:
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_dry_run_gives_a_folder_that_is_gone_afterwards():
