@@ -21,8 +21,10 @@ def header(builder, source=None):
 
 
 def stale(files):
-    """The paths of `files` ({path relative to the repository: text}) that differ on disk or are
-    absent."""
+    """Paths of the files on disk that are missing or differ from their text.
+
+    files: {path relative to the repository: text}.
+    """
     differing = []
     for path, text in sorted(files.items()):
         full = os.path.join(ROOT, path)
@@ -32,8 +34,11 @@ def stale(files):
 
 
 def build_command(description, files):
-    """The command line of a builder: writes the stale ones of `files`; with --check only names
-    them, and ends with exit code 2 when there are any."""
+    """The command line of a builder: writes the files that are not up to date.
+
+    files: {path relative to the repository: text}.  With --check it only names them, and ends with
+    exit code 2 when there are any.
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     check = parser.parse_args().check

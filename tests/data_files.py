@@ -1,5 +1,4 @@
-"""Tiny data sets on disk, in the formats of the real ones, and what tests of worker processes
-share."""
+"""Tiny data sets on disk, in the formats of the real ones; helpers for worker processes."""
 import os
 
 import cv2

@@ -1,5 +1,7 @@
-"""Random problems for ``layers.size_constraints.solve`` that may break a solver, in the form of
-tools/bench/constraint_problems.py."""
+"""Random problems that may break ``layers.size_constraints.solve``.
+
+In the form of tools/bench/constraint_problems.py.
+"""
 import numpy as np
 
 SMALLEST_UPPER = 1e-12

@@ -1,5 +1,4 @@
-"""Every stored id of every data set, against tables written out here by hand, through real
-files."""
+"""Every stored id of every data set, through real files, against tables written by hand."""
 import numpy as np
 import pytest
 

@@ -1,5 +1,4 @@
-"""Statistics of source labels: by hand, through files and their label maps, and the untrusted
-file."""
+"""Statistics of source labels: by hand, through files and label maps, and untrusted files."""
 import json
 import os
 import subprocess
@@ -210,8 +209,11 @@ def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, share
 
 
 def test_the_bounds_of_whole_labels_are_wrong_for_crops(shared_real):
-    """Of the classes in windows of 128 x 128 more than two fifths exceed whole labels' gamma, in
-    labels themselves a tenth or so."""
+    """In crops, classes exceed whole labels' gamma four times as often as in whole labels.
+
+    More than two fifths of the classes in windows of 128 x 128 do, and a tenth or so of those in
+    the labels themselves.
+    """
     dataset = open_dataset("gta5_half", shared_real)
     frames = dataset.frames("train[:54]")
     whole, labels = count_shares(dataset, frames)
@@ -277,8 +279,7 @@ def test_an_unknown_label_value_outside_all_windows_is_refused_too(gta5):
 
 
 def test_memory_holds_the_shares_that_occur_once():
-    """Rows of all classes, absent ones included, kept as a list and an array, would take 19 * 8 * 2
-    bytes a window."""
+    """Rows that include absent classes would take 19 * 8 * 2 bytes a window, as list and array."""
     class Counted:
         """A data set whose windows hold two of the classes."""
 

@@ -1,5 +1,4 @@
-"""The stream of batches below the data layer: worker processes that die, fail, jump and lag
-behind."""
+"""Batches made ahead by worker processes: workers that die, fail, jump and lag behind."""
 import logging
 import mmap
 import os
@@ -54,8 +53,7 @@ class SlowMaker(BatchMaker):
 
 
 class KillingMaker(BatchMaker):
-    """Kills its own process at certain batches, once or always, after saying which frame it
-    reads."""
+    """Kills its own process at certain batches, once or always, after naming the frame it reads."""
 
     def fill(self, batch, data, label, reading=lambda text: None):
         if batch in KILL and not (KILL[batch] and os.path.exists(KILL[batch])):

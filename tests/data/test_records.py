@@ -1,5 +1,4 @@
-"""How each data set lists its frames, on tiny files in the original layouts, and what is
-refused."""
+"""The frames that each data set lists, on tiny files in the original layouts, and refusals."""
 import os
 
 import numpy as np

@@ -1,5 +1,4 @@
-"""Every row of the paper's tables, statistics to score, on tiny files in its data sets' own formats
-and a narrow net."""
+"""Every row of the paper's tables, from statistics to score, on tiny files and a narrow net."""
 import json
 from dataclasses import replace
 
@@ -56,8 +55,7 @@ def root(tmp_path_factory):
 
 
 def run_row(experiment, root, folder):
-    """Statistics, two iterations of each of the three stages, and the score, whose record it
-    returns."""
+    """Counts statistics, trains each stage for two iterations, scores; returns the record."""
     statistics = str(folder / "statistics.json")
     data = ["--data-root", root, "--label-space", experiment.label_space]
     statistics_command.main([

@@ -1,5 +1,4 @@
-"""Trying settings on the toy: the variants, their prototxts and tasks, and the seeds that may not
-choose."""
+"""Settings tried on the toy: variants, prototxts, tasks, and seeds that are refused."""
 import os
 import subprocess
 import sys

@@ -1,5 +1,4 @@
-"""ConstrainedMILLoss in a Caffe net, and the mathematics around the solver: presence, channel
-weights, gradient."""
+"""ConstrainedMILLoss in a Caffe net, and its mathematics: presence, channel weights, gradient."""
 import json
 import os
 from types import SimpleNamespace
@@ -270,8 +269,7 @@ def test_batch_size_and_map_size_may_change(tmp_path):
 
 
 def test_descent_on_the_scores_ends_at_what_the_bounds_leave(tmp_path):
-    """The lower bounds sum to 0.7/3 + 0.2 + 1.9/3 = 16/15, so 1/15 is missing for ever, at price
-    2."""
+    """The lower bounds sum to 0.7/3 + 0.2 + 1.9/3 = 16/15, so 1/15 stays missing, at price 2."""
     net = build(tmp_path, scores_of(1, scale=1.0), down_weight_factor=1)
     first = run(net)["loss"]
     for _ in range(100):
@@ -324,8 +322,7 @@ def test_link_that_leads_out_of_the_repository_is_refused(tmp_path, monkeypatch)
 
 
 def test_committed_statistics_fit_their_nets(repo_root):
-    """Every committed train net with this layer opens its statistics file, and the classes
-    agree."""
+    """Every committed train net with this layer opens its statistics file; the classes agree."""
     from tools.lib.checking.net import load_net
 
     found = 0

@@ -1,7 +1,6 @@
-"""The gate and the loss in real Caffe against a float64 reference: both gradients of Eq. 6 and 7 in
-one pass.
+"""Gate and loss in real Caffe against float64: both gradients of Eq. 6 and 7 in one pass.
 
-The reference makes two backward passes with two losses; it knows nothing of gates and ratios.
+The reference makes two backward passes with two losses; it has no gate and no ratio.
 """
 import json
 import sys
@@ -80,8 +79,7 @@ def parameters(net):
 
 
 def aim_logits(net, size):
-    """Scales the last layer so that the typical |logit| is `size`, with both signs in each
-    domain."""
+    """Scales the last layer so that the typical |logit| is `size`, with both signs in a domain."""
     net.params["domain_score"][1].data[...] = 0
     net.forward()
     score = net.blobs["domain_score"].data
@@ -136,8 +134,10 @@ class Reference:
                                                > 0).mean(), (signed[self.source:] > 0).mean()
 
     def gradients(self):
-        """{layer: [weights, bias]}: the classifier's from L_D, the trunk's from the features'
-        loss."""
+        """{layer: [weights, bias]}.
+
+        The classifier's gradients are those of L_D, the trunk's those of the features' loss.
+        """
         loss, inverse_loss = self.slopes()
         found = self.backward(loss)
         target = (np.arange(len(loss)) >= self.source)[:, None, None]
@@ -177,8 +177,7 @@ def reference_of(net, source_images, objective, mask=1.0, normalised=False):
 
 
 def assert_same(found, expected, factor=1.0, bound=1e-5):
-    """Relative error of each layer's gradient, weights and bias together: the bias alone may cancel
-    to nothing."""
+    """Compares each layer's gradient, weights and bias together; the bias alone may cancel out."""
     for name, arrays in expected.items():
         a = np.concatenate([array.ravel() for array in found[name]])
         b = factor * np.concatenate([array.ravel() for array in arrays])

@@ -1,5 +1,4 @@
-"""layers/domain_confusion.py alone: values computed by hand, in 50 decimal digits, and by
-differences."""
+"""layers/domain_confusion.py alone: values by hand, in 50 decimal digits, and by differences."""
 from decimal import Decimal, getcontext
 
 import numpy as np

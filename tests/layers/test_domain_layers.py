@@ -1,5 +1,4 @@
-"""How DomainGate and DomainAdversarialLoss behave in a Caffe net: which gradients run, phases, the
-ramp, refusals.
+"""DomainGate and DomainAdversarialLoss in a Caffe net: gradients, phases, ramp, refusals.
 
 The toy's trunk and classifier are identities, so the two features of a unit are its two domain
 scores.

@@ -31,8 +31,11 @@ def floats(pointer, count):
 
 
 class Library:
-    """Memory of CUDA's, and of cuBLAS, whose matrices are column-major: Sdgmm, C = diag(x) A for
-    side 0; Sgemv, y = alpha A x + beta y for operation 0; Saxpy, y += alpha x."""
+    """Stands for CUDA's memory and cuBLAS, whose matrices are column-major.
+
+    Sdgmm: C = diag(x) A for side 0.  Sgemv: y = alpha A x + beta y for operation 0.  Saxpy: y +=
+    alpha x.
+    """
     status = 0
 
     def __init__(self):

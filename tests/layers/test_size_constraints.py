@@ -1,5 +1,4 @@
-"""The constrained target distribution (Eq. 8): exact answers, an independent solver, hostile
-problems."""
+"""The constrained distribution (Eq. 8): exact answers, another solver, hostile problems."""
 import glob
 import os
 import tracemalloc
@@ -284,8 +283,7 @@ def test_kkt_residual_case_by_case():
 
 
 def test_memory_does_not_grow_with_the_iterations():
-    """A saturated problem takes many more iterations than a smooth one of the same size, and no
-    more memory."""
+    """A saturated problem takes many more iterations than a smooth one, and no more memory."""
     def peak(scale):
         rng = np.random.default_rng(6)
         scores = scale * rng.normal(size=(12, 40, 50))

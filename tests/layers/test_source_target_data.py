@@ -239,8 +239,7 @@ def test_a_file_that_turns_out_bad_while_reading_is_named_when_its_turn_comes(ro
 
 
 def test_no_label_of_a_target_is_opened(root):
-    """Every file that Python opens is recorded; the labels of the target lie beside its images,
-    ready to be misused."""
+    """Records every file that Python opens; the target's labels lie beside its images."""
     code = """if True:
         import os, sys
         opened = []

@@ -1,5 +1,4 @@
-"""The context module: its released structure, its padding, and released-style weights in both
-formats."""
+"""The context module: released structure, padding, and released weights in both formats."""
 import numpy as np
 import pytest
 
@@ -66,8 +65,10 @@ def weighted(folder):
 
 
 def save(net, path, old, without=()):
-    """Writes a caffemodel of the current format, or of V1: `layers`, numbered types, four-number
-    shapes."""
+    """Writes a caffemodel of the current format, or of V1.
+
+    V1 has `layers`, numbered types and four-number shapes.
+    """
     stored = caffe_pb2.NetParameter(name="released")
     for name, layer in zip(net._layer_names, net.layers):
         if not layer.blobs or name in without:
