@@ -64,7 +64,7 @@ def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
     """Builds the solver with its nets in a child process; returns the train net's NetShapes.
 
     solver: SolverParameter; train_net: NetParameter; test_nets: list of NetParameter, in
-    Caffe's order (see `solver.load_nets`); name: the solver's file, for errors.
+    Caffe's order (see `solver_file.load_nets`); name: the solver's file, for errors.
     """
     nets = [train_net] + test_nets
 
