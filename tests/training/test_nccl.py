@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
+from nccl_stand_in import ID, Blob, Gpu, Nccl, Net
+
 from layers import gpu_arrays
 from tools.lib.training import nccl, parallel
-
-from nccl_stand_in import ID, Blob, Gpu, Nccl, Net
 
 
 class Communicator:
