@@ -1,4 +1,4 @@
-"""Trains a net as a Caffe solver prototxt says; a stopped run can be resumed.
+"""Trains the net of a Caffe solver prototxt; a stopped run can be resumed.
 
     python3 tools/train.py --solver solvers/toy_source.prototxt
     python3 tools/train.py --solver solvers/toy_source.prototxt --resume

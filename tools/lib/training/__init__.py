@@ -2,19 +2,18 @@
 
 The modules in the order in which a run goes through them:
 
-    run         command line; the steps of tools/train.py in order
-    solver      solver and net prototxts resolved: seed, weights, output folder; the schedule
-    engine      Caffe itself: solver and nets, seeds, one iteration, test phases
-    loop        one iteration after another: step, log, test, snapshot, guard; signals
-    snapshots   the state on disk, whole or not at all, and the list of complete snapshots
+    run         the command line, and the steps of tools/train.py in order
+    solver      solver and net prototxts with every value filled in; the schedule
+    engine      Caffe's solver and nets: seeds, one iteration, the test phases
+    loop        iteration after iteration: step, log, test, snapshot; signals
+    snapshots   the state on the disk, whole or not there, and the list of complete snapshots
     record      record.json: command, versions, commit, seed, data, weights
     run_folder  the output folder: started, resumed or refused; its prototxts and its lock
-    probes      how adaptation acts: gradients of its losses, features, presence of classes
-    guards      what stops a run (nan), and warnings about its curves
+    probes      numbers on adaptation: gradients of its losses, features, presence of classes
+    guards      stops for nan and infinity, and warnings about curves
     log         log.jsonl, its plot, and the progress line
     parallel    several processes that train one net together
-    nccl        their exchange of gradients between GPUs
-    weights     initial weights: what loads, what does not, what stops the run
+    weights     initial weights: which files are loaded and which layers they fill
 
 The state of a run is Caffe's solverstate and functions of (seed, iteration), nothing else.
 """

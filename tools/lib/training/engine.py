@@ -1,4 +1,4 @@
-"""Caffe's solver and nets: one iteration, the tests, and what both of them draw.
+"""Caffe's solver and nets: one iteration, the test phases, and their seeds.
 
 Every random number is a function of (seed, number of the pass), and every batch of its number:
 before each pass Caffe's and NumPy's generators are seeded, and the data layers are told which

@@ -113,7 +113,7 @@ class FirstLossMonitor:
 class ClassifierMonitor:
     """Warns when the domain classifier has won or collapsed; again only after it has recovered.
 
-    won        for long it has told both domains apart nearly without error: its gradient carries
+    won        for long it has separated both domains nearly without error: its gradient carries
                little, and the features do not become alike
     collapsed  it calls everything source, or everything target
     """

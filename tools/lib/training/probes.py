@@ -1,8 +1,8 @@
-"""Numbers beside the net's own outputs: how adaptation acts, and whether it rests on anything.
+"""Numbers on adaptation for the log, beside the outputs of the net.
 
-DomainProbe says, at every `display`, whether the domain loss brings the domains together or merely
-shrinks the features. PresenceProbe counts on the source, whose labels are known, how often the
-category loss is right about which classes an image holds.
+DomainProbe measures features and gradients at every `display`: they show whether the domain loss
+brings the domains together or only shrinks the features. PresenceProbe counts, on the source, whose
+labels are known, how often the category loss is right about the classes that an image holds.
 """
 import numpy as np
 
@@ -16,7 +16,7 @@ SOURCE_SCORES, LABEL = "final_source", "label"
 
 
 class DomainProbe:
-    """What the gate's blobs say in a backward pass; nothing for a net without a DomainGate.
+    """Norms of the features and gradients at the DomainGate; nothing for a net without one.
 
     The features R are where the losses meet: Caffe's Split gives every reader of R a blob of its
     own, and keeps the domain loss's gradient apart from that of the scores' losses until the
@@ -87,12 +87,13 @@ def _unit_mean_squares(blob, part):
 
 
 class PresenceProbe:
-    """Counts, over the forward passes since the last take(), on which source images a class is
-    present by ConstrainedMILLoss's rule, and on which by the label; nothing for other nets.
+    """Counts the source images that hold a class: by ConstrainedMILLoss's rule, and by the label.
 
-    The rule is applied to the source's scores as the loss applies it to the target's: the share of
-    the pixels that are predicted c exceeds presence_factor alpha_c. By the label c is present where
-    one pixel is c.
+    Over the forward passes since the last take(); nothing for a net without the loss.
+
+    The rule is applied to the source's scores as the loss applies it to the target's: class c is
+    present where the share of the pixels that are predicted c exceeds presence_factor alpha_c. By
+    the label, c is present where one pixel is c.
     """
 
     def __init__(self, net):
@@ -115,8 +116,10 @@ class PresenceProbe:
                 self._counts += predicted & held, predicted, held
 
     def take(self):
-        """(right, predicted, held): images of each class since the last call, (3, classes)
-        float64; None for a net without the loss."""
+        """Images of each class since the last call; None for a net without the loss.
+
+        (3, classes) float64: rows right, predicted, held.
+        """
         if self._loss is None:
             return None
         counts, self._counts = self._counts, np.zeros_like(self._counts)

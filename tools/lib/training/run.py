@@ -58,7 +58,7 @@ def parse(arguments=None):
                         help="folder that holds the data sets' folders (default: the "
                              "environment's DATA_ROOT, else data/sets)")
     parser.add_argument("--device", type=_device, metavar="cpu|gpu:N",
-                        help="default: what the solver's solver_mode says, cpu if nothing")
+                        help="default: the solver's solver_mode, or cpu without one")
     parser.add_argument("--output", metavar="FOLDER",
                         help="output folder (default: runs/<solver name>)")
     parser.add_argument("--resume", action="store_true",
@@ -135,7 +135,7 @@ def main(arguments=None):
 def run(options, resolved, shapes, record, entry, weight_reports, group):
     """Trains in the checked and locked output folder; returns the exit code.
 
-    entry: the snapshot to go on from, or None; weight_reports: what the initial weights fill.
+    entry: the snapshot to go on from, or None; weight_reports: from weights.compare_all().
     """
     snapshots = Snapshots(resolved.output, options.keep_snapshots or 0)
     try:
