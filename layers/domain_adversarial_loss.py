@@ -13,6 +13,7 @@ REQUIRED = {"weight": number(0, LARGEST_WEIGHT), "source_images": integer(minimu
 OPTIONAL = {
     "objective": (choice(*domain_confusion.OBJECTIVES), "confusion"),
     "ramp_passes": (integer(minimum=0), 0),
+    "classifier_steps": (integer(minimum=1, maximum=1000), 1),
 }
 
 
@@ -41,6 +42,10 @@ class DomainAdversarialLoss(caffe.Layer):
                        tools/train.py sets the number of every pass (set_position); stock
                        `caffe train` counts from 0 in every new process, so after a resume the ramp
                        starts again.
+        classifier_steps   updates of the classifier an iteration, 1 (default) to 1000.  The layer
+                       itself does nothing with it: tools/train.py makes those beyond the first, of
+                       the classifier alone, on the features of the same passes
+                       (tools/lib/training/classifier_steps.py); stock `caffe train` makes one.
     """
 
     def setup(self, bottom, top):
@@ -52,6 +57,8 @@ class DomainAdversarialLoss(caffe.Layer):
         params = parse_params("DomainAdversarialLoss", self.param_str, REQUIRED, OPTIONAL)
         self.objective, self.full_weight = params["objective"], params["weight"]
         self.source_images, self.ramp_passes = params["source_images"], params["ramp_passes"]
+        #: For tools/train.py; the layer itself does the same whatever it is.
+        self.classifier_steps = params["classifier_steps"]
         self.position = 0
 
     def set_position(self, position):

@@ -26,10 +26,10 @@ def check_classifier(layers, phase=0):
     """
     linked = set()
     for index, layer in enumerate(layers):
-        if _python_class(layer) == GATE:
+        if python_class(layer) == GATE:
             linked.add(id(_loss_of(layers, index, trained=phase == 0)))
     for layer in layers:
-        if _python_class(layer) == LOSS and id(layer) not in linked:
+        if python_class(layer) == LOSS and id(layer) not in linked:
             raise InputError(
                 f"layer {_name(layer)}: no {GATE} stands before this {LOSS}",
                 "put the gate between the features and the classifier, and give its second top to "
@@ -46,12 +46,12 @@ def _loss_of(layers, index, trained):
     units = {features}              # blobs that descend from the gate's features
     loss = None
     for layer in later:
-        if link in layer.bottom and _python_class(layer) != LOSS:
+        if link in layer.bottom and python_class(layer) != LOSS:
             raise InputError(f"layer {_name(layer)}: the link {link!r} of a {GATE} may go to a "
                              f"{LOSS} only")
         if not units.intersection(layer.bottom) and link not in layer.bottom:
             continue
-        if _python_class(layer) == LOSS:
+        if python_class(layer) == LOSS:
             if loss is not None:
                 raise InputError(f"layer {_name(layer)}: layer {_name(loss)} uses the same gate "
                                  f"already; one {LOSS} a gate")
@@ -71,14 +71,14 @@ def _loss_of(layers, index, trained):
 
 def _check_per_unit(layer, layers):
     """Raises InputError unless the layer keeps units separate."""
-    if layer.type in ELEMENTWISE or _python_class(layer) == NORM:
+    if layer.type in ELEMENTWISE or python_class(layer) == NORM:
         return
     if layer.type == "LRN":
         found = _partial_normalisation(layer, layers)
     elif layer.type == "Convolution":
         found = _wide_convolution(layer.convolution_param)
     else:
-        found = f"{layer.type} {_python_class(layer)}".strip()
+        found = f"{layer.type} {python_class(layer)}".strip()
     if found is not None:
         raise InputError(f"layer {_name(layer)}: {found} cannot stand between a {GATE} and its "
                          f"loss: {WHY}", ALLOWED)
@@ -122,7 +122,7 @@ def _channels(blob, before):
             continue
         if layer.type == "Convolution":
             return layer.convolution_param.num_output
-        if layer.type not in ELEMENTWISE and _python_class(layer) not in (GATE, NORM):
+        if layer.type not in ELEMENTWISE and python_class(layer) not in (GATE, NORM):
             return None
         blob = layer.bottom[0]
     return None
@@ -141,7 +141,8 @@ def _check_loss(layer, units, link, trained):
                          "loss_weight: 1 loss_weight: 0 loss_weight: 0 loss_weight: 0")
 
 
-def _python_class(layer):
+def python_class(layer):
+    """The class of a Python layer (LayerParameter); "" for a layer of Caffe's own."""
     return layer.python_param.layer if layer.type == "Python" else ""
 
 

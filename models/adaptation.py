@@ -28,9 +28,10 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
     """A train net as NetParameter.
 
     shape: models.shapes.Shape.  classes: number of scores.  data: keys of the data layer.
-    domain: None, or dict(objective, weight, lr_mult, normalised): adds the domain classifier (1x1
-    convolutions of `shape.hidden` channels, then 2) behind the gate, Eq. 2 to 7; normalised: it
-    sees each unit's features divided by their root mean square.
+    domain: None, or dict(objective, weight, lr_mult, steps, normalised): adds the domain classifier
+    (1x1 convolutions of `shape.hidden` channels, then 2) behind the gate, Eq. 2 to 7; steps: its
+    updates an iteration; normalised: it sees each unit's features divided by their root mean
+    square.
     categories: None, or dict(loss_weight, **param_str of ConstrainedMILLoss): adds Eq. 8.
     Either needs target_images > 0 (ValueError).
     """
@@ -57,7 +58,7 @@ def train_net(shape, classes, data, target_images=0, domain=None, categories=Non
     return net.to_proto()
 
 
-def _domain_classifier(net, features, shape, source_images, objective, weight, lr_mult,
+def _domain_classifier(net, features, shape, source_images, objective, weight, lr_mult, steps,
                        normalised):
     """Adds the gate, the classifier and its loss, Eq. 2 to 7."""
     net.domain_features, net.domain_link = L.Python(
@@ -72,12 +73,14 @@ def _domain_classifier(net, features, shape, source_images, objective, weight, l
         net[f"domain_drop{index}"] = bottom = L.Dropout(
             bottom, dropout_ratio=shape.dropout, in_place=True)
     net.domain_score = convolution(bottom, 2, lr_mult=lr_mult, std=0.01)
+    keys = dict(objective=objective, weight=weight, source_images=source_images)
+    if steps > 1:       # 1 is the layer's default
+        keys["classifier_steps"] = steps
     (net.domain_loss, net.domain_loss_inverse,
      net.domain_accuracy_source, net.domain_accuracy_target) = L.Python(
          net.domain_score, net.domain_link, ntop=4, loss_weight=[1, 0, 0, 0],
          module="layers.domain_adversarial_loss", layer="DomainAdversarialLoss",
-         param_str=json.dumps(dict(objective=objective, weight=weight,
-                                   source_images=source_images), sort_keys=True))
+         param_str=json.dumps(keys, sort_keys=True))
 
 
 def _constrained_mil(net, loss_weight, **keys):

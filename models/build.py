@@ -28,7 +28,7 @@ def nets(experiment):
     """{file name: NetParameter} of an experiment: four train nets and the deploy net."""
     loss, categories = experiment.domain_loss, experiment.category_loss
     domain = dict(objective=loss.objective, weight=loss.weight, lr_mult=loss.classifier_lr,
-                  normalised=loss.normalised)
+                  steps=loss.classifier_steps, normalised=loss.normalised)
     categories = dict(loss_weight=categories.mil_weight, statistics=categories.statistics,
                       slack=categories.slack, presence_factor=0.1, down_weight_threshold=0.1,
                       down_weight_factor=categories.down_weight, bounds="both")

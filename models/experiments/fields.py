@@ -50,7 +50,8 @@ class DomainLoss:
     objective: str          # "confusion" (Eq. 7), "inverse" or "reversal"
     weight: float           # lambda: factor of the loss's gradient on the features
     classifier_lr: float    # lr_mult of the classifier's layers
-    normalised: bool = False  # the classifier sees each unit's features at length 1 (RMSNorm)
+    classifier_steps: int = 1   # updates of the classifier for each of the features
+    normalised: bool = False    # the classifier sees each unit's features at length 1 (RMSNorm)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ TOY = EXPERIMENTS["toy"]
     ("weight=", "expected FIELD=VALUE"),
     ("weight=much", "expected a number"), ("policy=step", "expected one of fixed, poly"),
     ("max_iter=1.5", "expected a whole number above 0"),
-    ("normalised=1", "expected one of off, on")])
+    ("normalised=1", "expected one of off, on"), ("hidden=64-", "found '64-', expected numbers of"),
+    ("hidden=0", "found '0', expected numbers"), ("classifier_steps=0", "a whole number above 0"),
+    ("classifier_steps=1.5", "a whole number above 0")])
 def test_a_wrong_axis_is_refused_by_name(text, named):
     with pytest.raises(InputError, match=named):
         tuning.parse_axis(text)
@@ -76,6 +78,20 @@ def test_normalisation_is_switched_on_and_off(tmp_path, monkeypatch):
         tuning.write_prototxts(variant)
         text = (tmp_path / variant.folder / "net.prototxt").read_text()
         assert ("RMSNorm" in text) == (variant is on)
+
+
+def test_classifier_steps_and_widths_reach_the_net(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "ROOT", str(tmp_path))
+    axes = [tuning.parse_axis(text) for text in ("classifier_steps=1,10", "hidden=64-32,256")]
+    made = tuning.variants(TOY, "ga", axes)
+    last = made[-1]
+    assert last.label == "ga classifier_steps=10 hidden=256"
+    assert last.experiment.domain_loss == replace(TOY.domain_loss, classifier_steps=10)
+    assert made[0].experiment == TOY
+    tuning.write_prototxts(last)
+    text = (tmp_path / last.folder / "net.prototxt").read_text()
+    assert '\\"classifier_steps\\": 10' in text
+    assert "num_output: 256" in text and "domain_fc2" not in text
 
 
 def test_each_seed_starts_from_its_own_run_of_the_stage_before():

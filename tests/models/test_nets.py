@@ -109,7 +109,7 @@ def test_classifier_is_pointwise_and_stands_between_gate_and_loss():
 
 
 def test_a_normalised_classifier_sees_normalised_features_and_the_segmentation_does_not(tmp_path):
-    domain = dict(objective="confusion", weight=0.1, lr_mult=1, normalised=True)
+    domain = dict(objective="confusion", weight=0.1, lr_mult=1, steps=1, normalised=True)
     net = train_net(SLIM, 8, models.build.data_keys(EXPERIMENTS["toy"]), target_images=2,
                     domain=domain)
     check_net(net, caffe.TRAIN, "net")
@@ -119,6 +119,15 @@ def test_a_normalised_classifier_sees_normalised_features_and_the_segmentation_d
     assert list(norm.bottom) == ["domain_features"] and list(norm.top) == ["domain_normalised"]
     assert list(layers["domain_fc1"].bottom) == ["domain_normalised"]
     assert list(layers["drop7"].bottom) == ["fc7"]
+
+
+def test_further_classifier_steps_stand_in_the_domain_loss():
+    toy = EXPERIMENTS["toy"]
+    for steps, expected in ((1, None), (5, 5)):
+        net = models.build.nets(replace(
+            toy, domain_loss=replace(toy.domain_loss, classifier_steps=steps)))["ga.prototxt"]
+        keys = json.loads(layers_by_name(net)["domain_loss"].python_param.param_str)
+        assert keys.get("classifier_steps") == expected
 
 
 def test_source_net_names_no_target():

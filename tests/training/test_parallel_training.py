@@ -203,23 +203,27 @@ def test_shared_parameters_are_averaged_once(tmp_path):
     assert len(list(parallel.blobs_once(net, "diff"))) == 2
 
 
-def small_run(folder, repo_root, stage, **fields):
+def small_run(folder, repo_root, stage, classifier_steps=1, **fields):
     """A solver of the toy's slim nets with crops of a size for tests."""
     with open(os.path.join(repo_root, f"models/toy/{stage}.prototxt")) as file:
         net = file.read()
     for old, new in (("[80, 144]", "[32, 48]"), ('workers\\": 1', 'workers\\": 0')):
         assert old in net
         net = net.replace(old, new)
+    if classifier_steps > 1:
+        net = net.replace('\\"objective\\"',
+                          f'\\"classifier_steps\\": {classifier_steps}, \\"objective\\"')
     return tiny.write_run(folder, net, base_lr=0.002, lr_policy='"fixed"', gamma=None,
                           stepsize=None, max_iter=3, snapshot=3, **fields)
 
 
 @needs_mpi
-@pytest.mark.parametrize("stage", ["source", "ga", "ga_ca"])
-def test_two_processes_equal_one_with_iter_size_two(tmp_path, repo_root, stage):
+@pytest.mark.parametrize("stage, classifier_steps", [("source", 1), ("ga", 1), ("ga_ca", 1),
+                                                     ("ga", 3)])
+def test_two_processes_equal_one_with_iter_size_two(tmp_path, repo_root, stage, classifier_steps):
     models, logs = [], []
     for name, processes, passes in (("one", 1, 2), ("two", 2, 1)):
-        solver = small_run(tmp_path / name, repo_root, stage, iter_size=passes)
+        solver = small_run(tmp_path / name, repo_root, stage, classifier_steps, iter_size=passes)
         code, said = train(repo_root, solver, tmp_path / name / "out", processes=processes)
         assert code == 0, said
         models.append(tiny.parameters(tmp_path / name / "out" / "tiny_iter_3.caffemodel"))
@@ -249,6 +253,16 @@ def test_a_run_of_two_resumes_bit_for_bit_and_only_with_two(tmp_path, repo_root)
     # the second process reads batches of its own
     assert train(repo_root, solver, tmp_path / "alone")[0] == 0
     assert tiny.model(tmp_path / "alone", 4) != tiny.model(tmp_path / "whole", 4)
+
+
+@needs_mpi
+def test_a_run_of_two_with_further_classifier_steps_resumes_bit_for_bit(tmp_path, repo_root):
+    solver = small_run(tmp_path, repo_root, "ga", classifier_steps=3)
+    for folder, options in (("whole", []), ("parts", ["--max-iter", "1"]),
+                            ("parts", ["--resume", "--max-iter", "3"])):
+        code, said = train(repo_root, solver, tmp_path / folder, *options, processes=2)
+        assert code == 0, said
+    assert tiny.model(tmp_path / "parts", 3) == tiny.model(tmp_path / "whole", 3)
 
 
 @needs_mpi

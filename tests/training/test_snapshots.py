@@ -191,4 +191,12 @@ def test_space_is_claimed_for_parameters_and_every_history(stopped):
             class blob:
                 count = 1000
             params = {"conv": [blob]}
+
+        class classifier:
+            class blob:
+                count = 10
+            params = {"domain_score": [blob]}
+        updated_nets = [net]
     assert module.needed_bytes(Engine_) == 4 * 1000 * 3 + module.OVERHEAD
+    Engine_.updated_nets = [Engine_.net, Engine_.classifier]
+    assert module.needed_bytes(Engine_) == 4 * 1010 * 3 + module.OVERHEAD

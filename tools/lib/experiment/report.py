@@ -121,9 +121,11 @@ def markdown(experiment, stages, seeds, command):
               for stage in stages]
     parts += ["", setting(experiment)]
     domain, category = experiment.domain_loss, experiment.category_loss
-    normalised = ", features normalised" if domain.normalised else ""
-    parts += ["", f"Domain loss: objective {domain.objective}, lambda {domain.weight:g}, lr_mult "
-                  f"of the classifier {domain.classifier_lr:g}{normalised}. Category loss: "
+    normalised = ", normalised features" if domain.normalised else ""
+    hidden = "-".join(map(str, experiment.shape.hidden))
+    parts += ["", f"Domain loss: objective {domain.objective}, lambda {domain.weight:g}; "
+                  f"classifier: hidden channels {hidden}, lr_mult {domain.classifier_lr:g}"
+                  f"{normalised}, updates an iteration {domain.classifier_steps}. Category loss: "
                   f"loss_weight {category.mil_weight:g}, slack {category.slack:g}, factor of large "
                   f"classes {category.down_weight:g}, statistics {category.statistics}."]
     for dataset, split in experiment.tests:

@@ -22,8 +22,12 @@ from tools.lib.experiment.report import spread
 from tools.lib.results import read_results
 from tools.lib.tables import Table
 
-NUMBERS = ("weight", "classifier_lr", "mil_weight", "slack", "down_weight", "base_lr", "max_iter")
-POSITIVE = ("base_lr", "max_iter")
+NUMBERS = ("weight", "classifier_lr", "classifier_steps", "mil_weight", "slack", "down_weight",
+           "base_lr", "max_iter")
+POSITIVE = ("base_lr", "max_iter", "classifier_steps")
+WHOLE = ("max_iter", "classifier_steps")
+#: The field for the channels of the domain classifier's hidden layers: "64-32".
+HIDDEN = "hidden"
 TEXTS = {"objective": ("confusion", "reversal", "inverse"), "normalised": ("off", "on"),
          "start": ("source", "ga"), "policy": tuple(POLICIES)}
 
@@ -41,9 +45,9 @@ class Variant(NamedTuple):
 def parse_axis(text):
     """(field, values) of "field=value,value"; raises InputError."""
     field, _, values = text.partition("=")
-    if field not in NUMBERS and field not in TEXTS or not values:
+    if field not in (*NUMBERS, *TEXTS, HIDDEN) or not values:
         raise InputError(f"--vary {text}: expected FIELD=VALUE,VALUE with a field of "
-                         f"{', '.join(NUMBERS + tuple(TEXTS))}")
+                         f"{', '.join((*NUMBERS, *TEXTS, HIDDEN))}")
     return field, [_value(field, value) for value in values.split(",")]
 
 
@@ -53,12 +57,17 @@ def _value(field, text):
             raise InputError(f"--vary {field}: found {text!r}, expected one of "
                              f"{', '.join(TEXTS[field])}")
         return text
+    if field == HIDDEN:
+        if not all(part.isascii() and part.isdigit() and int(part) for part in text.split("-")):
+            raise InputError(f"--vary {field}: found {text!r}, expected numbers of channels, for "
+                             "example 64-32")
+        return text
     try:
-        value = int(text) if field == "max_iter" else float(text)
+        value = int(text) if field in WHOLE else float(text)
         if not (0 < value if field in POSITIVE else 0 <= value) or value == float("inf"):
             raise ValueError
     except ValueError:
-        kind = "whole number" if field == "max_iter" else "number"
+        kind = "whole number" if field in WHOLE else "number"
         least = "above 0" if field in POSITIVE else "from 0 on"
         raise InputError(f"--vary {field}: found {text!r}, expected a {kind} {least}") from None
     return value
@@ -74,10 +83,14 @@ def variants(experiment, stage, axes):
         changes = dict(zip((field for field, _ in axes), values))
         words = [stage] + [f"{field}={value if isinstance(value, str) else format(value, 'g')}"
                            for field, value in changes.items()]
+        shape = experiment.shape
+        if HIDDEN in changes:
+            shape = shape._replace(hidden=tuple(map(int, changes[HIDDEN].split("-"))))
         made.append(Variant(
             " ".join(words), os.path.join("runs", "tuning", experiment.name, "_".join(words)),
             stage,
-            replace(experiment, domain_loss=_changed(experiment.domain_loss, changes),
+            replace(experiment, shape=shape,
+                    domain_loss=_changed(experiment.domain_loss, changes),
                     category_loss=_changed(experiment.category_loss, changes)),
             _changed(experiment.schedules[stage], changes)))
     labels = [variant.label for variant in made]

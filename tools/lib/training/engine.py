@@ -12,10 +12,12 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from data.errors import InputError
 from tools.lib.checking.device import use_device
+from tools.lib.training.classifier_steps import ClassifierSteps, steps_of
 from tools.lib.training.guards import check_loss
 from tools.lib.training.probes import DomainProbe, PresenceProbe, presence_by_class, presence_values
-from tools.lib.training.solver import engine_param, tests_before
+from tools.lib.training.solver import engine_param, tests_before, train_layers
 
 
 class Engine:
@@ -40,8 +42,17 @@ class Engine:
         if self.on_gpu:
             group.connect_gpus()
         self.test_nets = list(self.solver.test_nets)
+        self._classifier = None
+        if steps_of(self.net) > 1:
+            self._classifier = ClassifierSteps(
+                self.net, train_layers(resolved), self.param, folder,
+                # step 0 would be the pass's own seed
+                lambda number, step: self.seed_generators(self._number(number), step + 1),
+                self.group.average_gradients)
+        #: False while the classifier's further steps run: the state is then no iteration's.
+        self.complete = True
         self._domain_probe, self._presence_probe = DomainProbe(self.net), PresenceProbe(self.net)
-        self._sums, self._pass, self._probing = {}, 0, False
+        self._sums, self._pass, self._begun, self._probing = {}, 0, 0, False
         self._last = len(self.net.layers) - 1
         # Python notices a signal only while it runs bytecode. The callbacks run some after every
         # layer, so that Ctrl-C does not wait for the end of a long step.
@@ -56,22 +67,28 @@ class Engine:
         return self.solver.iter
 
     def step(self, probing=False):
-        """One iteration: iter_size forward and backward passes, then the update.
+        """One iteration: iter_size forward and backward passes, the update, and the further steps
+        of the domain classifier.
 
         probing: whether probe() is to see its features and gradients.
 
         Returns {"loss": weighted sum of the losses, output blob: value}: means over the passes of
-        all processes. Raises guards.NotFinite and whatever a Python layer raises; the weights are
-        then those before the step.
+        all processes; "classifier_loss" is L_D in the classifier's last step. Raises
+        guards.NotFinite and whatever a Python layer raises; the weights are then those before the
+        step where `complete` is True.
         """
-        self._sums, self._pass, self._probing = {}, 0, probing
+        self._sums, self._pass, self._begun, self._probing = {}, 0, self.iteration, probing
         self.solver.step(1)
-        return self.group.mean({name: value / self.param.iter_size
-                                for name, value in self._sums.items()})
+        values = {name: value / self.param.iter_size for name, value in self._sums.items()}
+        if self._classifier is not None:
+            self.complete = False
+            values["classifier_loss"] = self._classifier.run()
+            self.complete = True
+        return self.group.mean(values)
 
     def forward(self):
         """The train net's forward pass alone; Caffe runs it once after the last update."""
-        self._sums, self._pass = {}, 0
+        self._sums, self._pass, self._begun = {}, 0, self.iteration
         self.net.forward()
         return self.group.mean(self._sums)
 
@@ -93,17 +110,26 @@ class Engine:
             by_class = presence_by_class(self._presence_probe.classes, counts)
         return values, by_class
 
-    def seed_generators(self, number=None):
-        """Seeds Caffe's and NumPy's generators with (seed, number); default: this iteration."""
-        seed = step_seed(self.seed, self.iteration if number is None else number)
+    @property
+    def updated_nets(self):
+        """The nets whose parameters have a history, one for each of Caffe's solvers."""
+        return [self.net] if self._classifier is None else [self.net, self._classifier.net]
+
+    def seed_generators(self, *numbers):
+        """Seeds Caffe's and NumPy's generators with (seed, *numbers)."""
+        seed = step_seed(self.seed, *numbers)
         caffe.set_random_seed(seed)
         np.random.seed(seed)
 
+    def _number(self, index):
+        """The number of pass `index` of this iteration among all passes of the run."""
+        # They are counted over all processes: n of them do what one does with iter_size n.
+        passes = self._begun * self.param.iter_size + index
+        return passes * self.group.size + self.group.rank
+
     def _begin_pass(self, layer):
-        # Passes are counted over all processes: n of them do what one does with iter_size n.
         if layer == 0:
-            passes = self.iteration * self.param.iter_size + self._pass
-            number = passes * self.group.size + self.group.rank
+            number = self._number(self._pass)
             self.seed_generators(number)
             set_position(self.net, number)
             self._pass += 1
@@ -115,6 +141,8 @@ class Engine:
             for name, value in values.items():
                 self._sums[name] = self._sums.get(name, 0.0) + value
             self._presence_probe.count()
+            if self._classifier is not None:
+                self._classifier.keep(self._pass - 1)
 
     def _probe_gradients(self, layer):
         if self._probing and layer == self._domain_probe.maker:
@@ -124,10 +152,29 @@ class Engine:
         self.group.average_gradients(self.net)
 
     def caffe_snapshot(self):
-        """Lets Caffe write its snapshot; returns the (caffemodel, solverstate) paths."""
+        """Lets Caffe write its snapshot; returns {"model": path, "state": path} and, where the
+        classifier takes further steps, {"classifier": path}."""
         self.solver.snapshot()
         stem = f"{self._prefix}_iter_{self.iteration}"
-        return stem + ".caffemodel", stem + ".solverstate"
+        files = {"model": stem + ".caffemodel", "state": stem + ".solverstate"}
+        if self._classifier is not None:
+            files["classifier"] = stem + ".classifierstate"
+            self._classifier.write_state(files["classifier"])
+        return files
+
+    def restore(self, state, classifier):
+        """Takes a snapshot's solverstate, whose learned_net names the model, and the classifier's
+        state: paths, the second one None for a snapshot without it.
+
+        InputError when it has one too few or too many.
+        """
+        if (classifier is None) != (self._classifier is None):
+            have = "no state" if classifier is None else "a state"
+            raise InputError(f"the snapshot holds {have} of the classifier's further steps, and "
+                             "the net's classifier_steps asks for the opposite")
+        self.solver.restore(state)
+        if classifier is not None:
+            self._classifier.solver.restore(classifier)
 
 
 def choose_device(param, group):
@@ -167,7 +214,7 @@ def run_tests(engine, signals):
     sets test_compute_loss; [] when a signal to stop comes meanwhile. A test goes on in the data
     where the one before has stopped; the place is a function of the iteration.
     """
-    engine.seed_generators()
+    engine.seed_generators(engine.iteration)
     results = []
     for net, batches in zip(engine.test_nets, engine.param.test_iter):
         net.share_with(engine.net)
@@ -185,10 +232,10 @@ def run_tests(engine, signals):
     return results
 
 
-def step_seed(seed, iteration):
-    """The 32-bit seed of the generators for one iteration or pass.
+def step_seed(seed, *numbers):
+    """The 32-bit seed of the generators for one iteration or pass, or a step within it.
 
     Neighbouring seeds and iterations give unrelated numbers: a run with seed 2 is not the run with
     seed 1 shifted by one iteration.
     """
-    return int(np.random.SeedSequence((seed, iteration)).generate_state(1)[0])
+    return int(np.random.SeedSequence((seed, *numbers)).generate_state(1)[0])

@@ -16,7 +16,8 @@ LOG, PLOT = "log.jsonl", "plot.png"
 SLOWEST_PLOT = 120
 #: Panels: title, and the outputs drawn in it where the log has them.
 PANELS = (
-    ("losses", ("loss", "seg_loss", "domain_loss", "domain_loss_inverse", "mil_loss")),
+    ("losses", ("loss", "seg_loss", "domain_loss", "classifier_loss", "domain_loss_inverse",
+                "mil_loss")),
     ("domain classifier's accuracy", ("domain_accuracy_source", "domain_accuracy_target")),
     ("length of a unit's features", ("feature_norm_source", "feature_norm_target")),
     ("gradients on the features", ("domain_gradient_ratio", "mil_gradient_ratio",

@@ -70,7 +70,7 @@ def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
             raise
         except Exception:
             # A layer failed: the weights are still those before this step, so keep them.
-            if engine.iteration > saved:
+            if engine.iteration > saved and engine.complete:
                 save()
             raise
         window.append(values)

@@ -63,7 +63,8 @@ def refuse_overwriting(resolved, resume):
     if read_record(folder) is not None:
         return
     names = {LOG, PLOT, PARTIAL, MANIFEST, *prototxts(resolved)}
-    snapshot = re.compile(re.escape(resolved.prefix) + r"_iter_[0-9]+\.(caffemodel|solverstate)")
+    snapshot = re.compile(re.escape(resolved.prefix)
+                          + r"_iter_[0-9]+\.(caffemodel|solverstate|classifierstate)")
     foreign = [name for name in sorted(os.listdir(folder))
                if name in names or snapshot.fullmatch(name)]
     if foreign:

@@ -6,7 +6,7 @@ Caffe writes its two files in place, and aborts the process when the disk is ful
 2. Caffe writes into the folder `partial/`. On the CPU a forked child lets it write, so that only
    the child is lost when Caffe aborts. A GPU's memory cannot be read from a fork: there Caffe
    writes in the process of the run.
-3. Both files are read back and compared with the net, synced to the disk and hashed.
+3. The files are read back and compared with the net, synced to the disk and hashed.
 4. They are renamed into place, and only then listed in the manifest.
 
 A kill at any moment leaves the snapshots that were listed before.
@@ -17,7 +17,9 @@ The manifest, snapshots.json, lists the complete snapshots with sizes and hashes
                     "model": {"name": "toy_iter_400.caffemodel", "bytes": 1, "sha256": "..."},
                     "state": {"name": "toy_iter_400.solverstate", "bytes": 1, "sha256": "..."}}]}
 
-A snapshot counts once it is listed; the writing of a file that is not listed was never finished.
+A run with classifier_steps has a third file, "classifier": "toy_iter_400.classifierstate"
+(classifier_steps.py). A snapshot counts once it is listed; the writing of a file that is not listed
+was never finished.
 """
 import json
 import os
@@ -70,14 +72,13 @@ class Snapshots:
         try:
             claim_space(self.partial, needed_bytes(engine))
             files = self._write(engine)
-            for path in files:
+            for path in files.values():
                 sync(path)
-            model, state = map(describe_file, files)
-            for path in files:
+            described = {part: describe_file(path) for part, path in files.items()}
+            for path in files.values():
                 os.replace(path, os.path.join(self.folder, os.path.basename(path)))
             sync(self.folder)
-            return self._add_to_manifest(
-                {"iteration": engine.iteration, "model": model, "state": state})
+            return self._add_to_manifest({"iteration": engine.iteration, **described})
         except (OSError, InputError) as problem:
             why = problem.what if isinstance(problem, InputError) else problem.strerror or problem
             for name in os.listdir(self.partial):
@@ -102,10 +103,13 @@ class Snapshots:
         except OSError as problem:
             raise InputError(f"the snapshot of iteration {entry['iteration']} cannot be copied "
                              f"aside in {shown(self.folder)}: {problem.strerror}") from None
+        classifier = None
+        if "classifier" in entry:
+            classifier = os.path.join(self.folder, entry["classifier"]["name"])
         if not engine.on_gpu:
-            _in_child(lambda: engine.solver.restore(copy) or engine.iteration,
+            _in_child(lambda: engine.restore(copy, classifier) or engine.iteration,
                       f"Caffe does not take the snapshot of iteration {entry['iteration']}")
-        engine.solver.restore(copy)
+        engine.restore(copy, classifier)
         os.unlink(copy)
 
     def _write(self, engine):
@@ -114,11 +118,13 @@ class Snapshots:
             files = engine.caffe_snapshot()
         else:
             files = _in_child(engine.caffe_snapshot, failed)
-        model, state = files
+        model, state = files["model"], files["state"]
         append_string(state, LEARNED_NET, shown(os.path.join(self.folder, os.path.basename(model))))
 
         def read_back():
             require_match(compare(shapes, read_caffemodel(model)), complete=True)
+            if "classifier" in files:
+                read_solverstate(files["classifier"])
             return read_solverstate(state).iteration
 
         # In a child, whose memory is freed with it: reading takes twice the file's size.
@@ -134,15 +140,17 @@ class Snapshots:
         kept = entries[-self._keep:] if self._keep else entries
         write_manifest(self.folder, kept)
         for old in entries[:len(entries) - len(kept)]:
-            for part in ("model", "state"):
+            for part in file_parts(old):
                 _unlink(os.path.join(self.folder, old[part]["name"]))
         return entry
 
 
 def needed_bytes(engine):
-    """Upper estimate of the bytes of a snapshot's two files."""
-    count = sum(blob.count for blobs in engine.net.params.values() for blob in blobs)
-    return snapshot_bytes(count, engine.param.type, engine.param.snapshot_diff) + OVERHEAD
+    """Upper estimate of the bytes of a snapshot's files."""
+    counts = [sum(blob.count for blobs in net.params.values() for blob in blobs)
+              for net in engine.updated_nets]
+    return OVERHEAD + sum(
+        snapshot_bytes(count, engine.param.type, engine.param.snapshot_diff) for count in counts)
 
 
 def claim_space(folder, size):
@@ -200,14 +208,19 @@ def write_manifest(folder, entries):
     write_run_file(os.path.join(folder, MANIFEST), text)
 
 
+def file_parts(entry):
+    """The keys of a manifest entry that describe a file."""
+    return ("model", "state", "classifier") if "classifier" in entry else ("model", "state")
+
+
 def describe_file(path):
     """{"name", "bytes", "sha256"} of a file."""
     return {"name": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": sha256(path)}
 
 
 def find_fault(folder, entry):
-    """A message when a file of the snapshot is missing or not as listed; None when both are."""
-    for part in ("model", "state"):
+    """A message when a file of the snapshot is missing or not as listed; None when all are."""
+    for part in file_parts(entry):
         listed = entry[part]
         path = os.path.join(folder, listed["name"])
         if not os.path.isfile(path):
@@ -236,7 +249,7 @@ def newest_complete(folder, report):
 def _check_entry(entry):
     if type(entry["iteration"]) is not int or entry["iteration"] < 0:
         raise ValueError(f"iteration is {entry['iteration']!r}")
-    for part in ("model", "state"):
+    for part in file_parts(entry):
         name = entry[part]["name"]
         if not isinstance(name, str) or name != os.path.basename(name) or name in ("", ".", ".."):
             raise ValueError(f"{name!r} is not the name of a file in this folder")

@@ -20,7 +20,7 @@ from caffe.proto import caffe_pb2
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
-from tools.lib.checking.net import DATA_LAYER, load_net
+from tools.lib.checking.net import DATA_LAYER, load_net, running_layers
 from tools.lib.checking.solver_file import find_file, load_solver
 
 #: name: of the solver's file, without its ending. param: SolverParameter. nets: {file name in the
@@ -65,6 +65,20 @@ def resolve(options):
     for net in [*nets.values(), *_inline_nets(param)]:
         _set_seed(net, seed)
     return Resolved(name, param, nets, seed, output, prefix)
+
+
+def train_layers(resolved):
+    """The LayerParameters that run in the train net of a Resolved run, in order."""
+    param = resolved.param
+    # a checked solver names one train net
+    found = [resolved.nets[name] for name in ("train_net.prototxt", "net.prototxt")
+             if name in resolved.nets]
+    found += [getattr(param, field) for field in ("train_net_param", "net_param")
+              if param.HasField(field)]
+    net = caffe_pb2.NetParameter()
+    net.CopyFrom(found[0])
+    net.state.MergeFrom(param.train_state)
+    return running_layers(net, caffe_pb2.TRAIN, resolved.name)
 
 
 def output_folder(options):
