@@ -8,7 +8,13 @@ caffe = pytest.importorskip("caffe")
 
 from data.errors import InputError
 from tools.lib.training import guards
-from tools.lib.training.guards import AVERAGED, ClassifierMonitor, FirstLossMonitor
+from tools.lib.training.guards import (
+    AVERAGED,
+    PROBES,
+    ClassifierMonitor,
+    FeatureMonitor,
+    FirstLossMonitor,
+)
 from tools.lib.training.snapshots import read_manifest
 
 from tiny_training import entries, model, net_text, train, write_run
@@ -115,6 +121,43 @@ def test_classifier_that_still_learns_is_not_warned_about(source, target):
 
 def test_net_without_a_classifier_gets_no_warning():
     assert ClassifierMonitor().check(0, {"loss": 1.0}) is None
+
+
+def probe(norm, share):
+    return {"feature_norm_source": norm, "domain_target_share": share}
+
+
+def warnings_of(monitor, probes):
+    return [text for text in (monitor.check(k, values) for k, values in enumerate(probes)) if text]
+
+
+def test_a_domain_loss_that_shrinks_the_features_is_reported_once_in_words():
+    (text,) = warnings_of(FeatureMonitor(), [probe(100, 0.1)] * PROBES + [probe(70, 0.1)] * 20)
+    assert "the domain loss shrinks the features: 90% of its gradient's square" in text
+    assert "0.70 times as long" in text and "normalised" in text
+
+
+@pytest.mark.parametrize("later", [(100, 0.1), (70, 0.8), (90, 0.1), (70, 0.31)])
+def test_features_that_keep_their_length_or_a_gradient_on_the_target_are_not_warned_about(later):
+    assert not warnings_of(FeatureMonitor(), [probe(100, 0.1)] * PROBES + [probe(*later)] * 20)
+
+
+def test_a_single_batch_with_short_features_is_chance():
+    probes = [probe(100, 0.1)] * 2 * PROBES + [probe(70, 0.1)] + [probe(100, 0.1)] * PROBES
+    assert not warnings_of(FeatureMonitor(), probes)
+
+
+def test_a_resumed_run_knows_the_features_of_its_start_and_what_was_said():
+    start = [dict(kind="train", iteration=k, values=probe(100, 0.1)) for k in range(PROBES)]
+    start.append(dict(kind="note", iteration=3, text="resumed"))
+    assert warnings_of(FeatureMonitor(start), [probe(70, 0.1)] * PROBES)
+    shrunk = [dict(kind="train", iteration=9, values=probe(70, 0.1))] * PROBES
+    assert not warnings_of(FeatureMonitor(start + shrunk), [probe(70, 0.1)] * PROBES)
+
+
+def test_numbers_that_are_missing_or_not_finite_are_passed_over():
+    probes = [{}, probe(None, 0.1), probe(float("nan"), 0.1), {"feature_norm_source": 3.0}]
+    assert not warnings_of(FeatureMonitor(), probes * 20)
 
 
 def test_first_loss_near_ln_classes_is_healthy_and_a_high_one_is_not():

@@ -17,8 +17,8 @@ from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
 from tools.lib.training import parallel, run_folder, weights
 from tools.lib.training.engine import Engine, choose_device
-from tools.lib.training.guards import ClassifierMonitor, FirstLossMonitor
-from tools.lib.training.log import LOG, PLOT, Log, Progress, plot_in_child
+from tools.lib.training.guards import ClassifierMonitor, FeatureMonitor, FirstLossMonitor
+from tools.lib.training.log import LOG, PLOT, Log, Progress, plot_in_child, read_log
 from tools.lib.training.loop import Signals, train
 from tools.lib.training.record import (
     add_resume,
@@ -169,6 +169,7 @@ def run_loop(engine, resolved, snapshots, monitors):
     """The loop with its log, progress line, plot and signals; returns what train() returns."""
     log_path = os.path.join(resolved.output, LOG)
     log = Log(log_path, engine.iteration)
+    monitors = monitors + [FeatureMonitor(read_log(log_path))]
     progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
     drawn = time.monotonic()
 
