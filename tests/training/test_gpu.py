@@ -2,6 +2,8 @@
 
 The comparison also runs as CPU against CPU, so that the tests themselves are tested without a GPU.
 """
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -148,9 +150,8 @@ def slim_net(sizes, stage):
 
 
 SLIM_EXPERIMENT = experiment(SLIM, (48, 64), 1)
-
-
-SLIM_EXPERIMENT = experiment(SLIM, (48, 64), 1)
+NORMALISED = replace(SLIM_EXPERIMENT,
+                     domain_loss=replace(SLIM_EXPERIMENT.domain_loss, normalised=True))
 
 
 @pytest.mark.parametrize("sizes, stage", [
@@ -159,6 +160,7 @@ SLIM_EXPERIMENT = experiment(SLIM, (48, 64), 1)
     pytest.param(TOY, "ga_ca", id="reversal and sizes"),
     pytest.param(SLIM_EXPERIMENT, "ga", id="confusion"),
     pytest.param(SLIM_EXPERIMENT, "ga_ca", id="confusion and sizes"),
+    pytest.param(NORMALISED, "ga_ca", id="confusion on normalised features and sizes"),
 ])
 def test_a_whole_net_gives_the_same_both_ways(tmp_path, device, sizes, stage):
     path = tmp_path / "net.prototxt"
@@ -170,6 +172,27 @@ def test_a_whole_net_gives_the_same_both_ways(tmp_path, device, sizes, stage):
         assert np.abs(expected["gradient of domain_features"]).max() > 0
     for name, values in expected.items():
         assert np.linalg.norm(found[name] - values) <= NET_TOLERANCE * np.linalg.norm(values), name
+
+
+def test_adaptation_trains_and_is_probed_the_same_both_ways(tmp_path, device):
+    """Normalised features, further classifier steps and all probes, from the data layer on."""
+    sizes = replace(TOY, crop=(32, 48), shape=TOY.shape._replace(dropout=0), domain_loss=replace(
+        TOY.domain_loss, objective="confusion", normalised=True, classifier_steps=3))
+    net = nets(sizes)["ga_ca.prototxt"]
+    solver = tiny.write_run(tmp_path, str(net), base_lr=0.002, lr_policy='"fixed"', gamma=None,
+                            stepsize=None, max_iter=3, snapshot=3)
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder, where in zip(folders, ("cpu", "gpu:0" if device == "gpu" else "cpu")):
+        assert tiny.train(solver, folder, "--device", where) == 0
+    expected, found = (tiny.parameters(folder / "tiny_iter_3.caffemodel") for folder in folders)
+    for key, values in expected.items():
+        assert np.linalg.norm(found[key] - values) <= NET_TOLERANCE * np.linalg.norm(values), key
+    entries = [tiny.entries(folder, "train") for folder in folders]
+    assert {"domain_gradient_ratio", "mil_gradient_ratio", "classifier_loss"} <= set(
+        entries[0][0]["values"])
+    for mine, other in zip(*entries):
+        for name, value in mine["values"].items():
+            assert other["values"][name] == pytest.approx(value, rel=1e-2, abs=1e-3), name
 
 
 def test_a_run_goes_on_on_another_device(tmp_path, device):
