@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 PAGES = ("README.md", "data/README.md", "layers/README.md", "docs/*.md", "docs/results/*.md",
          "docs/results/*/*.md")
 
@@ -95,3 +97,16 @@ def test_every_result_on_the_first_page_stands_on_the_page_that_it_links_to(repo
             text = file.read()
         for number in [cell.strip() for cell in cells.split("|")[1:] if cell.strip()]:
             assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", text), (page, number)
+
+
+@pytest.mark.parametrize("name", ["gta", "synthia", "season_fall_winter", "cityscapes", "bdds"])
+def test_memory_and_disk_of_the_papers_experiments_are_those_of_their_plans(repo_root, name):
+    experiments = pytest.importorskip("models.experiments")
+    plan = pytest.importorskip("tools.lib.experiment.plan")
+    experiment = experiments.EXPERIMENTS[name]
+    told = plan.describe(experiment, plan.tasks(experiment), 1)
+    disk, memory = re.search(r"about (\S+ GB) of disk and (\S+ GB) of memory", told).groups()
+    row = "season_*" if name.startswith("season") else name
+    with open(os.path.join(repo_root, "README.md"), encoding="utf-8") as file:
+        cells = re.search(rf"^\| `{re.escape(row)}` \|(.*)$", file.read(), re.M).group(1)
+    assert [cell.strip() for cell in cells.split("|")][2:4] == [memory, disk]
