@@ -30,8 +30,9 @@ def nets(experiment):
     domain = dict(objective=loss.objective, weight=loss.weight, lr_mult=loss.classifier_lr,
                   steps=loss.classifier_steps, normalised=loss.normalised)
     categories = dict(loss_weight=categories.mil_weight, statistics=categories.statistics,
-                      slack=categories.slack, presence_factor=0.1, down_weight_threshold=0.1,
-                      down_weight_factor=categories.down_weight, bounds="both")
+                      slack=categories.slack, presence_factor=categories.presence_factor,
+                      down_weight_threshold=0.1, down_weight_factor=categories.down_weight,
+                      bounds="both")
     terms = dict(source={}, ga=dict(domain=domain), ca=dict(categories=categories),
                  ga_ca=dict(domain=domain, categories=categories))
     built = {f"{stage}.prototxt": train_net(

@@ -62,6 +62,7 @@ class CategoryLoss:
     mil_weight: float       # loss_weight
     slack: float            # price of a unit of mass below a class's lower bound
     down_weight: float      # factor on the gradient of classes with alpha > 0.1
+    presence_factor: float = 0.1  # a class is present above this times alpha (the paper's)
 
 
 @dataclass(frozen=True)

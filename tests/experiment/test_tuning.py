@@ -61,11 +61,12 @@ def test_all_combinations_and_each_changes_only_what_it_says():
 def test_the_prototxts_carry_the_setting(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "ROOT", str(tmp_path))
     (variant, ) = tuning.variants(TOY, "ga_ca", [("mil_weight", [0.125]), ("base_lr", [0.25]),
-                                                 ("slack", [0.75])])
+                                                 ("slack", [0.75]), ("presence_factor", [0.5])])
     tuning.write_prototxts(variant)
     folder = tmp_path / variant.folder
     net, solver = (folder / "net.prototxt").read_text(), (folder / "solver.prototxt").read_text()
     assert "loss_weight: 0.125" in net and '\\"slack\\": 0.75' in net
+    assert '\\"presence_factor\\": 0.5' in net
     assert "base_lr: 0.25\n" in solver and f'net: "{variant.folder}/net.prototxt"' in solver
 
 

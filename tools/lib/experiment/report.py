@@ -127,7 +127,8 @@ def markdown(experiment, stages, seeds, command):
                   f"classifier: hidden channels {hidden}, lr_mult {domain.classifier_lr:g}"
                   f"{normalised}, updates an iteration {domain.classifier_steps}. Category loss: "
                   f"loss_weight {category.mil_weight:g}, slack {category.slack:g}, factor of large "
-                  f"classes {category.down_weight:g}, statistics {category.statistics}."]
+                  f"classes {category.down_weight:g}, presence above "
+                  f"{category.presence_factor:g} alpha, statistics {category.statistics}."]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         parts += ["", f"## {dataset}, {split}", "",

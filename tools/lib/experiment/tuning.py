@@ -23,7 +23,7 @@ from tools.lib.results import read_results
 from tools.lib.tables import Table
 
 NUMBERS = ("weight", "classifier_lr", "classifier_steps", "mil_weight", "slack", "down_weight",
-           "base_lr", "max_iter")
+           "presence_factor", "base_lr", "max_iter")
 POSITIVE = ("base_lr", "max_iter", "classifier_steps")
 WHOLE = ("max_iter", "classifier_steps")
 #: The field for the channels of the domain classifier's hidden layers: "64-32".
