@@ -215,7 +215,7 @@ class DataSet:
                 if not os.path.isfile(frame.image):
                     raise InputError(f"{frame.image}: no such file")
                 return
-            _same_size(frame, reading.image_size(frame.image), reading.image_size(label))
+            _same_size(frame, reading.image_size(frame.image), reading.label_size(label))
 
     def _bytes(self, path):
         return (self.record.read_bytes or reading.read_bytes)(path)

@@ -7,10 +7,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from data.errors import InputError
+from data.machine_memory import machine_memory
 from layers import gpu_arrays
 from tools.lib.checking import device
 from tools.lib.checking.device import use_device
-from tools.lib.checking.memory import machine_memory
 
 
 def test_the_cpu_is_always_there():

@@ -9,11 +9,12 @@ from caffe.proto import caffe_pb2
 
 from data.child_process import run_in_child
 from data.errors import InputError
+from data.machine_memory import machine_memory
 from models.build import nets
 from models.cost import LayerCost, forward_bytes, train_layers, training_bytes
 from models.experiments import EXPERIMENTS
 from tools.lib.checking.dry_run import dry_run_net, dry_run_solver, shapes_of
-from tools.lib.checking.memory import check_memory, layer_costs, machine_memory
+from tools.lib.checking.memory import check_memory, layer_costs
 from tools.lib.checking.net import check_net, load_net, running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import reading
 from data.errors import InputError
-from data.reading import image_size, read_ids, read_image
+from data.reading import image_size, label_size, read_ids, read_image
 
 
 def png_bytes(picture, **keys):
@@ -96,13 +97,94 @@ def test_images_are_bgr_and_grey_ones_get_three_channels(write):
     assert (grey == pixels[:, :, :1]).all() and grey.shape == (6, 7, 3)
 
 
-def test_exif_rotation_is_not_applied_because_labels_have_none(write):
-    exif = Image.Exif()
-    exif[274] = 6  # rotate by 90 degrees
+def with_orientation(pixels, number, kind="PNG"):
+    """Bytes of a picture (H, W, 3) RGB or (H, W) whose EXIF data have this orientation."""
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[274] = number
+    Image.fromarray(pixels).save(buffer, kind, exif=exif)
+    return buffer.getvalue()
+
+
+#: What turns the stored picture upright, by the EXIF standard's table of row 0 and column 0.
+UPRIGHT = {1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1],
+           4: lambda p: p[::-1], 5: lambda p: p.swapaxes(0, 1), 6: lambda p: np.rot90(p, -1),
+           7: lambda p: np.rot90(p, 2).swapaxes(0, 1), 8: lambda p: np.rot90(p)}
+
+
+@pytest.mark.parametrize("number", sorted(UPRIGHT))
+@pytest.mark.parametrize("kind, ending", [("PNG", ".png"), ("JPEG", ".jpg")])
+def test_an_image_is_turned_upright_as_opencv_and_viewers_do(write, number, kind, ending):
+    pixels = np.random.RandomState(number).randint(0, 256, (4, 8, 3)).astype(np.uint8)
+    data = with_orientation(pixels, number, kind)
+    path = write("turned" + ending, data)
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8),
+                          cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    read = read_image(path)
+    assert read.shape == UPRIGHT[number](stored).shape == image_size(path) + (3,)
+    limit = 0 if kind == "PNG" else 8  # two decoders of JPEG round differently
+    assert np.abs(read.astype(int) - UPRIGHT[number](stored)).max() <= limit
+    assert np.abs(read.astype(int) - cv2.imread(path).astype(int)).max() <= limit
+
+
+@pytest.mark.parametrize("number", (0, 9, 1000))
+def test_an_orientation_outside_the_standard_turns_nothing(write, number):
+    pixels = np.random.RandomState(0).randint(0, 256, (4, 8, 3)).astype(np.uint8)
+    path = write("odd.png", with_orientation(pixels, number))
+    assert (read_image(path) == pixels[:, :, ::-1]).all() and image_size(path) == (4, 8)
+
+
+def test_a_label_that_its_exif_data_turn_is_refused_and_an_upright_one_is_read(write):
+    ids = np.random.RandomState(0).randint(0, 20, (4, 8)).astype(np.uint8)
+    path = write("upright.png", with_orientation(ids, 1))
+    assert (read_ids(path) == ids).all() and label_size(path) == (4, 8)
+    for read in (read_ids, label_size):
+        with pytest.raises(InputError, match=r"turned.png: its EXIF data turn the picture "
+                                             r"\(orientation 3\)"):
+            read(write("turned.png", with_orientation(ids, 3)))
+
+
+def test_a_picture_of_108_megapixels_is_read_and_memory_is_the_limit(write, monkeypatch):
+    rows, columns = 9000, 12000
+    pixels = np.zeros((rows, columns), np.uint8)
+    pixels[-1, -1] = 7
+    path = write("large.png", cv2.imencode(".png", pixels)[1].tobytes())
+    del pixels
+    image = read_image(path)
+    assert image.shape == (rows, columns, 3) and image[-1, -1].tolist() == [7, 7, 7]
+    assert read_ids(path)[-1, -1] == 7
+    monkeypatch.setattr(reading, "machine_memory", lambda: 10 ** 9)
+    for read in (read_image, read_ids):
+        with pytest.raises(InputError, match="large.png: 12000 x 9000 pixels take 1.4 GB of memory "
+                                             "to decode; this process may have 1.0 GB"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind, words", [
+    ("WEBP", "a WebP picture"), ("BMP", "a BMP picture"), ("TIFF", "a TIFF picture"),
+    ("GIF", "a GIF picture")])
+def test_a_picture_of_another_format_under_a_false_ending_is_called_what_it_is(write, kind, words):
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 4)).save(buffer, "JPEG", exif=exif)
-    path = write("e.jpg", buffer.getvalue())
-    assert read_image(path).shape == (4, 8, 3) and image_size(path) == (4, 8)
+    Image.fromarray(np.zeros((6, 6, 3), np.uint8)).save(buffer, kind)
+    for ending in (".png", ".jpg"):
+        path = write("x" + ending, buffer.getvalue())
+        for read in (read_image, read_ids, image_size, label_size):
+            with pytest.raises(InputError, match=f"x{ending}: {words}; .*PNG") as error:
+                read(path)
+            assert " at 0x" not in str(error.value)
+
+
+@pytest.mark.parametrize("data, words", [
+    (b"<!doctype html><p>not found", "a web page"), (b"\n\n <HTML>", "a web page"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    (b"\0" * 500, "nothing but zero bytes"), (b"some words", "a text file"),
+    (b"\xff\xd8\xff\xe0\0\0", "truncated or damaged image"),
+    (b"\1\2\3\4" * 9, "no picture of a known format")])
+def test_no_message_about_a_file_that_is_no_picture_names_an_address(write, data, words):
+    path = write("x.jpg", data)
+    for read in (read_image, image_size):
+        with pytest.raises(InputError, match=f"x.jpg: {words}") as error:
+            read(path)
+        assert " at 0x" not in str(error.value)
 
 
 def test_a_16_bit_picture_is_refused_as_an_image(write):
@@ -149,7 +231,7 @@ def test_what_is_no_image_is_refused(write, data):
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    for read in (read_image, read_ids, image_size):
+    for read in (read_image, read_ids, image_size, label_size):
         with pytest.raises(InputError, match="nowhere.png: no such file"):
             read(str(tmp_path / "nowhere.png"))
         with pytest.raises(InputError, match=str(tmp_path)):

@@ -320,7 +320,7 @@ def test_damaged_databases_are_refused_by_name(gta5):
     for value, message in ((b"\xff\xff rubbish", "not a Caffe Datum"),
                            (caffe_pb2.Datum(data=b"123").SerializeToString(), "without an enc"),
                            (caffe_pb2.Datum(data=b"123", encoded=True).SerializeToString(),
-                            "truncated or damaged")):
+                            "a text file; expected a PNG or JPEG picture")):
         put(folder, value)
         with pytest.raises(InputError, match="images/00000000: .*" + message):
             opened(folder).read_image(frame)

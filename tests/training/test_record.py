@@ -154,12 +154,15 @@ def read_from_disk(tmp_path, monkeypatch):
     log = tmp_path / "opened.txt"
     log.write_text("")
 
-    def image_size(path, plain=reading.image_size):
-        with open(str(log), "a") as file:
-            file.write(path + "\n")
-        return plain(path)
+    def logged(plain):
+        def size(path):
+            with open(str(log), "a") as file:
+                file.write(path + "\n")
+            return plain(path)
+        return size
 
-    monkeypatch.setattr(reading, "image_size", image_size)
+    for name in ("image_size", "label_size"):
+        monkeypatch.setattr(reading, name, logged(getattr(reading, name)))
     monkeypatch.setenv("DATA_ROOT", str(tmp_path / "sets"))
     net = TOY.replace('"dataset": "toy"', '"dataset": "folder:path=mine"')
     for split in ("source_train[:5]", "target_train[:7]"):

@@ -2,9 +2,9 @@
 import caffe
 
 from data.errors import InputError
+from data.machine_memory import machine_memory
 from layers import gpu_arrays
 from tools.lib.checking.dry_run import dry_run
-from tools.lib.checking.memory import machine_memory
 from tools.lib.runtime.known_net import passes_of_ones
 
 # GPUs that this process has set, in order: after the first, CUDA allows no dry run in a fork

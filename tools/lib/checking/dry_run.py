@@ -20,7 +20,7 @@ from caffe.proto import caffe_pb2
 
 from data.child_process import run_in_child
 from data.errors import InputError
-from tools.lib.checking.memory import machine_memory
+from data.machine_memory import machine_memory
 from tools.lib.checking.net import check_labels, running_layers
 from tools.lib.checking.prototxt import write_prototxt
 

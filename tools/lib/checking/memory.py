@@ -1,7 +1,5 @@
 """Does a net fit this machine?  Caffe aborts when an allocation fails, in the middle of a run."""
 import math
-import os
-import resource
 
 from data.errors import InputError
 from models.cost import LayerCost, column_buffer, training_bytes
@@ -67,18 +65,3 @@ def _columns(layer, shapes):
                    else (layer.top, layer.bottom))
     return column_buffer(math.prod(own[0][2:]), shapes.blobs[wide[0]][1],
                          math.prod(shapes.blobs[small[0]][2:]))
-
-
-def machine_memory():
-    """Bytes that this process may use: the machine's memory, its container's, its own limit."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path) as file:
-                limits.append(int(file.read()))
-        except (OSError, ValueError):  # no such cgroup version, or "max"
-            pass
-    own = resource.getrlimit(resource.RLIMIT_DATA)[0]
-    if own != resource.RLIM_INFINITY:
-        limits.append(own)
-    return min(limits)
