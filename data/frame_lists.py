@@ -9,9 +9,9 @@ import os
 import sys
 
 from data.errors import InputError
+from data.folders import files_of, is_hidden
 
 SKIP_FILE = "skip.txt"
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 
 def read_list(path, expected="one name a line"):
@@ -116,28 +116,8 @@ def listed_splits(ending):
     """`other_splits` of a DatasetSpec whose folder holds a list file NAME + `ending` a split."""
     def other_splits(folder, options):
         return [(name[:-len(ending)], options) for name in sorted(os.listdir(folder))
-                if name.endswith(ending) and name != SKIP_FILE]
+                if name.endswith(ending) and name != SKIP_FILE and not is_hidden(name)]
     return other_splits
-
-
-def files_of(folder, endings=IMAGE_ENDINGS, below=False):
-    """Names of the files with those endings, sorted.
-
-    below: also those in subfolders, as relative paths.  Raises InputError if the folder cannot be
-    read or holds none.
-    """
-    def stop(error):
-        raise InputError(f"{error.filename}: cannot be listed ({error.strerror})") from None
-
-    names = []
-    for place, folders, files in os.walk(folder, onerror=stop):
-        if not below:
-            folders.clear()
-        names += [os.path.relpath(os.path.join(place, name), folder) for name in files
-                  if name.lower().endswith(endings)]
-    if not names:
-        raise InputError(f"{folder}: no {' or '.join(endings)} file in it")
-    return sorted(names)
 
 
 def read_skipped(folder):

@@ -10,7 +10,7 @@ import os
 
 from data.dataset import DatasetSpec, Frame
 from data.errors import InputError
-from data.frame_lists import files_of
+from data.folders import files_of
 from data.label_spaces import IGNORED
 
 # images, labels, ending of a label

@@ -8,7 +8,7 @@ import os
 
 from data.dataset import DatasetSpec, Frame
 from data.errors import InputError
-from data.frame_lists import files_of
+from data.folders import files_of
 from data.label_spaces import CITYSCAPES_IDS
 
 _IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"

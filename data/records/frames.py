@@ -3,7 +3,8 @@ import os
 
 from data.dataset import DatasetSpec, Frame
 from data.errors import InputError
-from data.frame_lists import files_of, refuse_repeats
+from data.folders import files_of
+from data.frame_lists import refuse_repeats
 from data.label_spaces import SPACES
 
 

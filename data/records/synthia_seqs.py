@@ -11,7 +11,7 @@ import os
 
 from data.dataset import DatasetSpec, Frame
 from data.errors import InputError
-from data.frame_lists import files_of
+from data.folders import files_of
 from data.label_spaces import complete
 
 _CHOICES = {

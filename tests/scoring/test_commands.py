@@ -8,6 +8,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.errors import InputError
 from data.files import write_aside
@@ -316,6 +317,36 @@ def test_classes_that_are_not_there_damaged_or_of_another_net_are_refused(
 def test_a_video_in_a_folder_is_reported_as_left_out(pictures, tmp_path, capsys):
     jobs = predict_command.plan([str(pictures)], str(tmp_path / "out"), "overlay")
     assert len(jobs) == 2 and "left out" in capsys.readouterr().err
+
+
+def test_a_folder_is_labelled_by_the_rule_of_all_folders(net, pictures, tmp_path, capsys):
+    (tmp_path / "aside").mkdir()
+    image = np.random.RandomState(1).randint(0, 256, (20, 64, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[274] = 6  # stored on its side
+    Image.fromarray(image).save(str(tmp_path / "aside" / "c.png"), exif=exif)
+    (pictures / "linked").symlink_to(tmp_path / "aside")
+    (pictures / "inside" / "loop").symlink_to("..")
+    (pictures / "._a.png").write_bytes(b"no picture")
+    (pictures / "d.webp").write_bytes(b"RIFF")
+    predict(net, [pictures], tmp_path / "out", "--kind", "labels")
+    written = sorted(str(path.relative_to(tmp_path / "out"))
+                     for path in (tmp_path / "out").rglob("*.png"))
+    assert written == ["a.png", "inside/b.png", "linked/c.png"]
+    cv2.imwrite(str(tmp_path / "upright.png"), np.rot90(image, -1)[:, :, ::-1])
+    predict(net, [tmp_path / "upright.png"], tmp_path / "out", "--kind", "labels")
+    turned, upright = (cv2.imread(str(tmp_path / "out" / name), cv2.IMREAD_UNCHANGED)
+                       for name in ("linked/c.png", "upright.png"))
+    assert turned.shape == (64, 20) and (turned == upright).all()
+    error = capsys.readouterr().err
+    for words in ("1 WebP picture (only", "1 hidden file (._a.png)", "loop (a link to a folder"):
+        assert words in error
+
+
+def test_a_file_of_another_kind_is_called_what_it_is(pictures, tmp_path):
+    cv2.imwrite(str(tmp_path / "x.webp"), np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match="x.webp: a WebP picture; expected an image"):
+        predict_command.plan([str(tmp_path / "x.webp")], str(tmp_path / "out"), "overlay")
 
 
 def test_label_maps_hold_train_ids_of_the_images_own_size(net, pictures, tmp_path):

@@ -6,6 +6,9 @@ import sys
 from tqdm import tqdm
 
 from data.errors import InputError
+from data.file_kinds import BYTES as KIND_BYTES
+from data.file_kinds import kind_of
+from data.folders import IMAGE_ENDINGS, list_folder, report_left_out
 from data.label_spaces import SPACES
 from data.reading import read_image
 from data.records.folder import CLASSES_FILE
@@ -14,9 +17,7 @@ from tools.lib.dataset_options import find_label_space
 from tools.lib.outputs import require_folder
 from tools.lib.scoring.net_options import add_net_arguments, make_predictor, require_classes
 from tools.lib.scoring.pictures import Painter, write_image
-from tools.lib.scoring.video import is_video, paint_video
-
-IMAGES = (".png", ".jpg", ".jpeg")
+from tools.lib.scoring.video import VIDEOS, is_video, paint_video
 
 
 def parse(arguments=None):
@@ -102,33 +103,30 @@ def _listed(inputs, output):
     listed = []
     for given in inputs:
         if os.path.isdir(given):
-            inside = _files_below(given, output)
-            found = [(path, os.path.relpath(path, given)) for path in inside
-                     if path.lower().endswith(IMAGES)]
-            videos = [path for path in inside if is_video(path) and path not in inputs]
-            if videos:
-                print(f"left out: {', '.join(videos)} (only the images of a folder are labelled; "
-                      "give a video by its own name)", file=sys.stderr)
-            if not found:
-                raise InputError(f"{given} holds no image ({', '.join(IMAGES)})")
-            listed += found
+            listed += _images_below(given, inputs, output)
         elif not os.path.isfile(given):
             raise InputError(f"{given}: no such file or folder")
-        elif given.lower().endswith(IMAGES) or is_video(given):
+        elif given.lower().endswith(IMAGE_ENDINGS) or is_video(given):
             listed.append((given, os.path.basename(given)))
         else:
-            raise InputError(f"{given}: expected an image ({', '.join(IMAGES)}) or a video")
+            with open(given, "rb") as file:
+                kind = kind_of(file.read(KIND_BYTES)) or "a file of an unknown kind"
+            raise InputError(f"{given}: {kind}; expected an image ({', '.join(IMAGE_ENDINGS)}) or "
+                             "a video")
     return listed
 
 
-def _files_below(given, output):
-    """Paths of all files below a folder, sorted; those below `output` are left out."""
-    found, results = [], os.path.realpath(output)
-    for folder, folders, names in os.walk(given):
-        for name in [name for name in folders
-                     if os.path.realpath(os.path.join(folder, name)) == results]:
-            folders.remove(name)
-            print(f"left out: {os.path.join(folder, name)} (the folder of the results)",
-                  file=sys.stderr)
-        found.append((folder, sorted(names)))
-    return [os.path.join(folder, name) for folder, names in sorted(found) for name in names]
+def _images_below(folder, inputs, output):
+    """[(path, path from the folder)] of the images below it; names on stderr what is left out."""
+    listing = list_folder(folder, IMAGE_ENDINGS + VIDEOS, below=True, without=output)
+    videos = [path for _, path in listing.files if is_video(path)]
+    unnamed = [path for path in videos if path not in inputs]
+    if unnamed:
+        print(f"left out: {', '.join(unnamed)} (only the images of a folder are labelled; give a "
+              "video by its own name)", file=sys.stderr)
+    left_out = report_left_out(folder, listing)
+    images = [(path, name) for name, path in listing.files if path not in videos]
+    if not images:
+        raise InputError(f"{folder} holds no image ({', '.join(IMAGE_ENDINGS)})"
+                         + (f"; left out: {left_out}" if left_out else ""))
+    return images
