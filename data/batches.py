@@ -44,8 +44,8 @@ def domain_frames(data, split, labelled):
 def check_ahead(data, frames, labelled, progress=iter):
     """Checks a domain's frames for the domains that this process or its forks make afterwards.
 
-    They do not open the files again, which takes minutes on a cold disk.  progress: wraps the list
-    of frames to check.
+    Those domains then do not open the files again, which takes minutes on a cold disk.  progress:
+    wraps the list of frames to check.
     """
     for frame in progress([frame for frame in frames if (frame, labelled) not in _passed]):
         data.check(frame, labelled)

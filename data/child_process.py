@@ -1,8 +1,9 @@
 """Child processes by fork, which end when this process ends, however it ends.
 
-`fork_child` starts one that works beside this process (data/worker.py).  `run_in_child` calls a
-function in one that may crash, hang or eat memory without harm, and waits for its value.  A fork
-shares what is already imported and costs milliseconds.  Standard library only.
+`fork_child` starts a child that works beside this process (data/worker.py).  `run_in_child` calls
+a function in a child, which may crash, hang or fill its memory without harm to this process, and
+waits for the function's value.  A fork shares all imported modules and takes milliseconds.  Uses
+the standard library only.
 """
 import ctypes
 import faulthandler
@@ -20,7 +21,7 @@ from collections import namedtuple
 
 from data.errors import InputError
 
-#: What became of a child.  Exactly one of the fields before stderr is set:
+#: How a child ended.  Exactly one of the fields before stderr is set:
 #: value - what the function returned;   error - the InputError it raised;
 #: exception - text of another exception; signal - number of the signal that killed it;
 #: status - exit code when it left without a result; timeout - seconds after which it was stopped.
@@ -36,15 +37,16 @@ _PR_SET_PDEATHSIG = 1
 def fork_child(function, on_signals=signal.SIG_DFL):
     """Forks a process that calls function() and then ends; returns its number.
 
-    Its exit code is 0, or 1 after an exception.  on_signals: what SIGINT, SIGTERM, SIGHUP and
-    SIGUSR1 do to it: signal.SIG_DFL, they end it; signal.SIG_IGN, nothing.  The caller reaps it.
+    The child's exit code is 0, or 1 after an exception.  on_signals: the child's handler of SIGINT,
+    SIGTERM, SIGHUP and SIGUSR1: signal.SIG_DFL, they end it; signal.SIG_IGN, it ignores them.  The
+    caller has to wait for the child (os.waitpid).
     Raises OSError where the system allows no further process.
     """
     parent = os.getpid()
     # Linux kills the child when the thread that forked it ends, which may be long before the
     # process; only the main thread lasts as long.
     from_main_thread = threading.current_thread() is threading.main_thread()
-    # A signal that comes before the child has said what it does with it waits until then.
+    # A signal that comes before the child has set its handlers waits until they are set.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENT_SIGNALS)
     try:
         pid = os.fork()
@@ -79,10 +81,10 @@ def die_with_parent(parent):
 def run_in_child(function, seconds, memory=None):
     """Calls function() in a child process and returns an Outcome.
 
-    The value must be made of what JSON can hold.  seconds: wall-clock bound; memory: bytes of
-    private memory that the child may add to what it starts with (None: no bound).  The child has
-    its own session, and whatever it started ends with it; it leaves no core file and no zombie.
-    Interrupting this process (Ctrl-C) ends it too.
+    The value must be one that JSON can hold.  seconds: wall-clock bound; memory: bytes of
+    private memory that the child may take beyond its first ones (None: no bound).  The child has
+    its own session: the processes that it started end with it.  It leaves no core file and no
+    zombie.  Interrupting this process (Ctrl-C) ends the child too.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -114,7 +116,7 @@ def run_in_child(function, seconds, memory=None):
 
 
 def _answer(function, answer, output, memory):
-    """Writes the kind of function()'s end and its content into the file `answer`."""
+    """Calls function(); writes its value or its error into the file `answer` as [kind, content]."""
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -144,7 +146,7 @@ def _result(function):
 
 
 def _limit_memory(more):
-    """Lets this process have `more` bytes of private memory beside what it has."""
+    """Lets this process take `more` bytes of private memory beyond those that it has."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     limit = _private_bytes() + more
     limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)

@@ -1,7 +1,7 @@
 """Counts the pixels of each class in windows of a label, exactly.  Plain numpy.
 
 A label is made of large areas, so its rows are counted as runs of equal pixels, of which there are
-some fifty times fewer than pixels.  Windows may overlap: their edges cut the label into a grid of
+about fifty times fewer than pixels.  Windows may overlap: their edges cut the label into a grid of
 cells, each run is counted once, in its cell, and the cells of a window are added up.
 """
 import functools

@@ -1,7 +1,7 @@
-"""Data sets: what is particular to one (DatasetSpec), and an opened one (DataSet).
+"""Data sets: DatasetSpec describes one, DataSet is an opened one.
 
-A DatasetSpec, the data set's record, says where the frames are, how stored ids map to classes, and
-how files are read.  data/records/ holds one module a data set; data/registry.py opens them by name.
+A DatasetSpec, the data set's record, holds the place of the frames, the map from stored ids to
+classes, and the way in which files are read.  data/records/ holds one module a data set; data/registry.py opens them by name.
 """
 import os
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """The record of a data set: everything that is particular to it.
+    """The record of a data set: all that distinguishes it from others.
 
     name, folder: its name, and its folder below the data root.
     mean:         BGR, 0..255, to subtract from images.
@@ -51,8 +51,8 @@ class DatasetSpec:
                   stored id that the table lacks is an error.
     list_frames:  (folder, split name, options) -> list of Frame.
     splits:       names of the usual splits.
-    unlabelled:   those of the usual splits that come without labels: targets.
-    whole:        splits that together show every frame once; empty where `splits` does.
+    unlabelled:   the usual splits without labels, which serve as targets.
+    whole:        splits that together hold every frame once; empty where `splits` do.
     options:      {option: default} of a data set that has variants.
     other_splits: (folder, options) -> [(split name, options)] that the folder may have beside the
                   usual splits.
@@ -119,7 +119,7 @@ class DataSet:
     def listed(self, name):
         """All frames of a split without a slice, those that skip.txt names included.
 
-        Raises InputError for an unknown split and for a data set that is not there.
+        Raises InputError for an unknown split and for a data set whose folder is missing.
         """
         try:
             return self.record.list_frames(self.folder, name, self.options)
@@ -131,9 +131,9 @@ class DataSet:
         drawn_or_anywhere = self.record.read_image is not None or "path" in self.record.options
         if not drawn_or_anywhere and not os.path.isdir(self.folder):
             return InputError(
-                f"{self.folder}: no such folder, where the data set {self.name} is expected",
-                "docs/datasets.md says where it is obtained; --data-root or DATA_ROOT, the folder "
-                "around it")
+                f"{self.folder}: no such folder; the data set {self.name} is expected there",
+                "docs/datasets.md says where to get the data set; --data-root or DATA_ROOT names "
+                "the folder around it")
         if error.fix is None and split not in self.record.splits:
             return InputError(error.what, f"the usual splits of {self.name} are "
                                           f"{', '.join(self.record.splits)}")
@@ -142,7 +142,7 @@ class DataSet:
     def has_labels(self, split):
         """Whether a split, a slice of it or a part such as test/berlin comes with labels.
 
-        Goes by the record alone, without a look at the disk.
+        Reads the record alone, not the disk.
         """
         return slice_split(split)[0].partition("/")[0] not in self.record.unlabelled
 
@@ -203,7 +203,7 @@ class DataSet:
     def check(self, frame, labelled=True):
         """Raises InputError unless both files exist and have one size; nothing is decoded.
 
-        labelled: False looks at the image alone; the label need not exist.
+        labelled: False checks the image alone; the label need not exist.
         """
         if self.record.read_pair is not None:
             return

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """A file, field or flag is not what it must be.
+    """A file, field or flag that the user has to correct.
 
     what: the file, field or flag, the value found there and the value expected.
     fix:  the command or edit that repairs it; None where `what` makes it clear.

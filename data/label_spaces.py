@@ -63,7 +63,7 @@ def label_space(name):
 
 
 def complete(pairs, stored):
-    """{stored id: train id} for all ids in `stored`: as `pairs` says, the others ignored (255)."""
+    """{stored id: train id} for all ids in `stored`: those of `pairs`, the others ignored (255)."""
     return {number: pairs.get(number, IGNORED) for number in stored}
 
 

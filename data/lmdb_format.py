@@ -32,7 +32,7 @@ def key_of(index):
 
 @dataclass(frozen=True)
 class Meta:
-    """What meta.json says."""
+    """The content of meta.json."""
 
     dataset: str        # packed data set and split, as given on the command line
     split: str

@@ -1,4 +1,4 @@
-"""A function over many items on all cores, for the tools that walk a whole data set.
+"""Applies a function to many items on all cores, for commands that read a whole data set.
 
 Python's own ProcessPoolExecutor and multiprocessing.Pool are not used: in Python 3.9 the shutdown
 of either can wait for ever after work that failed or was cancelled
@@ -22,7 +22,7 @@ _Answer = collections.namedtuple("_Answer", "number results error trace")
 
 
 class WorkerTraceback(Exception):
-    """The cause of an exception from a worker: its traceback there, as text."""
+    """The traceback of a worker's exception, as text: set as the cause when it is raised here."""
 
 
 def each_result(function, items, workers=None, chunk=CHUNK):
@@ -74,8 +74,8 @@ def _in_order(count, pipes):
                     free.append(pipe)
         except (EOFError, ConnectionError):
             raise InputError(
-                "a worker process died, perhaps killed for want of memory",
-                "free memory, or use fewer of them where the command has --workers") from None
+                "a worker process died, perhaps killed for lack of memory",
+                "free memory, or use fewer workers where the command has --workers") from None
         answer = answers.pop(number)
         if answer.error is not None:
             raise answer.error from WorkerTraceback(answer.trace)

@@ -38,7 +38,7 @@ class DirectStream:
         self.position += 1
 
     def close(self):
-        """Nothing to end."""
+        """Does nothing: there is no process to end."""
 
 
 class Prefetcher:

@@ -18,7 +18,7 @@ def names():
 
 
 def open_dataset(name, root=None, space=None, **options):
-    """A DataSet; its files are looked at when frames are listed.
+    """Opens a data set by name; its folder is read when frames are listed.
 
     name:  a data set's name; options may follow: "synthia_seqs:season=fall,view=Omni_F".
     root:  the folder that holds the data sets' folders (default: environment variable DATA_ROOT,
@@ -42,7 +42,7 @@ def open_dataset(name, root=None, space=None, **options):
     if record.open_space is not None:
         own, table, mean = record.open_space(folder, options)
         if space not in (None, own.name):
-            raise InputError(f"data set {name} brings its own classes, {own.name}; label space "
+            raise InputError(f"data set {name} has classes of its own, {own.name}; label space "
                              f"{space!r} cannot be chosen")
         return DataSet(record, folder, own, table, mean, options)
     chosen = space or next(iter(record.tables))

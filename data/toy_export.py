@@ -21,10 +21,10 @@ def export_toy(output, splits):
     """Writes splits as images/, labels/, list files and classes.txt; returns the frame count.
 
     splits: names, which a slice may follow.  The folder appears when it is complete.  Raises
-    InputError if it is there already or a split is unknown.
+    InputError if it exists already or a split is unknown.
     """
     if os.path.exists(output):
-        raise InputError(f"{output} is there already; nothing is overwritten",
+        raise InputError(f"{output} exists already; nothing is overwritten",
                          "choose another --output, or remove it")
     toy = open_dataset("toy")
     listed = [(slice_split(split)[0], toy.frames(split)) for split in splits]

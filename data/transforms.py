@@ -25,8 +25,7 @@ def resize(image, factor):
 
 
 def resize_label(label, factor):
-    """The label (H, W) uint8 at the size of resize(): each pixel gets the id nearest to its centre.
-    """
+    """The label (H, W) uint8 at the size of resize(): each pixel gets the nearest id."""
     if factor == 1:
         return label
     return cv2.resize(label, _size(label, factor), interpolation=cv2.INTER_NEAREST_EXACT)

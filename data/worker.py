@@ -20,7 +20,7 @@ _parent_ends = weakref.WeakSet()  # the parent's pipe ends, which a later fork m
 
 
 class WorkerDied(Exception):
-    """The process is gone.
+    """The worker process has ended.
 
     how: "signal 9" or "exit code 1"; file: the frame that it opened last, "" for none.
     """
@@ -53,7 +53,7 @@ class Worker:
     """One worker process, which answers requests in the order in which they were made.
 
     maker: data.batches.BatchMaker; slots: list of shared (data, label) arrays; generation: shared
-    int64 array of one number. A request of a generation before that number gets no answer.
+    int64 array of one number. A request of an older generation gets no answer.
     """
 
     def __init__(self, maker, slots, generation):

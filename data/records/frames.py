@@ -11,7 +11,7 @@ from data.label_spaces import SPACES
 def list_frames(folder, split, options):
     """All pictures below `folder`, by name; the only split is "all"."""
     if split != "all":
-        raise InputError(f'frames has the split "all" alone, found {split!r}')
+        raise InputError(f'frames has only the split "all", found {split!r}')
     frames = [Frame(os.path.splitext(name)[0], os.path.join(folder, name))
               for name in files_of(folder, below=True)]
     refuse_repeats(((frame.name, frame.image) for frame in frames), "rename or remove one of them")

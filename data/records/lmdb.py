@@ -14,10 +14,10 @@ from data.lmdb_format import IMAGES, LABELS, META, key_of, read_entry, read_meta
 def list_frames(folder, split, options):
     """All frames, in the order of the list that was packed; the split is "all"."""
     if split != "all":
-        raise InputError(f'an LMDB holds one split, "all" of it, found {split!r}')
+        raise InputError(f'an LMDB has only the split "all", found {split!r}')
     meta = read_meta(folder)
     if not meta.complete:
-        raise InputError(f"{folder}: packing it has not come to its end",
+        raise InputError(f"{folder}: its packing is not finished",
                          "run the same tools/make_lmdb.py command again")
     named = [(name, f"{os.path.join(folder, META)}: names[{index}]")
              for index, name in enumerate(meta.names)]

@@ -27,7 +27,7 @@ def draw_toy(split, index):
 
 
 def list_frames(folder, split, options):
-    """The frames source_train/0000, ...: without files, the name says what to draw."""
+    """The frames source_train/0000, ...: without files; the name determines the drawing."""
     if split not in SPLITS:
         raise InputError(f"toy has no split {split!r}; it has {', '.join(SPLITS)}")
     return [Frame(f"{split}/{index:04d}") for index in range(SPLITS[split])]

@@ -164,7 +164,7 @@ def test_an_interrupted_packing_goes_on_and_is_not_read_before(gta5, monkeypatch
     monkeypatch.setattr(lmdb_writer, "BATCH", 2)
     with pytest.raises(KeyboardInterrupt):
         pack(gta5)
-    with pytest.raises(InputError, match="not come to its end.*\n.*make_lmdb"):
+    with pytest.raises(InputError, match="packing is not finished.*\n.*make_lmdb"):
         opened(gta5 + "/packed").frames("all")
     folder = pack(gta5)
     assert taken[4:] == ["00002", "00005", "00004"]  # two were committed
@@ -209,7 +209,7 @@ def test_a_killed_packing_is_not_read_and_goes_on(gta5, monkeypatch, name, repla
         finally:
             os._exit(0)
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
-    with pytest.raises(InputError, match="not come to its end"):
+    with pytest.raises(InputError, match="packing is not finished"):
         opened(gta5 + "/packed").frames("all")
     assert_same(opened(pack(gta5)), open_dataset("gta5", gta5), "mine")
 
