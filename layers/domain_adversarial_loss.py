@@ -37,8 +37,8 @@ class DomainAdversarialLoss(caffe.Layer):
                        on target units only): equations in layers/domain_confusion.py
         ramp_passes    0 (default): lambda is `weight` from the start.  Else it rises from 0 over
                        about that many forward passes in training, lambda_k = weight (2 / (1 +
-                       exp(-10 k / ramp_passes)) - 1) (Ganin 2015).  One solver iteration is
-                       iter_size passes, of each of the processes that train together.
+                       exp(-10 k / ramp_passes)) - 1) (Ganin 2015).  One solver iteration has
+                       iter_size passes in each of the processes that train together.
                        tools/train.py sets the number of every pass (set_position); stock
                        `caffe train` counts from 0 in every new process, so after a resume the ramp
                        starts again.
@@ -62,8 +62,7 @@ class DomainAdversarialLoss(caffe.Layer):
         self.position = 0
 
     def set_position(self, position):
-        """Gives the next forward pass in training its number (0-based), on which the ramp depends.
-        """
+        """Sets the number of the next training pass (from 0), on which the ramp depends."""
         self.position = position
 
     def reshape(self, bottom, top):

@@ -85,7 +85,7 @@ def _check_per_unit(layer, layers):
 
 
 def _wide_convolution(param):
-    """Words for a convolution that is not 1x1 with stride 1 and without padding; None: it is."""
+    """Describes a convolution that is not 1x1, of stride 1 and unpadded; None for one that is."""
     def values(name, both):
         sides = [getattr(param, f"{name}_h"), getattr(param, f"{name}_w")]
         return sides if param.HasField(f"{name}_h") or param.HasField(f"{name}_w") else list(both)
@@ -102,7 +102,7 @@ def _wide_convolution(param):
 
 
 def _partial_normalisation(layer, layers):
-    """Words for an LRN layer that does not normalise over all channels of a unit; None: it does."""
+    """Describes an LRN layer that leaves out channels of a unit; None for one over all of them."""
     lrn = layer.lrn_param
     if lrn.norm_region != lrn.ACROSS_CHANNELS:
         return "LRN within a channel"
@@ -116,7 +116,7 @@ def _partial_normalisation(layer, layers):
 
 
 def _channels(blob, before):
-    """Channels of a blob: the num_output of the Convolution that it comes from; None: unknown."""
+    """Channels of a blob: num_output of the Convolution before it; None where there is none."""
     for layer in reversed(before):
         if blob not in layer.top:
             continue

@@ -18,10 +18,9 @@ _current = None
 
 
 def use(on):
-    """Makes current() give GpuArrays from now on, or None.
+    """Makes current() return GpuArrays from now on, or None when `on` is False.
 
-    The code that chooses the device calls it: on says whether this process's Caffe computes on a
-    GPU.
+    on: whether this process's Caffe computes on a GPU.  The code that chooses the device calls this.
     """
     global _current
     _current = GpuArrays(_library()) if on else None
@@ -53,7 +52,7 @@ class GpuArrays:
         _check("cudaDeviceSynchronize", self._library.cudaDeviceSynchronize())
 
     def idle(self):
-        """Whether the GPU has done all that was asked of it; does not wait."""
+        """Whether the GPU has finished all queued work; does not wait."""
         status = self._library.cudaStreamQuery(None)
         if status != NOT_READY:
             _check("cudaStreamQuery", status)

@@ -37,7 +37,7 @@ WARM_RANGE = 12.0        # the first temperature brings the scores' range down t
 TRUST_RADIUS = 2.0
 ARMIJO = 1e-4
 HALVINGS = 30
-# below this change of F (relative to 1 + |F|) a comparison of values says nothing
+# below this change of F (relative to 1 + |F|) a comparison of values means nothing
 ROUNDING = 1e-14
 
 

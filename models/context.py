@@ -29,8 +29,8 @@ def context_module(net, bottom, classes):
 def context_deploy_net(shape, classes, mean, window):
     """The net for prediction: data (1, 3, H, W) -> ctx_upsample (1, classes, window height, width).
 
-    Arguments as in models.adaptation.deploy_net.  The module sees no further than the input, so
-    tools/test.py computes `final` in tiles and then the module over the whole map.
+    Arguments as in models.adaptation.deploy_net.  tools/test.py computes `final`
+    in tiles, but the module over the whole map: its zero padding would be wrong at a tile's edges.
     """
     net = caffe.NetSpec()
     net.data = image_input(shape, mean, window)

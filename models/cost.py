@@ -56,7 +56,7 @@ def _histories(solver_type):
 def column_buffer(kernel, channels, units):
     """Numbers in the buffer where a convolution lays out one image's patches (im2col).
 
-    kernel: taps, height x width; channels, units: of the side that is taken apart, and positions
+    kernel: taps, height x width; channels: of the blob whose patches are laid out; units: positions
     of the kernel.  A kernel of one tap needs no buffer.
     """
     return kernel * channels * units if kernel > 1 else 0
@@ -68,7 +68,10 @@ _Convolution = namedtuple("_Convolution", "kernel dilation inputs outputs block 
 
 
 def _convolutions(shape, classes):
-    """The convolutions of the front-end in order; block: VGG's, 6 behind them; pooled after."""
+    """The convolutions of the front-end in order.
+
+    block: VGG's 1 to 5, then 6.  pooled: whether a pooling layer behind it halves the sides.
+    """
     inputs = 3
     for block, (width, convs) in enumerate(zip(shape.channels, CONVS_A_BLOCK), start=1):
         for conv in range(convs):

@@ -1,4 +1,4 @@
-"""Files that a builder generates and the repository keeps: written, or compared."""
+"""Writes the files that a builder generates, or compares them with the committed ones."""
 import argparse
 import os
 import sys
@@ -14,7 +14,7 @@ def prototxt(message):
 
 
 def header(builder, source=None):
-    """First line of a generated file: the builder, and the file to change (None: the builder)."""
+    """First line of a generated file: its builder, and the file to change (None: the builder)."""
     if source is None:
         return f"# Written by {builder}: change that, then build again.\n"
     return f"# Written by {builder} from {source}: change that, then build again.\n"
