@@ -200,6 +200,90 @@ def test_broken_caffemodels(tmp_path, content, words):
     assert words in str(caught.value) and "m.caffemodel" in str(caught.value)
 
 
+@pytest.mark.parametrize("content, words", [
+    (b"\n\n <!doctype html><html>", "is a web page"), (b"<HTML>404", "is a web page"),
+    (b'name: "net"\nlayer { name: "conv" }', "is a prototxt, the text of a net or solver"),
+    (b"# a solver\nbase_lr: 1\n", "is a prototxt"), (b"some words\n", "is a text file"),
+    (b"\0" * 3000, "is nothing but zero bytes"),
+    (b"\x1f\x8b\x08" + b"0" * 9, "is a gzip-compressed file"),
+    (b"\x1f\x8b\x08" + b"0" * 9, "gunzip")])
+def test_a_file_of_another_kind_is_called_what_it_is(tmp_path, content, words):
+    for name, read in (("m.caffemodel", read_caffemodel), ("m.solverstate", read_solverstate)):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            read(str(path))
+        assert words in str(caught.value) and str(caught.value).startswith(str(path))
+
+
+def test_the_oldest_format_is_named_with_the_tool_that_converts_it(tmp_path):
+    path = tmp_path / "m.caffemodel"
+    blob = caffe_pb2.BlobProto(num=1, channels=1, height=1, width=2, data=[1, 2])
+    old = caffe_pb2.V0LayerParameter(name="conv", type="conv", blobs=[blob])
+    net = caffe_pb2.NetParameter(layers=[caffe_pb2.V1LayerParameter(layer=old)])
+    path.write_bytes(net.SerializeToString())
+    with pytest.raises(InputError, match=f"V0 .*\n.*upgrade_net_proto_binary {path} NEW"):
+        read_caffemodel(str(path))
+
+
+def raw_blob(values):
+    """A BlobProto (1, 1, 1, N) whose values are in NVIDIA's field raw_data (number 12, bytes)."""
+    raw = np.arange(values, dtype=np.float16).tobytes()
+    length = bytes([len(raw) & 127 | 128, len(raw) >> 7])
+    blob = caffe_pb2.BlobProto()
+    blob.shape.dim.extend((1, 1, 1, values))
+    blob.MergeFromString(b"\x62" + length + raw)
+    return blob
+
+
+def test_a_forks_raw_data_is_named_and_no_data_at_all_is_not_called_so(tmp_path):
+    path = tmp_path / "m.caffemodel"
+    for blob, words in ((raw_blob(100), "raw_data of NVIDIA's Caffe"),
+                        (caffe_pb2.BlobProto(shape=caffe_pb2.BlobShape(dim=[1, 100])),
+                         "0 values of data for the shape [1, 100], which has 100")):
+        net = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="conv", blobs=[blob])])
+        path.write_bytes(net.SerializeToString())
+        with pytest.raises(InputError, match='m.caffemodel: layer "conv": blob 0: ') as caught:
+            read_caffemodel(str(path))
+        assert words in str(caught.value)
+
+
+def test_a_sparse_file_of_2_gigabytes_is_named_once_with_what_is_on_the_disk(tmp_path):
+    path = tmp_path / "m.caffemodel"
+    with open(str(path), "wb") as file:
+        file.truncate(2_300_000_000)
+    with pytest.raises(InputError) as caught:
+        read_caffemodel(str(path))
+    message = str(caught.value)
+    assert message == (f"{path} has 2.3 GB, of which 0.0 GB are on the disk (an unfinished "
+                       "download?); a .caffemodel has at most 2.1 GB, the limit of protobuf")
+
+
+@pytest.mark.parametrize("beside", (True, False))
+def test_a_solverstate_given_as_weights_names_the_caffemodel_beside_it(tmp_path, monkeypatch,
+                                                                       beside):
+    monkeypatch.chdir(tmp_path)
+    solver = caffe.get_solver(write_solver(tmp_path))
+    solver.step(2)
+    solver.snapshot()
+    (tmp_path / "moved").mkdir()
+    for ending in (".caffemodel", ".solverstate"):
+        os.rename(f"tiny_iter_2{ending}", f"moved/tiny_iter_2{ending}")
+    if not beside:
+        os.remove("moved/tiny_iter_2.caffemodel")
+    with pytest.raises(InputError) as caught:
+        read_caffemodel("moved/tiny_iter_2.solverstate")
+    assert str(caught.value).startswith(
+        "moved/tiny_iter_2.solverstate is a solverstate (iteration 2): it holds the solver's")
+    assert ("give its weights: moved/tiny_iter_2.caffemodel" if beside
+            else "named tiny_iter_2.caffemodel") in caught.value.fix
+    if beside:
+        model = read_caffemodel("moved/tiny_iter_2.caffemodel")
+        assert [blob.shape for blob in model.layers["conv"]] == [(4, 3, 3, 3), (4,)]
+        with pytest.raises(InputError, match="is a caffemodel"):
+            read_solverstate("moved/tiny_iter_2.caffemodel")
+
+
 def test_a_missing_caffemodel(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         read_caffemodel(str(tmp_path / "m.caffemodel"))

@@ -16,10 +16,8 @@ from google.protobuf.message import DecodeError
 from data.errors import InputError
 from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.net import check_net, load_net
-from tools.lib.checking.prototxt import read_bytes, write_prototxt
-
-#: protobuf reads at most 2 GiB; the largest released model of this field has 0.55 GB.
-MAX_BYTES = 2 ** 31 - 1
+from tools.lib.checking.prototxt import write_prototxt
+from tools.lib.checking.weights_kind import read_weights, refuse_raw_data, refuse_v0
 
 #: A blob in a file.  shape: tuple of ints; legacy: shape comes from num, channels, height,
 #: width, and then leading ones do not count (as Caffe has it).
@@ -41,16 +39,6 @@ Mismatch = namedtuple("Mismatch", "layer index net file")
 #: skipped: layers with weights in the file that the net does not have.  mismatches: [Mismatch].
 WeightsReport = namedtuple("WeightsReport", "path loaded initial fixed skipped mismatches")
 
-_MAGIC = {b"\x89HDF": "an HDF5 file; expected the binary protobuf format (snapshot_format: "
-                      "BINARYPROTO)",
-          b"PK\x03\x04": "a zip archive (PyTorch or NumPy weights?); expected a .caffemodel",
-          b"\x1f\x8b": "gzip-compressed; unpack it first",
-          b"\x80\x02": "a Python pickle; expected a .caffemodel",
-          b"\x80\x04": "a Python pickle; expected a .caffemodel",
-          b"version https://git-lfs": "a Git LFS pointer, not the file itself; run: git lfs pull",
-          b"<!DOCTYPE": "a web page, not the file; download it again",
-          b"<html": "a web page, not the file; download it again"}
-
 
 def read_caffemodel(path):
     """Reads the layers' names and the shapes of their weights; returns a Model.
@@ -60,6 +48,7 @@ def read_caffemodel(path):
     caffemodel, and for a blob whose values do not fill its shape.
     """
     net = _parse(path, caffe_pb2.NetParameter(), "caffemodel")
+    refuse_v0(path, net)
     layers = {}
     for layer in list(net.layer) or list(net.layers):
         if not isinstance(layer.name, str):  # protobuf gives bytes for a text that is not UTF-8
@@ -91,12 +80,7 @@ def read_solverstate(path):
 
 
 def _parse(path, message, kind):
-    data = read_bytes(path, kind, MAX_BYTES)
-    if not data:
-        raise InputError(f"{path} is empty; expected a .{kind}")
-    for magic, meaning in _MAGIC.items():
-        if data.startswith(magic):
-            raise InputError(f"{path} is {meaning}")
+    data = read_weights(path, kind)
     try:
         message.ParseFromString(data)
     except (DecodeError, ValueError, RuntimeError) as problem:
@@ -118,6 +102,8 @@ def _stored(blob, where):
         count *= side
     for field in ("data", "diff"):
         stored = len(getattr(blob, field)) or len(getattr(blob, "double_" + field))
+        if field == "data" and not stored:
+            refuse_raw_data(blob, count, where)
         if stored != count and (field == "data" or stored):
             raise InputError(f"{where}: {stored} values of {field} for the shape {list(shape)}, "
                              f"which has {count}")
