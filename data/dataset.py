@@ -1,7 +1,8 @@
 """Data sets: DatasetSpec describes one, DataSet is an opened one.
 
 A DatasetSpec, the data set's record, holds the place of the frames, the map from stored ids to
-classes, and the way in which files are read.  data/records/ holds one module a data set; data/registry.py opens them by name.
+classes, and the way in which files are read.  data/records/ holds one module a data set;
+data/registry.py opens them by name.
 """
 import os
 from dataclasses import dataclass, field, replace

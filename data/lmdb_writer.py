@@ -76,7 +76,7 @@ def encode(data, frame, labelled):
 
 
 def verify(data, frames, folder, meta, workers=None, progress=lambda items, what, total: items):
-    """Raises InputError unless the LMDB holds exactly these frames, each pixel as in the original."""
+    """Raises InputError unless the LMDB holds exactly these frames, pixel for pixel."""
     for part in _parts(meta.labelled):
         environment = _open(os.path.join(folder, part))
         try:

@@ -20,7 +20,7 @@ _current = None
 def use(on):
     """Makes current() return GpuArrays from now on, or None when `on` is False.
 
-    on: whether this process's Caffe computes on a GPU.  The code that chooses the device calls this.
+    The code that chooses the device calls this.  on: whether Caffe computes on a GPU.
     """
     global _current
     _current = GpuArrays(_library()) if on else None
