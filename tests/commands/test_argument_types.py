@@ -87,6 +87,6 @@ def test_the_scaling_of_a_missing_or_broken_net_is_not_measured(monkeypatch, tmp
 def test_the_error_of_a_scaling_that_fails_has_caffes_message(tmp_path):
     net = tmp_path / "net.prototxt"
     net.write_text('layer { name: "a" type: "ReLU" bottom: "nothing" top: "a" }')
-    with pytest.raises(InputError, match="1 processes have measured nothing: Unknown bottom blob "
-                                         "'nothing'"):
+    with pytest.raises(InputError, match=r"the run of 1 process\(es\) failed: Unknown bottom "
+                                         "blob 'nothing'"):
         bench_scaling.launch(1, str(net), 1)

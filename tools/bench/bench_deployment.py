@@ -1,4 +1,4 @@
-"""Times a deploy net without Caffe: ONNX Runtime and OpenCV beside Caffe, label maps compared.
+"""Times a deploy net in ONNX Runtime and OpenCV against Caffe, and compares the label maps.
 
     python3 tools/bench/bench_deployment.py --output docs/results/deployment_speed.md
 

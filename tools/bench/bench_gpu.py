@@ -86,8 +86,10 @@ def main(arguments=None):
 
 
 def find_engines(options, number):
-    """(Engines, reason why PyTorch is not among them or None). number: of the GPU, None for the
-    CPU."""
+    """(Engines, reason why PyTorch is not among them or None).
+
+    number: of the GPU, None for the CPU.
+    """
     shape = GTA.shape._replace(fc=options.width, margin=0 if options.padded else GTA.shape.margin)
     size = tuple(options.size)
     precisions = (False,) if number is None else (False, True)

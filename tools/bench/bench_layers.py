@@ -52,8 +52,7 @@ def main():
 
 
 def share_table(stage, times, python_layers):
-    """Table of both nets' steps and of the stage's Python layers; arguments as measure() returns
-    them."""
+    """Table of both nets' steps and of the stage's Python layers, from what measure() returns."""
     steps = {name: float(np.median(step_seconds(turns))) for name, turns in times.items()}
     rows = [[f"{name}, a step", f"{1e3 * step:.1f} ms", ""] for name, step in steps.items()]
     ratio = paired_ratio(step_seconds(times[stage]), step_seconds(times["source"]))

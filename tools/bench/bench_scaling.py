@@ -200,7 +200,7 @@ def between_gpus(machine, rate):
 
 
 def launch(processes, net, steps):
-    """Runs worker() in so many processes of one BLAS thread each; the measurement of process 0.
+    """Runs worker() in `processes` processes of one BLAS thread each; returns what process 0 found.
 
     InputError with Caffe's message when the processes fail.
     """
@@ -215,12 +215,14 @@ def launch(processes, net, steps):
             return json.loads(line[len(RESULT):])
     reason = (fatal_message(done.stderr)
               or (done.stderr.strip().splitlines() or ["no message"])[-1])
-    raise InputError(f"{processes} processes have measured nothing: {reason}")
+    raise InputError(f"the run of {processes} process(es) failed: {reason}")
 
 
 def worker(net, steps):
-    """Trains for some steps; process 0 prints medians of the step and of the exchange in it, in
-    seconds."""
+    """Trains for some steps; process 0 prints its measurement.
+
+    These are the median seconds of a step, and of the exchange of gradients in it.
+    """
     group = parallel.join()
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
         file.write(f'train_net: "{net}"\n{SOLVER}')
@@ -251,7 +253,7 @@ def worker(net, steps):
 
 
 def fastest_exchange(group, arrays, times):
-    """Seconds of the fastest of so many exchanges; no process waits for another in them."""
+    """Seconds of the fastest of `times` exchanges, which all processes begin together."""
     found = []
     for _ in range(times):
         group.mean({"a": 0.0})      # all processes arrive here first

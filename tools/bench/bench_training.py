@@ -131,8 +131,7 @@ def step_rows(turns, guard, display, torch_version):
 
 
 def layer_rows(times, python_layers):
-    """Rows of the GA step against the source-only step; arguments as layer_costs.measure() returns
-    them."""
+    """Rows of the GA step against the source-only step, from what layer_costs.measure() returns."""
     source, adapted = (layer_costs.step_seconds(times[stage]) for stage in ("source", "ga"))
     seconds = {name: layer_costs.layer_seconds(times["ga"], name) for name in python_layers}
     step = statistics.median(adapted)
@@ -160,7 +159,7 @@ def title(options):
 
 
 def notes(options, reason):
-    """Sentences under the table. reason: why PyTorch was not compared with, or None."""
+    """Sentences under the table. reason: why PyTorch is not in the comparison, or None."""
     height, width = options.size
     frames = "gta5_half" if options.data_root else "toy"
     sentences = [

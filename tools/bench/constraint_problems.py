@@ -44,10 +44,9 @@ def street_problem(kind, height, width, seed):
 
 
 def _smooth_field(rng, classes, height, width, cells):
-    """Coarse normal noise, stretched bilinearly to (classes, height, width), and a little fine
-    noise.
+    """Coarse normal noise, stretched to (classes, height, width), with a little fine noise.
 
-    cells: intervals of the coarse grid on each side.
+    Stretched bilinearly.  cells: intervals of the coarse grid on each side.
     """
     coarse = rng.normal(scale=3.0, size=(classes, cells + 1, cells + 1))
     rows, columns = np.linspace(0, cells, height), np.linspace(0, cells, width)

@@ -44,8 +44,10 @@ def thread_lines(height, width, repeats):
 
 
 def _by_turns(ways, batch, repeats):
-    """{way: {threads: [milliseconds of each turn]}}, one turn of every way and number of threads
-    after the other; the first turn is not counted."""
+    """{way: {threads: [milliseconds of each turn]}}.
+
+    In a turn every way is timed once with each number of threads. The first turn is not counted.
+    """
     spent = {name: {threads: [] for threads in THREADS} for name in ways}
     for turn in range(repeats + 1):
         for threads in THREADS:
@@ -60,8 +62,7 @@ def _by_turns(ways, batch, repeats):
 
 
 def _scores_and_rule(index, height, width):
-    """Scores (19, height, width), and the CategoryRule for which the problem's classes are
-    present."""
+    """Scores (19, height, width), and a CategoryRule by which its classes are present."""
     scores, present, lower, upper, slack = street_problem(STREET_KINDS[index], height, width, index)
     return scores, CategoryRule(least_share=np.where(present, -1.0, np.inf), lower=lower,
                                 upper=upper, slack=slack, channel_weights=np.ones(len(present)))

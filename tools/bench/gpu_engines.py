@@ -61,8 +61,7 @@ def torch_engine(shape, size, gpu, python, threads, tf32=False):
 
 
 def adaptation(shape, size):
-    """The settings of the adaptation losses for torch_adapted.py, read from the net that Caffe
-    trains."""
+    """The settings of the adaptation losses for torch_adapted.py, read from Caffe's net."""
     net = nets(experiment(shape, size, 1))["ga_ca.prototxt"]
     layers = {layer.python_param.layer: layer for layer in net.layer if layer.type == "Python"}
     domain = json.loads(layers["DomainAdversarialLoss"].python_param.param_str)
@@ -96,8 +95,8 @@ def take_turns(engines, images, repeats):
 def largest_batch(engine, repeats, free):
     """(Result of the largest batch whose steps succeed, error of the smallest batch that failed).
 
-    Either is None where there is none. free: bytes on the GPU before anything is allocated. The
-    error is returned because it need not be a lack of memory.
+    The result is None when no batch succeeds, the error None when none fails. The error is returned
+    because it need not be a lack of memory. free: bytes on the GPU before anything is allocated.
     """
     refusals = {}
 

@@ -49,8 +49,10 @@ def survive_kills(stage, kills, seed, folder):
 
 
 def _kill(solver, output, log, kills, draw, stage, iteration):
-    """Starts and kills the run until it ends by itself: {activity: kills}. iteration: seconds of
-    one."""
+    """Starts and kills the run until it ends by itself: {activity: kills}.
+
+    iteration: seconds of one.
+    """
     counts = dict(start=0, training=0, writing=0)
     bar = tqdm(total=kills, desc=f"kills of {stage}", unit="kill")
     while True:

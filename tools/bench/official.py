@@ -26,7 +26,7 @@ def official_package(folder=FOLDER, timeout=60):
 def pinned_package(folder, lock, timeout, target=()):
     """`folder` with the packages of a lock file, fetched by pip when it is not there yet.
 
-    target: pip's options that say for which Python. Raises InputError when pip cannot bring them
+    target: pip's options that name the Python. Raises InputError when pip cannot fetch them
     within `timeout` seconds.
     """
     if os.path.isdir(folder):

@@ -38,7 +38,7 @@ print(json.dumps([names, session.get_modelmeta().custom_metadata_map, seconds]))
 def onnx_runtime():
     """The folder that holds the pinned ONNX Runtime, fetched when it is not there.
 
-    Raises InputError when pip cannot bring it.
+    Raises InputError when pip cannot fetch it.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return pinned_package(FOLDER, LOCK, 120, target_python(version))

@@ -48,8 +48,9 @@ def measured_flops(shape, classes):
 
 
 def ring_seconds(size, processes, rate, latency):
-    """Seconds of a ring all-reduce of `size` bytes over n processes, each sending 2 (n - 1) / n of
-    them.
+    """Seconds of a ring all-reduce of `size` bytes.
+
+    Each of the n processes sends 2 (n - 1) / n times `size`.
 
     rate: bytes a second; latency: seconds a message.
     """

@@ -44,8 +44,7 @@ class StepProcess:
         self._errors.close()
 
     def step(self):
-        """One step; returns {"seconds": of the step, "gradients": of its forward and backward
-        pass, ...}."""
+        """One step; returns its {"seconds", "gradients": seconds forward and backward, ...}."""
         return self.ask("")
 
     def ask(self, line):

@@ -1,4 +1,4 @@
-"""What the timings share: ratios of paired times, and the machine they were taken on."""
+"""Helpers of the benchmarks: ratios of paired times, and the machine they were taken on."""
 import re
 import statistics
 from collections import namedtuple
@@ -18,7 +18,7 @@ def paired_ratio(times, others):
     seconds, positive. ValueError unless they have the same length, at least 1.
     """
     if len(times) != len(others) or not times:
-        raise ValueError(f"{len(times)} and {len(others)} times are no pairs")
+        raise ValueError(f"{len(times)} times and {len(others)} others; expected pairs, at least 1")
     ratios = [mine / other for mine, other in zip(times, others)]
     return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 

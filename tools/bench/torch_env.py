@@ -16,7 +16,7 @@ TIMEOUT = 1800
 
 
 class NoTorch(Exception):
-    """PyTorch cannot be had; the message gives the reason, without a full stop."""
+    """PyTorch is not available; the message gives the reason, without a full stop."""
 
 
 def add_torch(parser):

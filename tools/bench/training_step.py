@@ -78,8 +78,7 @@ class BareSteps:
         self._gradients = self._now()
 
     def step(self):
-        """One step; returns {"seconds": of the step, "gradients": of its forward and backward
-        pass}."""
+        """One step; returns its {"seconds", "gradients": seconds forward and backward}."""
         start = self._now()
         self._solver.step(1)
         return dict(seconds=self._now() - start, gradients=self._gradients - start)

@@ -182,7 +182,7 @@ def place_cuda_libraries(folder, into):
 
 
 def link_or_copy(source, target):
-    """Gives a file that nobody will change a second name, or copies it where the disk has none."""
+    """Hard-links a file that nobody will change, or copies it where hard links are impossible."""
     try:
         os.link(source, target)
     except OSError:

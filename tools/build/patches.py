@@ -2,7 +2,7 @@
 
 patches/NNN-name.patch is a reason, a line `Variants: cpu, cuda` with the variants that need the
 patch, and a unified diff. Patches are applied in the order of their numbers; each sees what the
-earlier ones wrote. patches/*.hpp are files that Caffe gets besides.
+earlier ones wrote. patches/*.hpp are new files for Caffe's source.
 """
 import collections
 import glob
@@ -30,7 +30,7 @@ def patches_for(variant, folder=FOLDER):
 
 
 def read_patch(path):
-    """Patch of a file; InputError when the file does not say why or for which variants."""
+    """Patch of a file; InputError when the reason or the variants are missing."""
     with open(path, encoding="utf-8") as file:
         head = file.read().split("--- a/", 1)[0]
     reason, _, variants = head.partition("Variants: ")

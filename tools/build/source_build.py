@@ -136,7 +136,7 @@ class Build:
 
 
 class Phases:
-    """Phases of a long job, each done once; what a phase is made from decides about doing it again.
+    """Phases of a long job: each runs once, and again only when its inputs change.
 
     path: JSON file {phase: {"made_from": digest, "seconds": float}} of the finished phases.
     total: how many phases there are.  say: called with one line for each phase.

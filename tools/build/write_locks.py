@@ -114,9 +114,9 @@ def resolve(wanted):
 
 
 def download(wanted, target):
-    """As resolve(), for another Python: pip tells only from the wheels which of them are for it.
+    """As resolve(), for another Python: pip has to download the wheels to choose those for it.
 
-    target: pip's options that say for which Python.
+    target: pip's options that name the Python.
     """
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(wheels.pip_command("download") + target + ["--dest", folder] + wanted,

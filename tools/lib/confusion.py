@@ -1,5 +1,4 @@
-"""Confusion counts of label maps and the scores taken from them, by the method of the Cityscapes
-evaluation.
+"""Confusion counts of label maps, and scores from them as in the Cityscapes evaluation.
 
 IoU_c = TP_c / (TP_c + FP_c + FN_c), counted over the whole set, not averaged over images.
 Pixels whose truth is ignored (255) count nowhere, neither as FN nor as FP.

@@ -1,4 +1,4 @@
-"""Checks, at the start of a command, that its output can be written: not after hours of work."""
+"""Checks at the start of a command that its output can be written, not after hours of work."""
 import os
 import tempfile
 

@@ -75,5 +75,5 @@ def check_known_net(folder):
     net = passes_of_ones(KNOWN_NET, "z", folder)
     forward, backward = float(net.blobs["z"].data.sum()), float(net.blobs["data"].diff.sum())
     if (forward, backward) != (18.0, 18.0):
-        raise InputError(f"a convolution there gives {forward:g} forward and {backward:g} "
+        raise InputError(f"a convolution on it gives {forward:g} forward and {backward:g} "
                          "backward; expected 18 and 18")

@@ -1,6 +1,6 @@
-"""Values inside one layer that Caffe aborts on, or takes silently and computes nonsense.
+"""Checks the values in one layer on which Caffe aborts or silently computes nonsense.
 
-They are the numbers and fillers of Caffe's own layers, and the module and class of a Python layer.
+These are numbers and fillers of Caffe's own layers, and module and class of a Python layer.
 """
 import importlib
 import inspect

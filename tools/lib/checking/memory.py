@@ -1,4 +1,4 @@
-"""Does a net fit this machine?  Caffe aborts when an allocation fails, in the middle of a run."""
+"""Checks that a net fits the memory: Caffe aborts in the middle of a run when it does not."""
 import math
 
 from data.errors import InputError

@@ -13,7 +13,7 @@ from tools.lib.export.onnx_layers import CONVERTERS
 
 #: The operators' version: 17 is read by ONNX Runtime 1.12 (2022) and later.
 OPSET, IR_VERSION = 17, 8
-#: Layers that say what a net reads, or throw a blob away, and compute nothing.
+#: Layers that compute nothing: they name an input of the net, or discard a blob.
 NOT_COMPUTED = ("Input", "Silence")
 
 

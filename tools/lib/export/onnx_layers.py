@@ -221,7 +221,7 @@ def sigmoid(graph, layer, _):
 
 
 def passed_on(graph, layer, _):
-    """Dropout, which does nothing when a net is used, and copies."""
+    """The identity: Dropout, which acts in training only, and layers that copy."""
     for top in layer.top:
         graph.alias(top, graph.read(layer))
 

@@ -4,7 +4,7 @@ Uses the standard library only, because it runs before Caffe is there.
 
 In the order in which a command meets them:
 
-enter.py            from the user's Python to the runtime's: which one, its environment, the change
+enter.py            chooses the runtime, sets its environment, moves the process into it
 machine.py          what the machine has: vector units, NVIDIA cards; the commit of the project
 source_builds.py    runtime 1: a Caffe that tools/build/ compiled, chosen or not
 private_runtime.py  runtime 2: the folder .caffe, and how programs start in it

@@ -17,7 +17,7 @@ JOINED = ("tabulate", "threadpoolctl", "onnx")
 
 
 def enter_runtime(set_up=False):
-    """Replaces this process by the same command in the runtime's Python, or returns if it is there.
+    """Replaces this process by the same command in the runtime's Python; returns if this is that.
 
     The process keeps its number, so that signals and the exit code pass through.
     The runtime is the first of these:

@@ -1,4 +1,4 @@
-"""A net whose numbers are known beforehand, run once each way: does Caffe compute right?"""
+"""A net with known numbers, run once forwards and backwards: whether Caffe computes right."""
 import os
 
 import caffe
@@ -34,8 +34,9 @@ class Twice(caffe.Layer):
 
 
 def passes_of_ones(text, output, folder):
-    """The net after a pass forward with ones in its blob `data`, and one backward with ones as the
-    gradient of `output`.
+    """The net after one pass forward and one backward, from ones.
+
+    Its blob `data` is filled with ones, and so is the gradient of the blob `output`.
 
     text: a net prototxt.  folder: where the text is written for Caffe to read.
     """

@@ -51,7 +51,7 @@ def library_path(folder):
 def loader(folder):
     """Path of the runtime's own dynamic loader, None when it is missing.
 
-    The machine's loader will not do: its glibc is newer than the runtime's.
+    The machine's loader cannot be used: its glibc is newer than the runtime's.
     """
     return next(iter(sorted(glob.glob(os.path.join(folder, "lib/x86_64-linux-gnu/ld-*.so")))), None)
 

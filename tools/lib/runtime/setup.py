@@ -35,7 +35,7 @@ class Counter:
         self.moving = self.stream.isatty()
 
     def step(self):
-        """One more step is done."""
+        """Counts one more step."""
         self.done += 1
         last = self.done == self.total
         text = f"    {self.label} {self.done} of {self.total}"
@@ -69,7 +69,7 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
     debs: folder with the .deb files; no mirror is asked then.
     rebuild: make it anew although it is there.
     say: called with each line of progress.
-    Raises InputError for a machine that it is not for, a full disk, and whatever cannot be fetched.
+    Raises InputError on another kind of machine, on a full disk, and for a failed download.
     """
     folder = private_runtime.prefix_folder()
     if is_current(folder) and not rebuild:

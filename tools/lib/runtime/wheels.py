@@ -85,7 +85,7 @@ def install(folder, into, lock=LOCK, target=TARGET_PYTHON):
 
 
 def _pip(argv, progress):
-    """Runs pip, calling `progress` for every package that pip takes up."""
+    """Runs pip, calling `progress` for every package that pip begins with."""
     env = dict(os.environ, PIP_REQUIRE_VIRTUALENV="0", PIP_USER="0", PIP_CONSTRAINT=os.devnull)
     # the packages may be for another Python, to which this one's packages mean nothing
     env.pop("PYTHONPATH", None)
@@ -100,6 +100,6 @@ def _pip(argv, progress):
         output.seek(0)
         errors = [line[len("ERROR: "):].strip() for line in output if line.startswith("ERROR: ")]
     why = errors[-1] if errors else f"exit code {pip.returncode}"
-    raise InputError(f"pip could not bring the runtime's Python packages: {why}",
+    raise InputError(f"pip could not install the runtime's Python packages: {why}",
                      fix="check `python3 -m pip config list`, the network and the free disk space, "
                          "then run this again: it goes on where it stopped")

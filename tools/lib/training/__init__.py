@@ -16,6 +16,6 @@ The modules in the order in which a run goes through them:
     parallel          several processes that train one net together
     weights           initial weights: which files are loaded and which layers they fill
 
-The state of a run is what Caffe's solvers keep (the run's own; that of the classifier's further
-steps) and functions of (seed, iteration), nothing else.
+The state of a run is that of Caffe's solvers: the run's own, and the one of the classifier's
+further steps. Everything else is a function of (seed, iteration).
 """

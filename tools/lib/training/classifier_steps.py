@@ -10,7 +10,7 @@ A second Caffe solver does the updates, on a net of the classifier's layers that
 parameters of the train net. It follows the same rule (type, momentum, weight decay, lr_mult, ...)
 with its own history, and the same schedule stretched by k - 1: its step j of iteration i has the
 rate of the time i + j / (k - 1). History and count are the third file of a snapshot. With k = 1
-there is no such solver; stock `caffe train` knows nothing of these steps and runs k = 1.
+there is no such solver; stock `caffe train` takes no further steps, as with k = 1.
 """
 import os
 import tempfile
@@ -82,15 +82,17 @@ class ClassifierSteps:
         _copy(self._source, self._kept[number])
 
     def run(self):
-        """Takes the steps on what was kept. Returns L_D in the last of them, before its update: a
-        mean over this process's passes."""
+        """Takes the steps on the kept features; returns L_D in the last of them.
+
+        L_D is taken before that step's update: a mean over this process's passes.
+        """
         for step in range(self._count):
             self._step, self._pass, self._sum = step, 0, 0.0
             self.solver.step(1)
         return self._sum / self._passes
 
     def write_state(self, path):
-        """Writes history and count as a solverstate; the weights stand in the run's own model."""
+        """Writes history and count as a solverstate; the weights are in the run's own model."""
         self.solver.snapshot()
         stem = f"{self._prefix}_iter_{self.solver.iter}"
         state = caffe_pb2.SolverState()

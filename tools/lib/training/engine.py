@@ -1,8 +1,8 @@
 """Caffe's solver and nets: one iteration, the test phases, and their seeds.
 
 Every random number is a function of (seed, number of the pass), and every batch of its number:
-before each pass Caffe's and NumPy's generators are seeded, and the data layers are told which
-batch comes next. A resumed run therefore needs no state beside Caffe's own.
+before each pass Caffe's and NumPy's generators are seeded, and the data layers are given the
+number of the next batch. A resumed run therefore needs no state beside Caffe's own.
 """
 import os
 import tempfile
@@ -67,15 +67,14 @@ class Engine:
         return self.solver.iter
 
     def step(self, probing=False):
-        """One iteration: iter_size forward and backward passes, the update, and the further steps
-        of the domain classifier.
+        """One iteration: forward and backward passes, the update, the classifier's further steps.
 
-        probing: whether probe() is to see its features and gradients.
+        probing: whether probe() will read this iteration's features and gradients.
 
-        Returns {"loss": weighted sum of the losses, output blob: value}: means over the passes of
-        all processes; "classifier_loss" is L_D in the classifier's last step. Raises
-        guards.NotFinite and whatever a Python layer raises; the weights are then those before the
-        step where `complete` is True.
+        There are iter_size passes. Returns {"loss": weighted sum of losses, output blob: value}:
+        means over the passes of all processes; "classifier_loss" is L_D in the classifier's last
+        step. Raises guards.NotFinite and whatever a Python layer raises; where `complete` is True,
+        the weights are then those before the step.
         """
         self._sums, self._pass, self._begun, self._probing = {}, 0, self.iteration, probing
         self.solver.step(1)
@@ -93,8 +92,9 @@ class Engine:
         return self.group.mean(self._sums)
 
     def probe(self):
-        """What the probes found: ({name: value}, {class: {"precision", "recall"}}), over all
-        processes; both are empty for a net without adaptation.
+        """The probes' values: ({name: value}, {class: {"precision", "recall"}}).
+
+        They are those of all processes together; both are empty for a net without adaptation.
 
         Features and gradients are those of the last step(probing=True) and no longer there in the
         next call; presence is counted over all passes since the last call. Every process has to
@@ -152,8 +152,10 @@ class Engine:
         self.group.average_gradients(self.net)
 
     def caffe_snapshot(self):
-        """Lets Caffe write its snapshot; returns {"model": path, "state": path} and, where the
-        classifier takes further steps, {"classifier": path}."""
+        """Lets Caffe write its snapshot; returns {"model": path, "state": path}.
+
+        Where the classifier takes further steps, "classifier" is the path of its state.
+        """
         self.solver.snapshot()
         stem = f"{self._prefix}_iter_{self.iteration}"
         files = {"model": stem + ".caffemodel", "state": stem + ".solverstate"}
@@ -163,15 +165,16 @@ class Engine:
         return files
 
     def restore(self, state, classifier):
-        """Takes a snapshot's solverstate, whose learned_net names the model, and the classifier's
-        state: paths, the second one None for a snapshot without it.
+        """Continues from a snapshot's files.
 
-        InputError when it has one too few or too many.
+        state: path of its solverstate, whose learned_net names the model.  classifier: path of the
+        state of the classifier's further steps, None for a snapshot without one.  InputError when
+        the net takes such steps and the snapshot lacks their state, or the other way round.
         """
         if (classifier is None) != (self._classifier is None):
             have = "no state" if classifier is None else "a state"
             raise InputError(f"the snapshot holds {have} of the classifier's further steps, and "
-                             "the net's classifier_steps asks for the opposite")
+                             "the net's classifier_steps needs the opposite")
         self.solver.restore(state)
         if classifier is not None:
             self._classifier.solver.restore(classifier)

@@ -1,4 +1,4 @@
-"""What a run shows of itself: log.jsonl, the plot of its curves, and the progress line."""
+"""The output of a run while it trains: log.jsonl, the plot of its curves, the progress line."""
 import json
 import logging
 import os

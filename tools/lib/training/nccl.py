@@ -1,7 +1,7 @@
 """Means of gradients over the GPUs of several processes, by NVIDIA's NCCL.
 
 NCCL reads and writes the gradients at their addresses on the GPU. MPI starts the processes and
-hands round the id of their communicator; after that, gradients do not pass through the host.
+distributes the id of their communicator; after that, gradients do not pass through the host.
 NCCL is called through ctypes, with the names and numbers of its nccl.h.
 """
 import ctypes
@@ -119,8 +119,7 @@ class GpuMeans:
 
 
 def gradients(net):
-    """{address on the GPU: number of floats} of the net's gradients; one that layers share is there
-    once."""
+    """{address on the GPU: number of floats} of the net's gradients, a shared one once."""
     return {blob._gpu_diff_ptr: blob.count for blobs in net.params.values() for blob in blobs}
 
 

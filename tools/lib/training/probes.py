@@ -40,7 +40,7 @@ class DomainProbe:
         self._sums = np.zeros(6)
 
     def add(self):
-        """Adds the numbers of the pass whose backward has come to `maker`."""
+        """Adds the numbers of the pass whose backward has reached the layer `maker`."""
         norms = np.sqrt(_unit_mean_squares(self._features, "data") * self._features.shape[1])
         gate = _unit_mean_squares(self._features, "diff")
         scores = sum(_unit_mean_squares(blob, "diff") for blob in self._others) + 0 * gate
