@@ -17,16 +17,16 @@ from tools.lib.runtime.enter import runtime_environment
 
 
 def test_a_finished_phase_is_not_done_again_but_a_changed_or_lost_one_is(tmp_path):
-    done, said, result = [], [], tmp_path / "result"
+    done, printed, result = [], [], tmp_path / "result"
 
     def go(made_from):
-        phases = Phases(str(tmp_path / "phases.json"), 1, said.append)
+        phases = Phases(str(tmp_path / "phases.json"), 1, printed.append)
         phases.run("one", made_from, lambda: (done.append(made_from), result.write_text("x")),
                    str(result))
         return phases
 
     go(1), go(1)
-    assert done == [1] and "done already" in said[-1]
+    assert done == [1] and "done already" in printed[-1]
     go(2)
     assert done == [1, 2]
     result.unlink()

@@ -104,8 +104,8 @@ def test_memory_and_disk_of_the_papers_experiments_are_those_of_their_plans(repo
     experiments = pytest.importorskip("models.experiments")
     plan = pytest.importorskip("tools.lib.experiment.plan")
     experiment = experiments.EXPERIMENTS[name]
-    told = plan.describe(experiment, plan.tasks(experiment), 1)
-    disk, memory = re.search(r"about (\S+ GB) of disk and (\S+ GB) of memory", told).groups()
+    described = plan.describe(experiment, plan.tasks(experiment), 1)
+    disk, memory = re.search(r"about (\S+ GB) of disk and (\S+ GB) of memory", described).groups()
     row = "season_*" if name.startswith("season") else name
     with open(os.path.join(repo_root, "README.md"), encoding="utf-8") as file:
         cells = re.search(rf"^\| `{re.escape(row)}` \|(.*)$", file.read(), re.M).group(1)

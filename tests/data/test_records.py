@@ -203,8 +203,8 @@ def test_a_slice_beyond_the_list_is_refused(tmp_path):
 @pytest.mark.parametrize("name, option", [
     ("frames", "path"), ("folder", "path"), ("lmdb", "path"), ("synthia_seqs", "season")])
 def test_an_option_that_is_no_text_or_in_no_path_is_refused(tmp_path, name, option, value):
-    said = f"data set {name}: option {option} is .*; expected text .*\n.*{name}:{option}="
-    with pytest.raises(InputError, match=said):
+    expected = f"data set {name}: option {option} is .*; expected text .*\n.*{name}:{option}="
+    with pytest.raises(InputError, match=expected):
         open_dataset(name, root=str(tmp_path), **{option: value})
 
 

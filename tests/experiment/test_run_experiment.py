@@ -49,9 +49,9 @@ def touching(name, needs=(), before=""):
 
 
 def test_sigterm_ends_the_running_commands_too(tmp_path):
-    """The child stays until it is told to go, and leaves a file when it was."""
+    """The child waits for a signal, and leaves a file when the signal comes."""
     child = ("import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: "
-             "sys.exit(open('told', 'w').close())); "
+             "sys.exit(open('stopped', 'w').close())); "
              "open('ready', 'w').close(); time.sleep(60)")
     parent = ("import sys; from tools.lib.experiment import scheduler; from "
               "tools.lib.experiment.plan import Task; "
@@ -64,7 +64,7 @@ def test_sigterm_ends_the_running_commands_too(tmp_path):
         while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.terminate()
-        assert process.wait(30) == 128 + signal.SIGTERM and (tmp_path / "told").exists()
+        assert process.wait(30) == 128 + signal.SIGTERM and (tmp_path / "stopped").exists()
     finally:
         process.kill()
 

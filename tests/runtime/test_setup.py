@@ -72,7 +72,7 @@ def world(tmp_path, monkeypatch, archive):
     monkeypatch.setattr(wheels, "install", lambda folder, target: os.makedirs(target))
     monkeypatch.setattr(setup, "_probe", lambda tree: None)
     monkeypatch.setattr(setup, "NEEDED_BYTES", 1e6)
-    state.run = lambda **options: setup.set_up_runtime(mirror=Apt.mirror, say=state.lines.append,
+    state.run = lambda **options: setup.set_up_runtime(mirror=Apt.mirror, report=state.lines.append,
                                                        **options)
     return state
 
@@ -203,7 +203,7 @@ def test_an_offline_folder_needs_no_mirror_and_any_file_names_will_do(world, loc
         shutil.copy(path, str(folder / (f"{number}.deb")))
     (folder / "stranger.deb").write_bytes(b"not in the lock")
     monkeypatch.setattr(debian, "open_apt", lambda *a: pytest.fail("a mirror was asked"))
-    setup.set_up_runtime(debs=str(folder), say=world.lines.append)
+    setup.set_up_runtime(debs=str(folder), report=world.lines.append)
     assert setup.is_current(world.prefix)
 
 
@@ -216,9 +216,9 @@ def test_an_altered_offline_package_is_named_and_refused(world, lock, archive, t
         file.write(b"x")
     with pytest.raises(InputError,
                        match="1 of 3 packages are missing or differ.*other_1_amd64.deb"):
-        setup.set_up_runtime(debs=str(folder), say=world.lines.append)
+        setup.set_up_runtime(debs=str(folder), report=world.lines.append)
     with pytest.raises(InputError, match="no folder"):
-        setup.set_up_runtime(debs=str(tmp_path / "none"), say=world.lines.append)
+        setup.set_up_runtime(debs=str(tmp_path / "none"), report=world.lines.append)
 
 
 def test_a_damaged_package_is_named(tmp_path):

@@ -204,8 +204,8 @@ def test_a_snapshot_whose_classifier_state_is_damaged_is_passed_over(tmp_path, c
     parts = train(tmp_path / "parts", None, "--max-iter", 4)
     (parts / "tiny_iter_4.classifierstate").write_bytes(b"damaged")
     train(tmp_path / "parts", None, "--max-iter", 8, "--resume")
-    said = capfd.readouterr().err
-    assert "passing over the snapshot of iteration 4: tiny_iter_4.classifierstate has 7" in said
+    printed = capfd.readouterr().err
+    assert "passing over the snapshot of iteration 4: tiny_iter_4.classifierstate has 7" in printed
     assert tiny.model(parts, 8) == tiny.model(whole, 8)
 
 

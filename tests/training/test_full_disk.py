@@ -36,8 +36,8 @@ def test_a_log_without_room_ends_the_command_with_2(tmp_path):
     with small_files():
         pid = start(solver, tmp_path / "out")
     assert finish(pid) == 2
-    said = (tmp_path / "out.txt").read_text()
-    assert "File too large" in said and "--resume" in said and "Traceback" not in said
+    printed = (tmp_path / "out.txt").read_text()
+    assert "File too large" in printed and "--resume" in printed and "Traceback" not in printed
     assert len(entries(tmp_path / "out", "train")) > 50
 
 

@@ -1,4 +1,4 @@
-"""Numbers that go wrong stop the run before a snapshot keeps them, and say where."""
+"""Numbers that go wrong stop the run before a snapshot keeps them; the error names the place."""
 import os
 
 import numpy as np

@@ -224,8 +224,8 @@ def test_two_processes_equal_one_with_iter_size_two(tmp_path, repo_root, stage, 
     models, logs = [], []
     for name, processes, passes in (("one", 1, 2), ("two", 2, 1)):
         solver = small_run(tmp_path / name, repo_root, stage, classifier_steps, iter_size=passes)
-        code, said = train(repo_root, solver, tmp_path / name / "out", processes=processes)
-        assert code == 0, said
+        code, printed = train(repo_root, solver, tmp_path / name / "out", processes=processes)
+        assert code == 0, printed
         models.append(tiny.parameters(tmp_path / name / "out" / "tiny_iter_3.caffemodel"))
         logs.append(tiny.entries(tmp_path / name / "out", "train"))
     one, two = models
@@ -241,14 +241,14 @@ def test_two_processes_equal_one_with_iter_size_two(tmp_path, repo_root, stage, 
 @needs_mpi
 def test_a_run_of_two_resumes_bit_for_bit_and_only_with_two(tmp_path, repo_root):
     solver = tiny.write_run(tmp_path, max_iter=4)
-    code, said = train(repo_root, solver, tmp_path / "whole", processes=2)
-    assert code == 0, said
+    code, printed = train(repo_root, solver, tmp_path / "whole", processes=2)
+    assert code == 0, printed
     assert train(repo_root, solver, tmp_path / "parts", "--max-iter", "2", processes=2)[0] == 0
-    code, said = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4")
-    assert code == 2 and "processes: 2 before, 1 now" in said, said
-    code, said = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4",
+    code, printed = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4")
+    assert code == 2 and "processes: 2 before, 1 now" in printed, printed
+    code, printed = train(repo_root, solver, tmp_path / "parts", "--resume", "--max-iter", "4",
                        processes=2)
-    assert code == 0, said
+    assert code == 0, printed
     assert tiny.model(tmp_path / "parts", 4) == tiny.model(tmp_path / "whole", 4)
     # the second process reads batches of its own
     assert train(repo_root, solver, tmp_path / "alone")[0] == 0
@@ -260,8 +260,8 @@ def test_a_run_of_two_with_further_classifier_steps_resumes_bit_for_bit(tmp_path
     solver = small_run(tmp_path, repo_root, "ga", classifier_steps=3)
     for folder, options in (("whole", []), ("parts", ["--max-iter", "1"]),
                             ("parts", ["--resume", "--max-iter", "3"])):
-        code, said = train(repo_root, solver, tmp_path / folder, *options, processes=2)
-        assert code == 0, said
+        code, printed = train(repo_root, solver, tmp_path / folder, *options, processes=2)
+        assert code == 0, printed
     assert tiny.model(tmp_path / "parts", 3) == tiny.model(tmp_path / "whole", 3)
 
 
@@ -269,16 +269,16 @@ def test_a_run_of_two_with_further_classifier_steps_resumes_bit_for_bit(tmp_path
 def test_an_error_in_one_process_ends_the_others_with_its_message(tmp_path, repo_root):
     # batch 3 is the second process's in iteration 0
     solver = tiny.write_run(tmp_path, tiny.net_text(fail_at=3), max_iter=50)
-    code, said = train(repo_root, solver, tmp_path / "out", processes=2)
-    assert code != 0 and "list.txt:7: broken.png cannot be read" in said
-    assert "process 1 of 2 has failed" in said and "Traceback" not in said
+    code, printed = train(repo_root, solver, tmp_path / "out", processes=2)
+    assert code != 0 and "list.txt:7: broken.png cannot be read" in printed
+    assert "process 1 of 2 has failed" in printed and "Traceback" not in printed
 
 
 @needs_mpi
 def test_a_wrong_option_ends_all_with_one_message(tmp_path, repo_root):
-    code, said = train(repo_root, str(tmp_path / "none.prototxt"), tmp_path / "out", processes=2)
-    assert code != 0 and said.count("none.prototxt") == 1, said
-    assert "process 0 of 2 has failed" in said, said
+    code, printed = train(repo_root, str(tmp_path / "none.prototxt"), tmp_path / "out", processes=2)
+    assert code != 0 and printed.count("none.prototxt") == 1, printed
+    assert "process 0 of 2 has failed" in printed, printed
 
 
 @pytest.fixture
@@ -333,9 +333,9 @@ def test_a_killed_process_ends_the_others_with_a_message(tmp_path, started):
     run = started(solver, output)
     victim = next(number for number in processes_of(output) if rank_of(number) == 1)
     os.kill(victim, signal.SIGKILL)
-    said, _ = run.communicate(timeout=400)
+    printed, _ = run.communicate(timeout=400)
     # "KILLED BY SIGNAL: 9" or "Killed (signal 9)", as the launcher has it
-    assert run.returncode != 0 and re.search(r"killed\W.*signal:? 9", said, re.I), said
+    assert run.returncode != 0 and re.search(r"killed\W.*signal:? 9", printed, re.I), printed
     wait_until(lambda: not processes_of(output))
 
 
@@ -346,9 +346,9 @@ def test_a_signal_to_one_process_stops_all_at_the_same_iteration(tmp_path, start
     run = started(solver, output)
     worker = next(number for number in processes_of(output) if rank_of(number) == 1)
     os.kill(worker, signal.SIGTERM)
-    said, _ = run.communicate(timeout=400)
-    assert "stopped by SIGTERM" in said, said
-    assert "  tools/mpirun -n 2 python3 tools/train.py --solver" in said, said
+    printed, _ = run.communicate(timeout=400)
+    assert "stopped by SIGTERM" in printed, printed
+    assert "  tools/mpirun -n 2 python3 tools/train.py --solver" in printed, printed
     assert len(tiny.entries(output, "snapshot")) == 1
     with open(str(output / "record.json")) as file:
         assert json.load(file)["processes"] == 2

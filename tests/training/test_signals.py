@@ -35,8 +35,8 @@ def test_stop_signal_finishes_the_iteration_snapshots_and_says_how_to_resume(
     # the signal comes during the first of iteration 4's two passes
     solver = write_run(tmp_path, net_text(signal_at=[8, int(number)]), snapshot=100)
     assert train(solver, tmp_path / "out") == code
-    said = capfd.readouterr().err
-    assert "finishing this iteration" in said and "--resume" in said and "--output" in said
+    printed = capfd.readouterr().err
+    assert "finishing this iteration" in printed and "--resume" in printed and "--output" in printed
     assert snapshots(tmp_path / "out") == [5]
     (tmp_path / "net.prototxt").write_text(net_text())
     never = tmp_path / "never"

@@ -49,10 +49,10 @@ def test_damaged_snapshot_is_reported_and_passed_over_for_the_one_before(
     before = model(out, 4)
     damage(out / ("tiny_iter_4." + ending), how)
     train(solver, out, "--resume")
-    said = capfd.readouterr().err
-    assert f"passing over the snapshot of iteration 4: tiny_iter_4.{ending}" in said
-    assert words in said
-    assert "going on from iteration 2" in said
+    printed = capfd.readouterr().err
+    assert f"passing over the snapshot of iteration 4: tiny_iter_4.{ending}" in printed
+    assert words in printed
+    assert "going on from iteration 2" in printed
     assert model(out, 4) == before and listed(out) == [2, 4]
 
 

@@ -113,9 +113,9 @@ def test_file_without_a_layer_of_the_net_stops(tmp_path, source):
 def test_layers_left_at_their_initial_values_are_listed(tmp_path, source, capfd):
     net = net_text().replace('name: "final"', 'name: "last"')
     train(write_run(tmp_path, net, max_iter=1), tmp_path / "out", "--weights", source)
-    said = capfd.readouterr().err
-    assert "left at initial values: last" in said
-    assert "in the file but not in the net: final" in said
+    printed = capfd.readouterr().err
+    assert "left at initial values: last" in printed
+    assert "in the file but not in the net: final" in printed
 
 
 def test_weights_with_nan_stop_before_training(tmp_path, source):

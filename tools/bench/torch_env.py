@@ -20,7 +20,7 @@ class NoTorch(Exception):
 
 
 def add_torch(parser):
-    """Adds the options that say which PyTorch a benchmark compares with."""
+    """Adds the options that choose the PyTorch that a benchmark compares with."""
     torch = parser.add_mutually_exclusive_group()
     torch.add_argument("--torch-python", metavar="PATH",
                        help="a Python that has PyTorch (default: an environment in the repository, "

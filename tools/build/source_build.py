@@ -24,11 +24,13 @@ class Build:
 
     variant: "cpu" or "cuda".  arch: GPU architectures as numbers, () for cpu.
     home: folder of downloads and unfinished work.  output: folder of the finished build.
-    jobs: compilers at once.  mirror: as in mirrors_to_ask().  say: called with lines of progress.
+    jobs: compilers at once.  mirror: as in mirrors_to_ask().
+    report: called with each line of progress.
     """
 
-    def __init__(self, variant, arch, home, output, jobs, mirror, say=print):
-        self.variant, self.arch, self.jobs, self.mirror, self.say = variant, arch, jobs, mirror, say
+    def __init__(self, variant, arch, home, output, jobs, mirror, report=print):
+        self.variant, self.arch, self.jobs = variant, arch, jobs
+        self.mirror, self.report = mirror, report
         self.output = output
         self.shared = os.path.join(home, "shared")
         self.work = os.path.join(home, build_name(variant, arch))
@@ -52,7 +54,7 @@ class Build:
     def _run_phases(self):
         own_boost = RUNNING_PYTHON != parts.BOOST_PYTHON
         shared = Phases(os.path.join(self.shared, f"phases-{RUNNING_PYTHON}.json"),
-                        3 + bool(self.cuda) + own_boost + 4, self.say)
+                        3 + bool(self.cuda) + own_boost + 4, self.report)
         shared.run("libraries of Debian 12", (parts.LIBRARIES, parts.LEFT_OUT),
                    lambda: parts.fetch_libraries(self.shared, self.libraries, self.mirror),
                    self.libraries)
@@ -68,7 +70,7 @@ class Build:
             shared.run("Boost.Python", parts.BOOST_VERSION,
                        lambda: parts.build_boost_python(self.shared, self.libraries, self.log,
                                                         self.mirror), boost)
-        own = Phases(os.path.join(self.work, "phases.json"), shared.total, self.say)
+        own = Phases(os.path.join(self.work, "phases.json"), shared.total, self.report)
         own.number = shared.number
         source = self._source_parts()
         own.run("source of Caffe, patched", source, self._prepare_source, self.tree)
@@ -96,7 +98,7 @@ class Build:
                            self.mirror)
         for patch in patches_for(self.variant):
             apply_patch(original, patch)
-            self.say(f"    {patch.name}: {patch.reason}")
+            self.report(f"    {patch.name}: {patch.reason}")
         for path in headers_for(self.variant):
             add_header(original, path)
         shutil.rmtree(self.tree, ignore_errors=True)
@@ -139,11 +141,11 @@ class Phases:
     """Phases of a long job: each runs once, and again only when its inputs change.
 
     path: JSON file {phase: {"made_from": digest, "seconds": float}} of the finished phases.
-    total: how many phases there are.  say: called with one line for each phase.
+    total: how many phases there are.  report: called with one line for each phase.
     """
 
-    def __init__(self, path, total, say=print):
-        self.path, self.total, self.say, self.number = path, total, say, 0
+    def __init__(self, path, total, report=print):
+        self.path, self.total, self.report, self.number = path, total, report, 0
         self.names = []  # of run() so far; the file may also hold phases of other builds
         try:
             with open(path, encoding="utf-8") as file:
@@ -163,9 +165,9 @@ class Phases:
         before = self.finished.get(name)
         head = f"[{self.number}/{self.total}] {name}"
         if before and before["made_from"] == digest and os.path.exists(result):
-            self.say(f"{head}: done already, in {before['seconds']:.0f} s")
+            self.report(f"{head}: done already, in {before['seconds']:.0f} s")
             return
-        self.say(head)
+        self.report(head)
         self.finished.pop(name, None)
         started = time.monotonic()
         work()

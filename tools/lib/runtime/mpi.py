@@ -66,14 +66,14 @@ def make_importable():
         os.environ.setdefault("MPI4PY_LIBMPI", os.path.join(FOLDER, "lib", "libmpi.so.12"))
 
 
-def set_up(version, say=print):
+def set_up(version, report=print):
     """Fetches and unpacks MPICH, and mpi4py for Python `version`, unless both are there.
 
-    say: called with one line about the outcome.
+    report: called with one line about the outcome.
     """
     done = packages(version)
     if os.path.isdir(done) and os.access(os.path.join(FOLDER, "bin", "mpiexec"), os.X_OK):
-        say(f"MPI is there: {FOLDER}")
+        report(f"MPI is there: {FOLDER}")
         return
     store = os.path.join(FOLDER, "wheels")
     tag = "cp" + version.replace(".", "")
@@ -84,7 +84,7 @@ def set_up(version, say=print):
         elif tag in name.split("-"):
             with folder_aside(done) as aside:
                 _unpack(os.path.join(store, name), aside, "")
-    say(f"MPI is ready in {FOLDER}, for Python {version}")
+    report(f"MPI is ready in {FOLDER}, for Python {version}")
 
 
 def _unpack(wheel, into, part):

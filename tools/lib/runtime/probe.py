@@ -63,7 +63,7 @@ def _openblas(path):
             call.restype = kind
             value = call()
             answer[key] = value.decode() if isinstance(value, bytes) else value
-    # "OpenBLAS 0.3.13 NO_LAPACKE DYNAMIC_ARCH ...": the first two words say enough
+    # "OpenBLAS 0.3.13 NO_LAPACKE DYNAMIC_ARCH ...": the first two words are enough
     answer["blas"] = " ".join(answer["blas"].split()[:2])
     return answer
 

@@ -62,13 +62,13 @@ def is_current(folder):
         return False
 
 
-def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
+def set_up_runtime(mirror=None, debs=None, rebuild=False, report=print):
     """Makes the private runtime unless it is there. Returns its folder.
 
     mirror: address of a Debian mirror; None reads the machine's apt sources.
     debs: folder with the .deb files; no mirror is asked then.
     rebuild: make it anew although it is there.
-    say: called with each line of progress.
+    report: called with each line of progress.
     Raises InputError on another kind of machine, on a full disk, and for a failed download.
     """
     folder = private_runtime.prefix_folder()
@@ -81,9 +81,9 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
             return folder
         # made and removed under the lock: another set-up may be waiting for it
         os.makedirs(work, exist_ok=True)
-        tree = _unpacked_debs(work, mirror, debs, say)
-        _install_wheels(work, tree, say)
-        say("[5/5] Checking that Caffe works")
+        tree = _unpacked_debs(work, mirror, debs, report)
+        _install_wheels(work, tree, report)
+        report("[5/5] Checking that Caffe works")
         private_runtime.write_starter(tree)
         _probe(tree)
         write_whole(os.path.join(tree, private_runtime.READY),
@@ -93,32 +93,32 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, say=print):
     return folder
 
 
-def _unpacked_debs(work, mirror, debs, say):
+def _unpacked_debs(work, mirror, debs, report):
     """Phases 1 to 3; returns the folder with the unpacked packages."""
     tree = os.path.join(work, "tree-" + fingerprint()[:12])
     if os.path.isdir(tree):
-        say("[1-3/5] Debian packages: unpacked already")
+        report("[1-3/5] Debian packages: unpacked already")
         return tree
     if debs:
-        say(f"[1/5] Comparing {debs} with the package list")
+        report(f"[1/5] Comparing {debs} with the package list")
         files = debian.offline_packages(debs)
     else:
-        say("[1/5] Reading Debian 11's signed package index")
+        report("[1/5] Reading Debian 11's signed package index")
         apt = debian.open_apt(os.path.join(work, "apt"), mirrors.mirrors_to_ask(mirror))
-        files = _fetched(apt, os.path.join(work, "debs"), say)
-    say("[3/5] Unpacking")
+        files = _fetched(apt, os.path.join(work, "debs"), report)
+    report("[3/5] Unpacking")
     with folder_aside(tree) as aside:
         debian.unpack(files, aside, Counter("package", len(files)).step)
     return tree
 
 
-def _fetched(apt, folder, say):
+def _fetched(apt, folder, report):
     """Paths of all packages, downloaded and whole."""
     os.makedirs(folder, exist_ok=True)
     try:
         wanted = apt.closure()
         megabytes = sum(package.size for package in wanted) / 1e6
-        say(f"[2/5] Downloading {len(wanted)} packages, {megabytes:.0f} MB, from {apt.mirror}")
+        report(f"[2/5] Downloading {len(wanted)} packages, {megabytes:.0f} MB, from {apt.mirror}")
         apt.fetch(wanted, folder, Counter("package", len(wanted)).step)
     except debian.AptFailed as problem:
         what = ("has dropped packages of Debian 11" if problem.suite_is_gone()
@@ -136,13 +136,13 @@ def _fetched(apt, folder, say):
     return paths
 
 
-def _install_wheels(work, tree, say):
+def _install_wheels(work, tree, report):
     """Phase 4: the wheels inside `tree`."""
     target = private_runtime.site_packages(tree)
     if os.path.isdir(target):
-        say("[4/5] Python packages: installed already")
+        report("[4/5] Python packages: installed already")
         return
-    say(f"[4/5] Downloading and installing {len(wheels.locked())} Python packages")
+    report(f"[4/5] Downloading and installing {len(wheels.locked())} Python packages")
     folder = os.path.join(work, "wheels")
     wheels.download(folder, Counter("package", len(wheels.locked())).step)
     os.makedirs(os.path.dirname(target), exist_ok=True)

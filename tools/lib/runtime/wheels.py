@@ -66,7 +66,7 @@ def locked(path=LOCK):
 def download(folder, progress, lock=LOCK, target=TARGET_PYTHON):
     """Downloads the wheels of `lock` into `folder`; a wheel that is there is checked and kept.
 
-    progress: called once a package.  target: pip's options that say for which Python.
+    progress: called once a package.  target: pip's options that name the Python.
     """
     os.makedirs(folder, exist_ok=True)
     _pip(pip_command("download") + target
