@@ -23,6 +23,7 @@ from data.errors import InputError
 from data.machine_memory import machine_memory
 from tools.lib.checking.net import check_labels, running_layers
 from tools.lib.checking.prototxt import write_prototxt
+from tools.lib.checking.stock_data import LabelWatch, check_image_lists
 
 SECONDS = 120
 #: Random fillers that work for every shape, so that leaving them out hides nothing.
@@ -53,11 +54,11 @@ def dry_run_net(net, phase, name, weights=None, seconds=SECONDS):
         built = caffe.Net(path, phase)
         if weights is not None:
             built.copy_from(weights)
-        return shapes_of(built, net)
+        return shapes_of(built, net), _label_fault(built, layers, name)
 
-    shapes = _from_json(dry_run(build, name, seconds))
-    check_labels(running_layers(net, phase, name), shapes, name)
-    return shapes
+    layers = running_layers(net, phase, name)
+    check_image_lists(layers, name)
+    return _checked(dry_run(build, name, seconds), layers, name)
 
 
 def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
@@ -82,13 +83,33 @@ def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
         path = os.path.join(folder, "solver.prototxt")
         write_prototxt(inline, path)
         built = caffe.get_solver(path)
-        return [shapes_of(built_net, net)
-                for built_net, net in zip([built.net] + list(built.test_nets), nets)]
+        return [(shapes_of(built_net, net), _label_fault(built_net, layers, name))
+                for built_net, net, layers in zip([built.net] + list(built.test_nets), nets, every)]
 
-    all_shapes = [_from_json(content) for content in dry_run(build, name, seconds)]
-    for net, shapes in zip(nets, all_shapes):
-        check_labels(running_layers(net, net.state.phase, name), shapes, name)
-    return all_shapes[0]
+    every = [running_layers(net, net.state.phase, name) for net in nets]
+    for layers in every:
+        check_image_lists(layers, name)
+    return [_checked(found, layers, name)
+            for found, layers in zip(dry_run(build, name, seconds), every)][0]
+
+
+def _label_fault(built, layers, name):
+    """(what, fix) of a label in the first batches that no score belongs to; None without one."""
+    try:
+        LabelWatch(built, layers, name).first_batches()
+    except InputError as fault:
+        return fault.what, fault.fix
+    return None
+
+
+def _checked(found, layers, name):
+    """NetShapes from what the child found, after the labels have been checked."""
+    content, fault = found
+    shapes = _from_json(content)
+    check_labels(layers, shapes, name)
+    if fault is not None:
+        raise InputError(*fault)
+    return shapes
 
 
 def dry_run(function, name, seconds=SECONDS):
