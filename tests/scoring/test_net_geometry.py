@@ -9,14 +9,10 @@ caffe = pytest.importorskip("caffe")
 
 from google.protobuf import text_format  # noqa: E402
 
+from tools.lib.scoring.deploy_net import read_deploy  # noqa: E402
+from tools.lib.scoring.label_maps import label_map, upsample  # noqa: E402
 from tools.lib.scoring.net_geometry import read_geometry  # noqa: E402
-from tools.lib.scoring.predictor import (  # noqa: E402
-    choose_tile,
-    label_map,
-    spans,
-    tile_bytes,
-    upsample,
-)
+from tools.lib.scoring.tiled_net import choose_tile, spans, tile_bytes  # noqa: E402
 
 
 def layer(name, kind, bottom, parameters):
@@ -44,8 +40,8 @@ HEAD = image_input(3, 32, 32)
 
 
 def geometry(body):
-    return read_geometry(text_format.Parse(HEAD + body, caffe.proto.caffe_pb2.NetParameter()),
-                         "the net")
+    net = text_format.Parse(HEAD + body, caffe.proto.caffe_pb2.NetParameter())
+    return read_geometry(read_deploy(net, "the net"))
 
 
 @pytest.mark.parametrize("folder, stride, margin, classes", [
@@ -54,7 +50,7 @@ def test_margin_and_stride_of_the_committed_deploy_nets(folder, stride, margin, 
     net = caffe.proto.caffe_pb2.NetParameter()
     with open(f"models/{folder}/deploy.prototxt") as stream:
         text_format.Parse(stream.read(), net)
-    found = read_geometry(net)
+    found = read_geometry(read_deploy(net, "the net"))
     assert (found.stride, found.margin, found.classes, found.scores) == (stride, margin, classes,
                                                                          "final")
     assert (found.overlap == 0) == (margin == 186)
@@ -64,7 +60,7 @@ def test_units_follow_the_formula_of_the_released_front_end():
     net = caffe.proto.caffe_pb2.NetParameter()
     with open("models/gta/deploy.prototxt") as stream:
         text_format.Parse(stream.read(), net)
-    found = read_geometry(net)
+    found = read_geometry(read_deploy(net, "the net"))
     assert (628 - 2 * found.margin) // found.stride == 32
 
 
@@ -94,7 +90,7 @@ def test_train_net_is_refused_because_it_has_no_single_image_input():
     net = text_format.Parse(conv("a", "data", 2, kernel_size=1),
                             caffe.proto.caffe_pb2.NetParameter())
     with pytest.raises(InputError, match="exactly one"):
-        read_geometry(net)
+        read_deploy(net, "the net")
 
 
 def test_softmax_at_the_end_is_left_out_of_the_scores():

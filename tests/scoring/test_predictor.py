@@ -11,7 +11,9 @@ caffe = pytest.importorskip("caffe")
 
 from models.adaptation import deploy_net  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
-from tools.lib.scoring.predictor import Predictor, choose_tile, label_map, tile_bytes  # noqa: E402
+from tools.lib.scoring.label_maps import label_map  # noqa: E402
+from tools.lib.scoring.predictor import Predictor  # noqa: E402
+from tools.lib.scoring.tiled_net import choose_tile, tile_bytes  # noqa: E402
 
 MEAN = (10.0, 20.0, 30.0)
 

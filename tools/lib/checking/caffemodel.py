@@ -159,9 +159,8 @@ def require_match(report, complete=False):
             f"{report.path} does not fit this net:\n{lines}",
             "use the net that these weights belong to, or rename the layers that shall start anew")
     if complete and report.initial:
-        others = "" if report.loaded else f"; it has {_list(report.skipped)}"
         raise InputError(f"{report.path} has no weights for {_list(report.initial)}; expected all "
-                         f"layers of the net{others}",
+                         f"layers of the net; it has {_list(report.loaded + report.skipped)}",
                          "use the net that these weights were trained for")
     if not report.loaded:
         raise InputError(f"{report.path} has no layer of this net; its layers: "

@@ -1,21 +1,36 @@
-"""Shape arithmetic of a deploy net: size of the score map for an input, and its memory.
+"""Shape arithmetic of a deploy net: whether it can be computed in tiles, sizes, and memory.
 
 Everything is read from the net's own layers (kernel, stride, pad, dilation), and so no option
-gives the margin of a net.  An input of n pixels gives (n - shrink) / stride units of a blob.
+gives the margin of a net.  An input of n pixels gives (n - shrink) / stride units of a blob.  Only
+layers that are known to compute every unit from a window around it are accepted; whatever else a
+net has makes it a net that runs whole (tools/lib/scoring/whole_net.py).
 """
 from collections import namedtuple
 from fractions import Fraction
 
 from data.errors import InputError
 from models.cost import LayerCost, column_buffer, forward_bytes
+from tools.lib.scoring.deploy_net import layers_to
+from tools.lib.scoring.label_maps import upsampling_stride
 
-#: Layers that give every unit of their output from the same unit of their inputs.
-POINTWISE = {
-    "ReLU", "PReLU", "ELU", "TanH", "Sigmoid", "Dropout", "Scale", "BatchNorm", "Bias", "Power",
-    "Eltwise", "Concat", "Split", "LRN", "Softmax", "Log", "Exp", "AbsVal", "BNLL"
+#: Layers that give every unit of their output from the same unit of their inputs, whatever their
+#: parameters are.
+POINTWISE = {"ReLU", "PReLU", "ELU", "TanH", "Sigmoid", "Dropout", "Power", "Eltwise", "Split",
+             "Log", "Exp", "AbsVal", "BNLL"}
+#: Layers that do so with these parameters only: {type: (test of the layer, what is expected)}.
+POINTWISE_IF = {
+    "Concat": (lambda layer: layer.concat_param.axis in (1, -3)
+               and layer.concat_param.concat_dim == 1, "axis: 1"),
+    "LRN": (lambda layer: layer.lrn_param.norm_region == layer.lrn_param.ACROSS_CHANNELS,
+            "norm_region: ACROSS_CHANNELS"),
+    "Softmax": (lambda layer: layer.softmax_param.axis in (1, -3), "axis: 1"),
+    "BatchNorm": (lambda layer: not layer.batch_norm_param.HasField("use_global_stats")
+                  or layer.batch_norm_param.use_global_stats, "the stored statistics"),
+    "Scale": (lambda layer: _one_a_channel(layer, layer.scale_param), "one factor a channel"),
+    "Bias": (lambda layer: _one_a_channel(layer, layer.bias_param), "one value a channel"),
 }
-#: Layers that hold inputs and have no geometry of their own.
-INPUTS = {"Input"}
+#: Caffe counts the numbers of a blob and of a buffer in 31 bits.
+MOST_NUMBERS = 2 ** 31 - 1
 
 #: A convolution or pooling window along one axis.
 Window = namedtuple("Window", "kernel stride pad dilation")
@@ -42,12 +57,6 @@ class Axis:
         return Axis(self.stride * stride, self.shrink + self.stride * (reach - stride - 2 * pad),
                     _ceil(self.low + pad, stride), _ceil(self.high + pad, stride))
 
-    def transposed(self, kernel, stride, pad):
-        """The Axis of the output of a deconvolution: (size - 1) * stride + kernel - 2 * pad."""
-        extra = Fraction(kernel - stride - 2 * pad, stride)
-        wrong = [max(0, units * stride + kernel - 1 - pad) for units in (self.low, self.high)]
-        return Axis(self.stride / stride, self.shrink - self.stride * extra, *wrong)
-
     def joined(self, other):
         """The Axis of a blob that is computed from two blobs of the same size."""
         return Axis(self.stride, self.shrink, max(self.low, other.low), max(self.high, other.high))
@@ -64,16 +73,19 @@ class Geometry:
         context module behind an unpadded front-end.
     channels: of `tiled`.
     overlap: number of units of `tiled` that zero padding makes wrong at a cut edge of a tile.
-    layers: names of the layers that compute `tiled`, the input's first.
+    layers: names of the layers that compute `tiled`.
     head: names of the layers from there to the scores.
+    upsampling: name of the Deconvolution behind the scores, None where there is none; fixed
+        bilinear by its parameters, its weights are not known here.
     """
 
-    def __init__(self, layers, head, data, scores, axes, channels, data_layer):
-        self.data, self.scores, self.classes = data, scores, channels[scores]
+    def __init__(self, layers, head, deploy, scores, axes, channels):
+        self.data, self.scores, self.classes = deploy.data, scores, channels[scores]
         self.tiled = layers[-1].tops[0]
         self.channels = channels[self.tiled]
-        self.layers = [data_layer] + [layer.name for layer in layers]
+        self.layers = [layer.name for layer in layers]
         self.head = [layer.name for layer in head]
+        self.upsampling = None
         self._layers, self._axes = layers, axes
         rows, columns = axes[self.tiled]
         if (rows.stride, rows.shrink) != (columns.stride, columns.shrink):
@@ -84,14 +96,29 @@ class Geometry:
                              "expected an even margin and a whole stride")
         self.stride, self.margin = int(rows.stride), int(rows.shrink) // 2
         self.overlap = max(rows.low, rows.high, columns.low, columns.high)
+        self._require_whole_sizes()
+
+    def _require_whole_sizes(self):
+        """Raises InputError unless no layer rounds the size of its output."""
+        for layer in self._layers:
+            for top in layer.tops:
+                for axis in self._axes[top]:
+                    size = axis.size(self.stride + 2 * self.margin)
+                    if size.denominator != 1:
+                        raise InputError(f"layer {layer.name} rounds the size of its output "
+                                         f"for inputs of a multiple of {self.stride} pixels")
 
     def forward_bytes(self, height, width):
         """Bytes that Caffe holds in a forward pass over one input of height x width.
 
-        These are all blobs up to the tiled one and the buffers of their layers.
+        These are all blobs up to the tiled one and the buffers of their layers.  Infinite where one
+        of them has more numbers than Caffe can count.
         """
-        return forward_bytes([LayerCost(3 * height * width)] + [
-            layer.cost(self._axes, height, width) for layer in self._layers])
+        costs = [LayerCost(3 * height * width)] + [
+            layer.cost(self._axes, height, width) for layer in self._layers]
+        if max(max(cost.values, cost.buffer) for cost in costs) > MOST_NUMBERS:
+            return float("inf")
+        return forward_bytes(costs)
 
 
 class Layer:
@@ -113,63 +140,31 @@ class Layer:
         return LayerCost(int(units * self.channels), buffer=int(units * self.buffer))
 
 
-def read_geometry(net, name="the net"):
-    """Geometry of a deploy net: a caffe NetParameter in the current format with one image input.
+def read_geometry(deploy):
+    """Geometry of a deploy_net.DeployNet that can be computed in tiles.
 
-    The score map is the input of the last Deconvolution, or without one the net's output (before a
-    Softmax).  Raises InputError, naming `name` and the layer, when sizes cannot be read from the
-    net.
+    The score map is the input of a Deconvolution at the net's end that is fixed bilinear
+    upsampling, else the net's scores.  Raises InputError with the layer that forbids tiles.
     """
-    data, data_layer = _input_blob(net, name)
-    target = _score_blob(net, data, name)
-    axes, channels = {data: (Axis(), Axis())}, {data: 3}
-    layers = []
-    for layer in net.layer:
-        if layer.type in INPUTS or not set(layer.bottom) <= set(axes):
-            continue
-        layers.append(_add_layer(layer, axes, channels, name))
-        if target in layer.top and not _changed_later(net, layer, target):
-            needed = _layers_to(target, layers)
-            cut = _head_start(needed, axes, target)
-            return Geometry(needed[:cut], needed[cut:], data, target, axes, channels, data_layer)
-    raise InputError(f"{name}: blob {target} cannot be traced back to the input {data}")
-
-
-def _input_blob(net, name):
-    inputs = [(top, layer.name) for layer in net.layer if layer.type in INPUTS for top in layer.top]
-    if len(inputs) != 1:
-        raise InputError(f"{name} has the inputs {', '.join(top for top, _ in inputs) or 'none'}; "
-                         "a deploy net has exactly one, the image", "use a deploy.prototxt")
-    return inputs[0]
-
-
-def _score_blob(net, data, name):
-    upsampling = [layer for layer in net.layer if layer.type == "Deconvolution"]
-    if upsampling:
-        return upsampling[-1].bottom[0]
-    used = {bottom for layer in net.layer for bottom in layer.bottom if bottom not in layer.top}
-    outputs = [(layer, top) for layer in net.layer for top in layer.top
-               if top not in used and top != data]
-    if not outputs:
-        raise InputError(f"{name} has no layer that makes scores")
-    layer, top = outputs[-1]
-    return layer.bottom[0] if layer.type == "Softmax" else top
-
-
-def _changed_later(net, layer, target):
-    """True when a layer behind this one changes the blob `target` in place."""
-    later = list(net.layer)[[other.name for other in net.layer].index(layer.name) + 1:]
-    return any(target in other.bottom and target in other.top for other in later)
-
-
-def _layers_to(target, layers):
-    """The Layers among `layers` that the blob `target` depends on, in order."""
-    wanted, needed = {target}, []
-    for layer in reversed(layers):
-        if wanted & set(layer.tops):
-            needed.insert(0, layer)
-            wanted |= set(layer.bottoms)
-    return needed
+    layers, target, upsampling = deploy.layers[1:], deploy.scores, None
+    if layers[-1].type == "Deconvolution":
+        upsampling = layers[-1]
+        target = upsampling.bottom[0]
+        layers = layers_to(layers[:-1], target)
+    axes, channels = {deploy.data: (Axis(), Axis())}, {deploy.data: 3}
+    added = [_add_layer(layer, axes, channels) for layer in layers]
+    if not added:
+        raise InputError(f"blob {target} is the image itself")
+    cut = _head_start(added, axes, target)
+    geometry = Geometry(added[:cut], added[cut:], deploy, target, axes, channels)
+    if upsampling is not None:
+        down, across = _windows(upsampling.convolution_param)
+        stride = upsampling_stride(upsampling, down, geometry.classes)
+        if down != across or stride != geometry.stride:
+            raise InputError(f"layer {upsampling.name} of type Deconvolution does not bring blob "
+                             f"{target}, of stride {geometry.stride}, to the size of the image")
+        geometry.upsampling = upsampling.name
+    return geometry
 
 
 def _head_start(layers, axes, target):
@@ -192,38 +187,58 @@ def _head_start(layers, axes, target):
     return best
 
 
-def _add_layer(layer, axes, channels, name):
+def _add_layer(layer, axes, channels):
     """Adds the tops of one layer to `axes` and `channels`; returns its Layer.
 
-    axes: {blob: (Axis of the rows, Axis of the columns)}; channels: {blob: number}.
+    axes: {blob: (Axis of the rows, Axis of the columns)}; channels: {blob: number}.  Raises
+    InputError for a layer that mixes units over space in another way than a window.
     """
+    if not layer.bottom:
+        raise InputError(f"layer {layer.name} of type {layer.type} has values of its own")
     (rows, columns), width, buffer = axes[layer.bottom[0]], channels[layer.bottom[0]], 0
-    if layer.type == "Convolution":
+    if layer.type == "Convolution" and layer.convolution_param.axis in (1, -3):
         down, across = _windows(layer.convolution_param)
         made = rows.window(*down), columns.window(*across)
         buffer = column_buffer(down.kernel * across.kernel, width, 1)
         width = layer.convolution_param.num_output
-    elif layer.type == "Deconvolution":
-        down, across = _windows(layer.convolution_param)
-        made = rows.transposed(*down[:3]), columns.transposed(*across[:3])
-        width = layer.convolution_param.num_output
-    elif layer.type == "Pooling":
+    elif layer.type == "Pooling" and _moves_a_window(layer.pooling_param):
         down, across = _windows(layer.pooling_param)
         made = rows.window(*down), columns.window(*across)
         if layer.pooling_param.pool == layer.pooling_param.MAX:
             buffer = width  # the place of each maximum
-    elif layer.type in POINTWISE:
+    elif _is_pointwise(layer):
         made = rows, columns
         for other in layer.bottom[1:]:
             made = tuple(a.joined(b) for a, b in zip(made, axes[other]))
         if layer.type == "Concat":
             width = sum(channels[bottom] for bottom in layer.bottom)
     else:
-        raise InputError(f"{name}: layer {layer.name} of type {layer.type}: its effect on sizes is "
-                         "not known here")
+        raise InputError(f"layer {layer.name} of type {layer.type} may read more of the image than "
+                         "a window")
     for top in layer.top:
         axes[top], channels[top] = made, width
     return Layer(layer.name, list(layer.bottom), list(layer.top), width, buffer)
+
+
+def _moves_a_window(param):
+    return param.pool in (param.MAX, param.AVE) and not param.global_pooling
+
+
+def _is_pointwise(layer):
+    """True for a layer of POINTWISE or POINTWISE_IF; InputError for one with other parameters."""
+    if layer.type in POINTWISE_IF:
+        accepted, expected = POINTWISE_IF[layer.type]
+        if not accepted(layer):
+            raise InputError(f"layer {layer.name} of type {layer.type} mixes units over space; "
+                             f"tiles need {expected}")
+        return True
+    return layer.type in POINTWISE
+
+
+def _one_a_channel(layer, param):
+    """Whether a Scale or Bias layer has one learnt number for each channel, or one for all."""
+    return len(layer.bottom) == 1 and ((param.axis in (1, -3) and param.num_axes == 1)
+                                       or param.num_axes == 0)
 
 
 def _windows(param):

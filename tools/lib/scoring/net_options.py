@@ -18,8 +18,11 @@ def add_net_arguments(parser):
                         help="values to subtract (default: those of the deploy net)")
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
     parser.add_argument("--memory", type=positive, metavar="GB",
-                        help="limit of one forward pass; larger images are computed in tiles "
-                             "(default: a quarter of the machine's memory)")
+                        help="limit of one forward pass; larger images are computed in tiles, or "
+                             "refused where the net does not allow tiles (default: a quarter of "
+                             "the machine's memory for a tile, all of it for a whole image)")
+    parser.add_argument("--score-blob", metavar="NAME",
+                        help="the net's output with the scores, where it has several outputs")
 
 
 def add_comparison_arguments(parser, weights, names):
@@ -39,7 +42,7 @@ def make_predictor(args, weights):
     # imported here: a wrong option is reported before Caffe is loaded
     from tools.lib.scoring.predictor import Predictor
     return Predictor(args.model, weights, args.device, args.mean,
-                     args.memory and args.memory * 2 ** 30)
+                     args.memory and args.memory * 2 ** 30, args.score_blob)
 
 
 def require_classes(predictor, args, count, owner, options):
