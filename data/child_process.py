@@ -46,8 +46,9 @@ def fork_child(function, on_signals=signal.SIG_DFL):
     # Linux kills the child when the thread that forked it ends, which may be long before the
     # process; only the main thread lasts as long.
     from_main_thread = threading.current_thread() is threading.main_thread()
-    # A signal that comes before the child has set its handlers waits until they are set.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENT_SIGNALS)
+    # A signal waits until the child has set its handlers and Python has left os.fork(): an exception
+    # of a handler that runs among the callbacks of os.fork() would be lost.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
         if pid:
@@ -58,7 +59,7 @@ def fork_child(function, on_signals=signal.SIG_DFL):
                 die_with_parent(parent)
             for number in _PARENT_SIGNALS:
                 signal.signal(number, on_signals)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENT_SIGNALS)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before - set(_PARENT_SIGNALS))
             gc.freeze()  # the parent's objects are not this process's to finalise
             function()
             code = 0
