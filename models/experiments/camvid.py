@@ -14,7 +14,7 @@ SOURCE = Schedule(
 
 ADAPTATION = replace(
     SOURCE, start="source", base_lr=2e-4, max_iter=600, snapshot=300,
-    why=("A fifth of the source stage's rate, falling to nothing as in the toy.",))
+    why=("A fifth of the source stage's rate, falling to 0 as in the toy.",))
 
 GTA_CAMVID = Experiment(
     name="gta_camvid",

@@ -45,9 +45,9 @@ SAMPLE_SOURCE = Schedule(
 
 SAMPLE_ADAPTATION = replace(
     SAMPLE_SOURCE, start="source", base_lr=2e-4, max_iter=10,
-    why=("A fifth of the source stage's rate, falling to nothing as in the toy.",))
+    why=("A fifth of the source stage's rate, falling to 0 as in the toy.",))
 
-# The whole chain on the real formats in a few minutes: that it runs is the point.
+# The whole chain on the real formats in a few minutes, to show that it runs.
 GTA_CITYSCAPES_SAMPLE = Experiment(
     name="gta_cityscapes_sample",
     source=DataSide("gta5_half", "train[:54]", resize=0.5, label_space="cityscapes"),

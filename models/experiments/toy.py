@@ -8,15 +8,14 @@ SOURCE = Schedule(
     start=None,                     # random weights
     type="Adam", base_lr=0.003, policy="poly", momentum=0.9, weight_decay=5e-4,
     iter_size=1, max_iter=1500, display=20, snapshot=500,
-    why=("Adam: under SGD so narrow and deep a net hardly wakes from random weights",
-         "in so few iterations. The rate falls to nothing."))
+    why=("Adam: SGD hardly trains so narrow and deep a net from random weights in so few",
+         "iterations. The rate falls to 0."))
 
 ADAPTATION = replace(
     SOURCE, start="source", base_lr=2.5e-4, max_iter=600, snapshot=300,
-    why=("A twelfth of the source stage's rate: the features shall move, not be learnt anew. "
-         "It falls",
-         "to nothing, or chance decides which iterate is the last "
-         "(docs/results/toy_tuning/policy.md)."))
+    why=("A twelfth of the source stage's rate, so that the features move but keep what they",
+         "learnt. The rate falls to 0; at a constant rate the last iterate would be a matter of",
+         "chance (docs/results/toy_tuning/policy.md)."))
 
 TOY = Experiment(
     name="toy",
