@@ -46,8 +46,8 @@ def fork_child(function, on_signals=signal.SIG_DFL):
     # Linux kills the child when the thread that forked it ends, which may be long before the
     # process; only the main thread lasts as long.
     from_main_thread = threading.current_thread() is threading.main_thread()
-    # A signal waits until the child has set its handlers and Python has left os.fork(): an exception
-    # of a handler that runs among the callbacks of os.fork() would be lost.
+    # A signal waits until the child has set its handlers and Python has left os.fork(): an
+    # exception of a handler that runs among the callbacks of os.fork() would be lost.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()

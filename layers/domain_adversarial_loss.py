@@ -57,7 +57,7 @@ class DomainAdversarialLoss(caffe.Layer):
         params = parse_params("DomainAdversarialLoss", self.param_str, REQUIRED, OPTIONAL)
         self.objective, self.full_weight = params["objective"], params["weight"]
         self.source_images, self.ramp_passes = params["source_images"], params["ramp_passes"]
-        #: For tools/train.py; the layer itself does the same whatever it is.
+        #: Read by tools/train.py; the layer itself does not use it.
         self.classifier_steps = params["classifier_steps"]
         self.position = 0
 

@@ -188,7 +188,7 @@ def _one():
 
 
 def _library():
-    # Caffe's own module brings the libraries of CUDA with it
+    # importing caffe has loaded the libraries of CUDA
     return ctypes.CDLL(caffe._caffe.__file__)
 
 

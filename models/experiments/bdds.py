@@ -20,8 +20,8 @@ ADAPTATION = replace(
 BDDS = Experiment(
     name="bdds",
     source=DataSide("cityscapes", "train"),
-    # The paper's target are some 60,000 unlabelled frames of San Francisco, which it does not
-    # list; here: the frames of `train`, from all cities. For a folder of other frames:
+    # The paper's target is about 60,000 unlabelled frames of San Francisco, which it does not
+    # list. The target here is the frames of `train`, from all cities. For other frames:
     # DataSide("frames:path=FOLDER", "all").
     target=DataSide("bdds", "train"),
     tests=(("bdds", "val"),),

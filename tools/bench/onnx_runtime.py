@@ -12,7 +12,7 @@ from tools.lib.runtime.wheels import target_python
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "onnxruntime.lock")
 FOLDER = os.path.join(ROOT, ".onnxruntime")
-#: Runs a model over .npy files and leaves its outputs beside them; prints what they are called,
+#: Runs a model over .npy files and leaves its outputs beside them; prints their names,
 #: the file's metadata and the seconds of each run.
 SCRIPT = """
 import json, sys, time

@@ -23,7 +23,7 @@ class StepProcess:
         self.name, self._fix = name, fix
         self._errors = tempfile.TemporaryFile("w+")
         try:
-            # a session of its own: Ctrl-C reaches this process only, which then ends that one
+            # a session of its own: Ctrl-C reaches this process only, which then ends the child
             self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                              stderr=self._errors, universal_newlines=True,
                                              env=environ, start_new_session=True)

@@ -38,7 +38,7 @@ def _require_room(folder, path, flag):
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     try:
-        # A file is made, because permissions do not tell: they allow root to write in /proc.
+        # A file is made, because permissions are not enough: they allow root to write in /proc.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as problem:

@@ -50,7 +50,7 @@ class Engine:
                 # step 0 would be the pass's own seed
                 lambda number, step: self.seed_generators(self._number(number), step + 1),
                 self.group.average_gradients)
-        #: False while the classifier's further steps run: the state is then no iteration's.
+        #: False while the classifier's further steps run: the state then belongs to no iteration.
         self.complete = True
         self._domain_probe, self._presence_probe = DomainProbe(self.net), PresenceProbe(self.net)
         self._sums, self._pass, self._begun, self._probing = {}, 0, 0, False
@@ -127,7 +127,7 @@ class Engine:
 
     def _number(self, index):
         """The number of pass `index` of this iteration among all passes of the run."""
-        # They are counted over all processes: n of them do what one does with iter_size n.
+        # Passes are counted over all processes: n of them compute what one does with iter_size n.
         passes = self._begun * self.param.iter_size + index
         return passes * self.group.size + self.group.rank
 
