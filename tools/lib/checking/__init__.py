@@ -9,6 +9,7 @@ in this order, and a fault is named in one sentence (`data.errors.InputError`):
     net           the layers that run in a phase: names, types, wiring; labels against scores
     layer_fields  the values inside one layer
     stock_data    the pictures and labels of Caffe's own data layers
+    gradients     layers that Caffe cannot compute on the CPU, or has no gradient for
     dry_run       Caffe builds the nets in a child process; Caffe's log tells why the child died
     weights_kind  what a file given as weights is, by its content
     caffemodel    the weights: what loads by name, what stays as it is, what cannot load

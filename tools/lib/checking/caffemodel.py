@@ -14,7 +14,9 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
 from data.errors import InputError
+from layers import gpu_arrays
 from tools.lib.checking.dry_run import dry_run_net
+from tools.lib.checking.gradients import refuse_gpu_only
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.prototxt import write_prototxt
 from tools.lib.checking.weights_kind import read_weights, refuse_raw_data, refuse_v0
@@ -209,7 +211,9 @@ def open_net(model, weights, net=None, complete=True):
     not the file itself.  Raises InputError for any file that does not fit.
     """
     net = load_net(model) if net is None else net
-    check_net(net, caffe.TEST, model)
+    layers = check_net(net, caffe.TEST, model)
+    if gpu_arrays.current() is None:
+        refuse_gpu_only(layers, model)
     report = compare(dry_run_net(net, caffe.TEST, model), read_caffemodel(weights))
     require_match(report, complete)
     with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from caffe.proto import caffe_pb2
 from data.child_process import run_in_child
 from data.errors import InputError
 from data.machine_memory import machine_memory
+from tools.lib.checking.gradients import check_gradients
 from tools.lib.checking.net import check_labels, running_layers
 from tools.lib.checking.prototxt import write_prototxt
 from tools.lib.checking.stock_data import LabelWatch, check_image_lists
@@ -58,7 +59,7 @@ def dry_run_net(net, phase, name, weights=None, seconds=SECONDS):
 
     layers = running_layers(net, phase, name)
     check_image_lists(layers, name)
-    return _checked(dry_run(build, name, seconds), layers, name)
+    return _checked(dry_run(build, name, seconds), layers, phase, name)
 
 
 def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
@@ -89,8 +90,8 @@ def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
     every = [running_layers(net, net.state.phase, name) for net in nets]
     for layers in every:
         check_image_lists(layers, name)
-    return [_checked(found, layers, name)
-            for found, layers in zip(dry_run(build, name, seconds), every)][0]
+    return [_checked(found, layers, net.state.phase, name)
+            for found, layers, net in zip(dry_run(build, name, seconds), every, nets)][0]
 
 
 def _label_fault(built, layers, name):
@@ -102,11 +103,13 @@ def _label_fault(built, layers, name):
     return None
 
 
-def _checked(found, layers, name):
-    """NetShapes from what the child found, after the labels have been checked."""
+def _checked(found, layers, phase, name):
+    """NetShapes from what the child found, after labels and gradients have been checked."""
     content, fault = found
     shapes = _from_json(content)
     check_labels(layers, shapes, name)
+    if phase == caffe.TRAIN:
+        check_gradients(layers, shapes, name)
     if fault is not None:
         raise InputError(*fault)
     return shapes

@@ -25,7 +25,7 @@ def check_memory(layers, shapes, name, have, solver_type, one_column_buffer=Fals
 
 def layer_costs(layers, shapes):
     """[models.cost.LayerCost] of the running layers of a built net."""
-    learned = _learned_blobs(layers, shapes)
+    learned = learned_blobs(layers, shapes)
     costs = []
     for layer in layers:
         made = set(layer.top) - set(layer.bottom) if layer.type not in _VIEWS else ()
@@ -39,7 +39,7 @@ def layer_costs(layers, shapes):
     return costs
 
 
-def _learned_blobs(layers, shapes):
+def learned_blobs(layers, shapes):
     """Names of the blobs that have a gradient: learnt parameters made them, or a bottom did."""
     learned = set()
     for layer in layers:

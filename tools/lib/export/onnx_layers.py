@@ -49,9 +49,7 @@ def pooling(graph, layer, _):
     Rounding down with e = min(p + s - 1, k - 1) units of padding at the end gives as many.
     """
     p = layer.pooling_param
-    operation = {p.MAX: "Max", p.AVE: "Average"}.get(p.pool)
-    if operation is None:
-        raise InputError(f"layer {layer.name}: pool: STOCHASTIC cannot be exported")
+    operation = {p.MAX: "Max", p.AVE: "Average"}[p.pool]  # open_net has refused STOCHASTIC
     bottom = graph.read(layer)
     if p.global_pooling:
         graph.emit(layer, f"Global{operation}Pool", [bottom])

@@ -5,10 +5,13 @@ import signal
 import sys
 import time
 
+from caffe.proto import caffe_pb2
+
 from data.errors import InputError
 from data.files import ROOT
 from tools.lib.checking.device import device_memory
 from tools.lib.checking.dry_run import dry_run_solver, enable_logging
+from tools.lib.checking.gradients import refuse_gpu_only
 from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
@@ -104,6 +107,10 @@ def main(arguments=None):
     # Paths in prototxts and param_strs are relative to the repository, as for stock Caffe there.
     os.chdir(ROOT)
     check_files([train_net] + test_nets, shown(options.solver))
+    if resolved.param.solver_mode == caffe_pb2.SolverParameter.CPU:
+        for net in [train_net] + test_nets:
+            refuse_gpu_only(running_layers(net, net.state.phase, shown(options.solver)),
+                            shown(options.solver))
     shapes = dry_run_solver(solver, train_net, test_nets, shown(options.solver))
     data = data_lists([train_net] + test_nets)
     entry = newest_complete(folder, report) if options.resume else None
