@@ -25,9 +25,9 @@ from tools.bench import gpu_engines, torch_env
 from tools.bench.random_nets import add_size, check_size
 from tools.bench.timing import milliseconds, paired_ratio, processor, ratio_text, running_engine
 from tools.lib.command import count, run_command
+from tools.lib.device_options import device, gpu_number
 from tools.lib.runtime import source_builds
 from tools.lib.runtime.machine import cards
-from tools.lib.scoring.net_options import device
 from tools.lib.tables import Table, format_of, print_and_write
 
 MIB = 2.0 ** 20
@@ -38,7 +38,7 @@ def parse(arguments=None):
     """The options of the command line, checked."""
     parser = argparse.ArgumentParser(prog="python3 tools/bench/bench_gpu.py",
                                      description="Speed of a GA + CA step in every engine.")
-    parser.add_argument("--device", type=device, default=0, metavar="cpu|gpu:N",
+    parser.add_argument("--device", type=device, default="gpu:0", metavar="cpu|gpu:N",
                         help="default: gpu:0")
     parser.add_argument("--builds", nargs="+", metavar="FOLDER",
                         help="source builds to compare (default: on a GPU all CUDA builds of "
@@ -62,7 +62,7 @@ def main(arguments=None):
     """Measures everything in one run, prints the tables and writes them to --output."""
     options = parse(arguments)
     form = options.output and format_of(options.output)
-    number = None if options.device == "cpu" else options.device
+    number = gpu_number(options.device)
     if number is not None and not cards():
         raise InputError("no NVIDIA GPU with a driver on this machine, so nothing was measured",
                          f"{CHECK} checks the program itself")
@@ -197,8 +197,7 @@ def layer_rows(results):
 def title(options):
     """The command that wrote the tables, without the names of this machine's folders."""
     height, width = options.size
-    place = "cpu" if options.device == "cpu" else f"gpu:{options.device}"
-    command = f"python3 tools/bench/bench_gpu.py --device {place} --size {height} {width}"
+    command = f"python3 tools/bench/bench_gpu.py --device {options.device} --size {height} {width}"
     command += " --padded" * options.padded
     command += f" --width {options.width} --repeats {options.repeats}"
     command += " --without-torch" * options.without_torch

@@ -2,6 +2,7 @@
 
 command.py, outputs.py   errors, exit codes and numbers of every command; the checks of its outputs
 dataset_options.py       the options that choose a data set
+device_options.py        the options that choose where a command computes: CPU, GPU, TF32
 tables.py                tables as text, Markdown, LaTeX and CSV
 confusion.py, results.py confusion counts, scores, and the files that hold them
 runtime/                 finds, sets up and enters the Caffe runtime

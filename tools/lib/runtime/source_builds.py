@@ -22,6 +22,8 @@ RECORD = "build.json"
 CUDA_LIB = "cuda/lib"
 #: The patch with which the convolutions of a process share the memory of their columns.
 ONE_COLUMN_BUFFER = "006-one-column-buffer.patch"
+#: Patch with which Caffe multiplies in TF32 where the environment says CAFFE_TF32=1.
+TF32_OPTION = "005-tf32-option-of-matrix-products.patch"
 BUILD = "python3 tools/build/build_caffe.py"
 REPAIR = (f"{BUILD} --activate (on a machine without a GPU: --variant cpu --activate), or unset "
           f"CAFFE_BUILD, or {BUILD} --deactivate")

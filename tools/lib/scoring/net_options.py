@@ -1,11 +1,11 @@
 """The options of commands that run a deploy net, and the Predictor that they describe."""
-import argparse
 import os
 
 from data.errors import InputError
 from data.transforms import FACTORS
 from tools.lib.command import number_between, positive
 from tools.lib.dataset_options import add_data_arguments
+from tools.lib.device_options import device
 
 
 def add_net_arguments(parser):
@@ -60,16 +60,6 @@ def require_dataset_classes(predictor, args, dataset):
     require_classes(predictor, args, len(dataset.space.classes),
                     f"{dataset.name} in label space {dataset.space.name}",
                     "--model or --label-space")
-
-
-def device(text):
-    """argparse type: "cpu", or "gpu:N" as the number N."""
-    if text == "cpu":
-        return text
-    kind, _, number = text.partition(":")
-    if kind != "gpu" or not number.isdigit():
-        raise argparse.ArgumentTypeError(f"expected cpu or gpu:N, found {text}")
-    return int(number)
 
 
 def titles(paths):

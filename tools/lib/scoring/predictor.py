@@ -9,6 +9,7 @@ from data.errors import InputError
 from data.transforms import resize
 from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import device_memory, use_device
+from tools.lib.device_options import gpu_number
 from tools.lib.scoring.deploy_net import InputTransform, load_deploy
 from tools.lib.scoring.tiled_net import TiledNet
 from tools.lib.scoring.whole_net import WholeNet
@@ -33,7 +34,7 @@ class Predictor:
     def __init__(self, model, weights, device="cpu", mean=None, budget=None, score_blob=None):
         """model, weights: paths of the deploy prototxt and the caffemodel, loaded by layer name.
 
-        device: "cpu" or the number of a GPU.  mean: three BGR values 0..255; None takes those of
+        device: "cpu" or "gpu:N".  mean: three BGR values 0..255; None takes those of
         the net's input (transform_param).  budget: bytes that a forward pass may hold (default:
         SHARE of the memory for a tile, all of it for a net that is computed whole).  score_blob:
         name of the output with the scores, where there are several.  Raises InputError when the
@@ -41,7 +42,7 @@ class Predictor:
         """
         deploy = load_deploy(model, score_blob)
         transform = InputTransform(deploy, mean)
-        use_device(None if device == "cpu" else device, f"--device gpu:{device}")
+        use_device(gpu_number(device), f"--device {device}")
         net, _ = open_net(model, weights, deploy.parameter())
         self.classes = _classes(net.blobs[deploy.scores].shape, deploy)
         self.mean = transform.mean

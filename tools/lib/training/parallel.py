@@ -16,6 +16,7 @@ from data import sharing
 from data.errors import InputError
 from data.files import ROOT
 from tools.lib.command import exit_code
+from tools.lib.device_options import use_tf32
 from tools.lib.runtime import mpi
 from tools.lib.training import nccl
 from tools.lib.training.engine import Engine
@@ -149,6 +150,7 @@ def train_as_worker(group):
     """Takes the steps of a run that rank 0 has checked; returns the exit code, as rank 0 does."""
     options, entry = group.receive_plan()
     use_data_root(options)
+    use_tf32(options.tf32)
     resolved = resolve(options)
     os.chdir(ROOT)
     for field in ("test_net", "test_net_param", "test_iter", "test_state", "test_interval"):

@@ -22,8 +22,9 @@ from data.registry import open_dataset
 from layers.constrained_mil_loss import inside_repository
 from layers.source_target_data import served_frames
 from tools.lib.checking.net import DATA_LAYER, running_layers
+from tools.lib.device_options import DEVICE, tf32_in_use
 from tools.lib.runtime.machine import git_state
-from tools.lib.training.solver import DEVICE, python_keys, shown, write_run_file
+from tools.lib.training.solver import python_keys, shown, write_run_file
 
 RECORD = "record.json"
 #: Caffe's layers that read a list file, and their parameter with its path.
@@ -48,6 +49,7 @@ def new_record(options, resolved, data, initial, processes):
         "options": {"weights": [shown(path) for path in options.weights or []],
                     "seed": options.seed, "max_iter": options.max_iter,
                     "data_root": options.data_root, "device": options.device,
+                    "tf32": options.tf32,
                     "keep_snapshots": options.keep_snapshots},
         "initial_weights": initial,
         "data": data,
@@ -98,6 +100,8 @@ def _check(record):
     device = options.get("device")
     if device is not None and not DEVICE.fullmatch(device):
         raise ValueError(f"device is neither cpu nor gpu:N: {device!r}")
+    if not isinstance(options.get("tf32"), (bool, type(None))):
+        raise TypeError("tf32 is neither true nor false")
     if not isinstance(record["data"], dict) or not isinstance(record["resumed"], list):
         raise TypeError("data is not an object or resumed is not a list")
     if not isinstance(options.get("data_root"), (str, type(None))):
@@ -128,7 +132,7 @@ def versions():
         "caffe": getattr(caffe, "__version__", "unknown"), "python": platform.python_version(),
         "numpy": numpy.__version__, "protobuf": google.protobuf.__version__,
         "blas_kernel": os.environ.get("OPENBLAS_CORETYPE"),
-        "tf32": os.environ.get("CAFFE_TF32") == "1",
+        "tf32": tf32_in_use(),
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
     }
 

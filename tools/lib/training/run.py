@@ -16,6 +16,7 @@ from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
 from tools.lib.command import count, seed
+from tools.lib.device_options import add_tf32_argument, device, use_tf32
 from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
 from tools.lib.training import parallel, run_folder, weights
@@ -34,7 +35,7 @@ from tools.lib.training.record import (
 )
 from tools.lib.training.run_folder import FolderLock
 from tools.lib.training.snapshots import Snapshots, newest_complete
-from tools.lib.training.solver import DEVICE, output_folder, resolve, shown, use_data_root
+from tools.lib.training.solver import output_folder, resolve, shown, use_data_root
 
 DESCRIPTION = """Trains a net as a Caffe solver prototxt says, on the CPU or one GPU.
 
@@ -60,8 +61,9 @@ def parse(arguments=None):
     parser.add_argument("--data-root", metavar="FOLDER",
                         help="folder that holds the data sets' folders (default: the "
                              "environment's DATA_ROOT, else data/sets)")
-    parser.add_argument("--device", type=_device, metavar="cpu|gpu:N",
+    parser.add_argument("--device", type=device, metavar="cpu|gpu:N",
                         help="default: the solver's solver_mode, or cpu without one")
+    add_tf32_argument(parser)
     parser.add_argument("--output", metavar="FOLDER",
                         help="output folder (default: runs/<solver name>)")
     parser.add_argument("--resume", action="store_true",
@@ -81,12 +83,6 @@ def parse(arguments=None):
     if options.output is not None:
         options.output = os.path.abspath(options.output)
     return options
-
-
-def _device(text):
-    if DEVICE.fullmatch(text):
-        return text
-    raise argparse.ArgumentTypeError(f"{text} is neither cpu nor gpu nor gpu:N")
 
 
 def main(arguments=None):
@@ -120,7 +116,12 @@ def main(arguments=None):
         weights.check_present(resolved.param.weights, commands)
         weight_reports = weights.compare_all(resolved.param.weights, shapes)
 
+    run_folder.choose_precision(options, resolved, record)
+    use_tf32(options.tf32)
     choose_device(resolved.param, group)
+    if options.tf32 and not source_builds.has_patch(source_builds.TF32_OPTION):
+        raise InputError("--tf32: the Caffe in use has no such option",
+                         "python3 tools/build/build_caffe.py --variant cuda --activate")
     check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
                  shown(options.solver), device_memory(), resolved.param.type,
                  source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))

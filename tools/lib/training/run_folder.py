@@ -6,10 +6,12 @@ import os
 import re
 import socket
 
+from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from data.errors import InputError
 from data.files import writing
+from tools.lib.device_options import TF32_VARIABLE, asks_for_tf32
 from tools.lib.training.log import LOG, PLOT
 from tools.lib.training.record import RECORD, read_record
 from tools.lib.training.snapshots import MANIFEST, PARTIAL, read_manifest
@@ -40,6 +42,33 @@ def recall_options(options, record):
             setattr(options, name, recorded.get(name))
     if options.weights is None and recorded.get("weights"):
         options.weights = [absolute(path) for path in recorded["weights"]]
+
+
+def choose_precision(options, resolved, record):
+    """Sets options.tf32 to whether the run computes in TF32: as its record says, else as asked.
+
+    record: of the run that goes on, or None.  Raises InputError for TF32 on the CPU, and when a run
+    that goes on is to change to TF32.
+    """
+    on_gpu = resolved.param.solver_mode == caffe_pb2.SolverParameter.GPU
+    asked = asks_for_tf32(options.tf32, on_gpu)
+    before = asked if record is None else recorded_tf32(record)
+    if asked and not before:
+        raise InputError(
+            f"--tf32 or {TF32_VARIABLE}=1: the run in {shown(resolved.output)} computes in "
+            "float32, and a run keeps its setting",
+            "Go on without TF32, or start a run of its own with --output ANOTHER_FOLDER.")
+    if before and not on_gpu:
+        raise InputError(
+            f"the run in {shown(resolved.output)} computes in TF32, which the CPU does not have, "
+            "and a run keeps its setting",
+            "Go on with --device gpu:N, or start a run of its own with --output ANOTHER_FOLDER.")
+    options.tf32 = before
+
+
+def recorded_tf32(record):
+    """Whether a record is that of a run in TF32; an old one has it among the versions."""
+    return record["options"].get("tf32", record.get("versions", {}).get("tf32", False))
 
 
 def refuse_overwriting(resolved, resume):

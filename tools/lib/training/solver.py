@@ -13,7 +13,6 @@ import copy
 import json
 import math
 import os
-import re
 from collections import namedtuple
 
 from caffe.proto import caffe_pb2
@@ -22,6 +21,7 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from tools.lib.checking.net import DATA_LAYER, load_net, running_layers
 from tools.lib.checking.solver_file import find_file, load_solver
+from tools.lib.device_options import gpu_number
 
 #: name: of the solver's file, without its ending. param: SolverParameter. nets: {file name in the
 #: output folder: NetParameter}. output: absolute folder. prefix: start of the snapshots' names.
@@ -29,8 +29,6 @@ Resolved = namedtuple("Resolved", "name param nets seed output prefix")
 
 #: A test_interval that no run reaches.
 NEVER = 2 ** 31 - 1
-#: Values of --device.
-DEVICE = re.compile(r"cpu|gpu(:[0-9]{1,4})?")
 #: How to go on when a file of the run could not be written.
 MAKE_ROOM = "Make room, then give the same command with --resume."
 
@@ -143,7 +141,7 @@ def _set_device(param, device):
         param.solver_mode = caffe_pb2.SolverParameter.CPU
     else:
         param.solver_mode = caffe_pb2.SolverParameter.GPU
-        param.device_id = int(device.partition(":")[2] or param.device_id)
+        param.device_id = gpu_number(device, param.device_id)
 
 
 def _take_nets(param, solver_path, output):
