@@ -3,6 +3,7 @@
     python3 tools/run_experiment.py toy
     python3 tools/run_experiment.py toy --seeds 1 2 3 4 5 --report docs/results/toy
     python3 tools/run_experiment.py gta_camvid --data-root FOLDER --stages source ga
+    python3 tools/run_experiment.py gta --data-root FOLDER --device gpu:0,gpu:1 --tf32
 
 It prints its plan first, skips finished tasks, and continues where it was interrupted.
 """
@@ -19,7 +20,8 @@ from data.cores import usable_cores
 from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
 from tools.lib.command import count, run_command
-from tools.lib.experiment import plan, preconditions, report, scheduler
+from tools.lib.device_options import add_devices_arguments
+from tools.lib.experiment import hours, placement, plan, preconditions, report, scheduler
 
 
 def parse_arguments():
@@ -31,11 +33,13 @@ def parse_arguments():
     parser.add_argument("--seeds", nargs="+", type=count, default=[1], help="default: 1")
     parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
     parser.add_argument("--jobs", type=count,
-                        help="commands at a time; default: one a core for the toy, else 1")
+                        help="commands at a time on the CPU; default: one a core for the toy, else "
+                             "1; on GPUs: one a GPU")
     parser.add_argument("--report",
                         help="path without ending of the tables and the picture; default: "
                              "runs/EXPERIMENT")
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
+    add_devices_arguments(parser)
     return parser.parse_args()
 
 
@@ -45,12 +49,14 @@ def main():
     base = os.path.abspath(options.report or os.path.join(ROOT, "runs", experiment.name))
     report.files(base)
     cores = usable_cores()
-    jobs = options.jobs or (cores if experiment.shape.fc < 100 else 1)
     plan.refuse_repeated_seeds(options.seeds)
     # The commands run in the repository's folder, so they need an absolute path.
     data_root = options.data_root and os.path.abspath(options.data_root)
     tasks = plan.tasks(experiment, options.stages, options.seeds, data_root)
-    print(plan.describe(experiment, tasks, jobs), flush=True)
+    chosen = placement.choose(tasks, options, cores if experiment.shape.fc < 100 else 1)
+    tasks = placement.with_precision(tasks, chosen)
+    print(plan.describe(experiment, tasks, chosen.jobs))
+    print(hours.describe(experiment, tasks, chosen), flush=True)
     missing = preconditions.missing_data(experiment, options.stages, data_root)
     if options.plan:
         for sentence in missing:
@@ -58,9 +64,11 @@ def main():
         return
     preconditions.require_data(missing)
     preconditions.require_unchanged(tasks)
-    scheduler.run(tasks, jobs, max(1, cores // jobs), os.path.join(ROOT, "runs", "logs"))
+    placement.require_gpus(chosen.devices)
+    scheduler.run(tasks, chosen.jobs, max(1, cores // chosen.jobs),
+                  os.path.join(ROOT, "runs", "logs"), chosen.devices)
     stages = plan.ordered_stages(experiment, options.stages)
-    report.write(experiment, stages, options.seeds, data_root, base)
+    report.write(experiment, stages, options.seeds, data_root, base, *chosen.devices[:1])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.experiments import EXPERIMENTS
 from tools.lib.command import count, run_command
-from tools.lib.experiment import plan, scheduler, tuning
+from tools.lib.device_options import add_devices_arguments
+from tools.lib.experiment import hours, placement, plan, preconditions, scheduler, tuning
 from tools.lib.outputs import require_file
 from tools.lib.tables import render
 
@@ -40,9 +41,11 @@ def parse_arguments():
                         help="a field of the losses or of the schedule "
                              "(models/experiments/fields.py); repeatable")
     parser.add_argument("--seeds", nargs="+", type=count, required=True)
-    parser.add_argument("--jobs", type=count, default=usable_cores(),
-                        help="commands at a time; default: one a core")
+    parser.add_argument("--jobs", type=count,
+                        help="commands at a time on the CPU; default: one a core; on GPUs: one a "
+                             "GPU")
     parser.add_argument("--output", help="Markdown file of the table; default: none, only printed")
+    add_devices_arguments(parser)
     return parser.parse_args()
 
 
@@ -60,9 +63,15 @@ def main():
     for variant in made:
         tuning.write_prototxts(variant)
     planned = tuning.tasks(experiment, made, options.seeds)
-    print(plan.describe(experiment, planned, options.jobs), flush=True)
-    threads = max(1, usable_cores() // options.jobs)
-    scheduler.run(planned, options.jobs, threads, os.path.join(ROOT, "runs", "logs"))
+    chosen = placement.choose(planned, options, usable_cores())
+    planned = placement.with_precision(planned, chosen)
+    print(plan.describe(experiment, planned, chosen.jobs))
+    print(hours.describe(experiment, planned, chosen), flush=True)
+    preconditions.require_precision(planned)
+    placement.require_gpus(chosen.devices)
+    threads = max(1, usable_cores() // chosen.jobs)
+    scheduler.run(planned, chosen.jobs, threads, os.path.join(ROOT, "runs", "logs"),
+                  chosen.devices)
     table = tuning.table(made, options.seeds)
     print(render(table, "text"), end="")
     if options.output:

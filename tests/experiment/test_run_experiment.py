@@ -266,7 +266,8 @@ def test_the_picture_shows_what_was_scored(monkeypatch):
 
 def test_a_report_shows_its_picture(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "collect", lambda *ignored: (["a"], np.ones((5, 1, 1))))
-    monkeypatch.setattr(report, "draw", lambda *arguments: open(arguments[-1], "w").close())
+    monkeypatch.setattr(report, "draw",
+                        lambda *arguments, device: open(arguments[-1], "w").close())
     report.write(TOY, STAGES, [1], None, str(tmp_path / "new" / "page"))
     shown, = re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "new" / "page.md").read_text())
     assert (tmp_path / "new" / shown).exists()

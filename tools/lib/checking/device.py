@@ -38,16 +38,24 @@ def use_device(gpu, name):
         gpu_arrays.use(False)
         return
     if not _in_use:
-        try:
-            dry_run(lambda folder: _compute_on(gpu, folder), name)
-        except InputError as error:
-            raise InputError(error.what, _REPAIR) from None
+        require_gpu(gpu, name)
     elif gpu not in _in_use and gpu >= gpu_arrays.count():
         raise InputError(f"{name}: there are {gpu_arrays.count()} GPUs, numbered from 0", _REPAIR)
     _set(gpu)
     if gpu_arrays.current() is None or _in_use[-1] != gpu:
         gpu_arrays.use(True)
     _in_use.append(gpu)
+
+
+def require_gpu(gpu, name):
+    """Raises InputError unless a child process can compute on the GPU of that number.
+
+    name: the flag or file that asks for it.  This process must not have used a GPU yet.
+    """
+    try:
+        dry_run(lambda folder: _compute_on(gpu, folder), name)
+    except InputError as error:
+        raise InputError(error.what, _REPAIR) from None
 
 
 def device_memory():

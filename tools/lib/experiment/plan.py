@@ -7,6 +7,7 @@ from data.errors import InputError
 from data.files import ROOT
 from models.cost import parameters, snapshot_bytes, train_layers, training_bytes
 from models.experiments import STAGES
+from models.experiments.fields import Schedule
 from solvers.build import initial_weights, last_snapshot, solver_name
 from tools.lib.runtime import source_builds
 
@@ -26,6 +27,8 @@ class Task(NamedTuple):
     result: str                     # the file that it leaves, relative to the repository
     about: str                      # words for the plan
     stage: Optional[str] = None     # the stage that it trains
+    schedule: Optional[Schedule] = None     # of that stage
+    computes: bool = False          # whether it runs a net, and so takes --device
 
 
 def refuse_repeated_seeds(seeds):
@@ -104,7 +107,8 @@ def _training(experiment, stage, seed, data_root):
     if os.path.exists(os.path.join(ROOT, folder, "record.json")):
         arguments.append("--resume")
     return Task(f"{stage} seed {seed}", tool("train.py", *arguments), tuple(needs),
-                last_weights(experiment, stage, seed), f"{schedule.max_iter} iterations", stage)
+                last_weights(experiment, stage, seed), f"{schedule.max_iter} iterations", stage,
+                schedule, computes=True)
 
 
 def prediction_options(experiment, dataset, split):
@@ -123,7 +127,7 @@ def scoring(experiment, name, weights, dataset, split, result, needs, data_root=
     """
     argv = tool("test.py", *prediction_options(experiment, dataset, split), "--weights", weights,
                 "--json", result, *_root(data_root))
-    return Task(name, argv, (needs,), result, "IoU")
+    return Task(name, argv, (needs,), result, "IoU", computes=True)
 
 
 def _root(data_root):

@@ -10,6 +10,7 @@ from data.files import ROOT
 from data.label_statistics import read_statistics
 from data.registry import open_dataset
 from tools.lib.categories import statistics_command
+from tools.lib.experiment.placement import PRECISION, recorded_options
 from tools.lib.experiment.plan import ADAPTED, done
 from tools.lib.training import run_folder
 from tools.lib.training.record import RECORD
@@ -62,6 +63,7 @@ def require_unchanged(tasks):
             _require_same_statistics(task)
         elif command == "train.py":
             _require_same_prototxts(task)
+    require_precision(tasks)
 
 
 def _require_same_statistics(task):
@@ -91,6 +93,18 @@ def _require_same_prototxts(task):
                          f"{run_folder.first_lines(differences)}",
                          "Undo the difference, or delete the folder and those of the stages that "
                          "start from it.")
+
+
+def require_precision(tasks):
+    """Raises InputError for the first run that was trained in another precision than is asked."""
+    for task in tasks:
+        now, before = "--tf32" in task.argv, recorded_options(task).get("tf32")
+        if before is not None and before != now:
+            raise InputError(
+                f"{task.name}: its run was trained in {PRECISION[before]}, and {PRECISION[now]} is "
+                "asked for now",
+                "Give --tf32 where it was given before, or delete the folder and those of the "
+                "stages that start from it.")
 
 
 def _resolved(arguments):

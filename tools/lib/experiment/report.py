@@ -137,14 +137,18 @@ def markdown(experiment, stages, seeds, command):
     return "\n".join(parts) + "\n"
 
 
-def draw(experiment, stages, seed, data_root, path):
-    """Draws frames of the last test set to `path`: image, before, after, truth."""
+def draw(experiment, stages, seed, data_root, path, device=None):
+    """Draws frames of the last test set to `path`: image, before, after, truth.
+
+    device: of the nets, "cpu" or "gpu:N"; None: that of tools/figure.py.
+    """
     shown = [stage for stage in ("source", "ga", "ga_ca") if stage in stages]
     weights = [last_weights(experiment, stage, seed) for stage in shown]
     frames = ["--most-changed", "4"] if len(shown) > 1 else ["--frames", "0"]
     argv = tool("figure.py", *prediction_options(experiment, *experiment.tests[-1]), *frames,
                 "--weights", *weights, "--names", *[TITLES[stage] for stage in shown],
-                "--output", path, *(["--data-root", data_root] if data_root else []))
+                "--output", path, *(["--data-root", data_root] if data_root else []),
+                *(["--device", device] if device else []))
     try:
         subprocess.run(argv, cwd=ROOT, check=True)
     except subprocess.CalledProcessError as problem:
@@ -162,8 +166,11 @@ def files(base):
     return paths
 
 
-def write(experiment, stages, seeds, data_root, base):
-    """Prints the tables; writes them and the picture to files(base), base an absolute path."""
+def write(experiment, stages, seeds, data_root, base, device=None):
+    """Prints the tables; writes them and the picture to files(base), base an absolute path.
+
+    device: where the picture's nets compute, or None.
+    """
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         print(render(class_table(f"{dataset}, {split}", classes, stages, ious), "text"))
@@ -174,5 +181,5 @@ def write(experiment, stages, seeds, data_root, base):
     text = markdown(experiment, stages, seeds, command)
     write_whole(tables, f"{text}\n![Frames of the last test set: image, predictions, truth]"
                         f"({os.path.basename(picture)})\n")
-    draw(experiment, stages, seeds[0], data_root, picture)
+    draw(experiment, stages, seeds[0], data_root, picture, device=device)
     print(f"tables: {os.path.relpath(tables)}   picture: {os.path.relpath(picture)}")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 
 from tqdm import tqdm
 
@@ -13,14 +14,24 @@ from tools.lib.experiment.plan import done
 
 POLL_SECONDS = 0.2
 
+#: A running task. log_path: of its output. takes_place: whether another may start when it ends.
+#: device: that it computes on, or None.
+Running = namedtuple("Running", "task process log_path takes_place device")
 
-def _start(task, threads, log_folder):
-    """Starts a task with its share of threads; (process, path of its output)."""
+
+def _start(task, device, threads, log_folder):
+    """Starts a task on a device, or None, with its share of threads; (process, its output's path).
+    """
     log_path = os.path.join(log_folder, f"{task.name.replace(' ', '_').replace('/', '_')}.log")
     env = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
     with open(log_path, "wb") as log:
-        return subprocess.Popen(task.argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
+        return subprocess.Popen(_argv(task, device), cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
                                 stdout=log, stderr=subprocess.STDOUT), log_path
+
+
+def _argv(task, device):
+    """The task's command, with --device where it computes and a device is chosen."""
+    return task.argv + (["--device", device] if task.computes and device else [])
 
 
 def _failure(task, code, log_path):
@@ -36,13 +47,17 @@ def _exit_on_signal(number, frame):
     sys.exit(128 + number)      # an exception, so that run() still stops its commands
 
 
-def run(tasks, jobs, threads, log_folder):
+def run(tasks, jobs, threads, log_folder, devices=()):
     """Runs the tasks whose result is missing, `jobs` at a time, each after those that it needs.
 
-    threads: of each task.  log_folder: gets the tasks' output.  Ctrl-C and SIGTERM reach the
-    running commands, which save and end by themselves.  When a task fails, the others are stopped,
-    and InputError with the end of its output is raised.
+    threads: of each task.  log_folder: gets the tasks' output.  devices: none where each command
+    chooses; ["cpu"]; or GPUs, as many as `jobs`: each has one command at a time, and tasks that
+    compute nothing run beside them.  Ctrl-C and SIGTERM reach the running commands, which save and
+    end by themselves.  When a task fails, the others are stopped, and InputError with the end of
+    its output is raised.
     """
+    on_gpus = bool(devices) and devices[0] != "cpu"
+    free = list(devices) if on_gpus else [devices[0] if devices else None] * jobs
     os.makedirs(log_folder, exist_ok=True)
     names = {task.name for task in tasks if not done(task)}
     waiting = [task for task in tasks if task.name in names]
@@ -53,24 +68,31 @@ def run(tasks, jobs, threads, log_folder):
             while waiting or running:
                 ready = [task for task in waiting
                          if not (set(task.needs) & names) - finished]
-                for task in ready[:jobs - len(running)]:
+                for task in ready:
+                    takes_place = task.computes or not on_gpus
+                    if takes_place and not free:
+                        continue
+                    device = free.pop(0) if takes_place else None
                     waiting.remove(task)
-                    running[task.name] = (task,) + _start(task, threads, log_folder)
+                    process, log_path = _start(task, device, threads, log_folder)
+                    running[task.name] = Running(task, process, log_path, takes_place, device)
                     bar.set_description(", ".join(running))
                 time.sleep(POLL_SECONDS)
-                for name, (task, process, log_path) in list(running.items()):
-                    code = process.poll()
+                for name, started in list(running.items()):
+                    code = started.process.poll()
                     if code is None:
                         continue
                     del running[name]
-                    if code or not done(task):
-                        raise _failure(task, code, log_path)
+                    if code or not done(started.task):
+                        raise _failure(started.task, code, started.log_path)
+                    if started.takes_place:
+                        free.append(started.device)
                     finished.add(name)
                     bar.set_description(", ".join(running))
                     bar.update()
         finally:
-            for _, process, _ in running.values():
-                process.terminate()
-            for _, process, _ in running.values():
-                process.wait()
+            for started in running.values():
+                started.process.terminate()
+            for started in running.values():
+                started.process.wait()
             signal.signal(signal.SIGTERM, before)

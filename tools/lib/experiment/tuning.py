@@ -139,7 +139,8 @@ def tasks(experiment, made, seeds):
                          "--seed", str(seed), "--output", folder,
                          "--weights", plan.last_weights(experiment, start, seed), *resume)
         planned.append(plan.Task(name, argv, (f"{start} seed {seed}", "statistics"), weights,
-                                 f"{variant.schedule.max_iter} iterations", variant.stage))
+                                 f"{variant.schedule.max_iter} iterations", variant.stage,
+                                 variant.schedule, computes=True))
         planned.append(plan.scoring(experiment, "test " + name, weights, *experiment.tests[-1],
                                     _result(variant, seed), name))
     return planned
