@@ -120,6 +120,7 @@ def test_each_fault_names_its_layer(tmp_path, text, words):
     ("num_output: 3 kernel_size: 1 group: 2", "no multiple of group"),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "gausian" }', '"gaussian"'),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "gaussian" std: -1 }', "std is -1"),
+    ('num_output: 2 kernel_size: 1 weight_filler { type: "gaussian" std: 0 }', "std is 0"),
     ('num_output: 2 kernel_size: 1 weight_filler { type: "uniform" min: 1 max: 0 }', "min is 1"),
     ("num_output: 2 kernel_size: 1 bias_filler { value: nan }", "value is nan")])
 def test_convolutions(tmp_path, param, words):

@@ -433,6 +433,14 @@ def test_an_input_of_other_channels_is_refused(tmp_path, channels, found):
         Predictor(*files)
 
 
+def test_stochastic_pooling_is_refused_on_the_cpu(tmp_path):
+    model, weights = write(tmp_path, image_input() + FIXED)
+    with open(model, "w") as file:
+        file.write(image_input() + FIXED.replace("pool: MAX", "pool: STOCHASTIC", 1))
+    with pytest.raises(InputError, match='layer "b": pool: STOCHASTIC'):
+        Predictor(model, weights)
+
+
 @pytest.mark.parametrize("kind", ("Upsample", "Interp"))
 def test_layers_of_segnet_and_deeplab_are_refused_by_name(tmp_path, kind):
     model, weights = write(tmp_path, image_input() + FIXED)

@@ -56,8 +56,8 @@ def _check_filler(filler, where):
         hint = near(filler.type, FILLERS) or f"; expected one of: {', '.join(FILLERS)}"
         raise InputError(f'{where}: unknown filler "{filler.type}"{hint}')
     # the dry run fills with constants and would not see these two
-    if filler.type == "gaussian" and filler.std < 0:
-        raise InputError(f"{where}: std is {filler.std:g}; expected at least 0")
+    if filler.type == "gaussian" and filler.std <= 0:
+        raise InputError(f"{where}: std is {filler.std:g}; expected a number above 0")
     if filler.type == "uniform" and filler.min > filler.max:
         raise InputError(f"{where}: min is {filler.min:g} and max is {filler.max:g}; expected min "
                          "<= max")
