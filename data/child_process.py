@@ -1,15 +1,22 @@
-"""Child processes by fork, which end when this process ends, however it ends.
+"""Child processes that end when this process ends, however it ends.
 
-`fork_child` starts a child that works beside this process (data/worker.py).  `run_in_child` calls
+`start_child` starts a child that works beside this process (data/worker.py).  `run_in_child` calls
 a function in a child, which may crash, hang or fill its memory without harm to this process, and
-waits for the function's value.  A fork shares all imported modules and takes milliseconds.  Uses
-the standard library only.
+waits for the function's value.
+
+A child is a fork, which shares all imported modules and takes milliseconds.  A fork copies the
+locks of a library's threads and not the threads, so after `spawn_from_now_on` a child is a new
+Python instead, to which the function is pickled; that takes the time of the imports.  Uses the
+standard library only.
 """
+import contextlib
 import ctypes
 import faulthandler
+import functools
 import gc
 import json
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -18,8 +25,10 @@ import threading
 import time
 import traceback
 from collections import namedtuple
+from multiprocessing.connection import Connection
 
 from data.errors import InputError
+from data.files import ROOT
 
 #: How a child ended.  Exactly one of the fields before stderr is set:
 #: value - what the function returned;   error - the InputError it raised;
@@ -34,39 +43,143 @@ _PARENT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
 
 
-def fork_child(function, on_signals=signal.SIG_DFL):
-    """Forks a process that calls function() and then ends; returns its number.
+#: What starts a child of spawn_from_now_on().
+_NEW_PYTHON = ("import sys; sys.path.insert(0, sys.argv[1]); from data import child_process; "
+               "child_process.run_request(*map(int, sys.argv[2:]))")
+
+_spawning = False
+
+
+class OpenFile(int):
+    """The number of an open file, which a child has too, under the same number."""
+
+
+def spawn_from_now_on():
+    """Makes every child a new Python where its function can be pickled.
+
+    For a process in which a library's threads run from now on, such as CUDA's.
+    """
+    global _spawning
+    _spawning = True
+
+
+def start_child(function, on_signals=signal.SIG_DFL):
+    """Starts a process that calls function() and then ends; returns its number.
 
     The child's exit code is 0, or 1 after an exception.  on_signals: the child's handler of SIGINT,
     SIGTERM, SIGHUP and SIGUSR1: signal.SIG_DFL, they end it; signal.SIG_IGN, it ignores them.  The
     caller has to wait for the child (os.waitpid).
     Raises OSError where the system allows no further process.
     """
-    parent = os.getpid()
-    # Linux kills the child when the thread that forked it ends, which may be long before the
+    with _signals_held() as blocked:
+        return _start(function, on_signals, blocked)
+
+
+@contextlib.contextmanager
+def _signals_held():
+    """Lets every signal wait; gives the set of those that were blocked already.
+
+    A child has set its handlers, and this process knows the child's number, before one comes.  An
+    exception of a handler that runs among the callbacks of os.fork() would be lost.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield blocked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _start(function, on_signals, blocked):
+    # Linux kills the child when the thread that started it ends, which may be long before the
     # process; only the main thread lasts as long.
     from_main_thread = threading.current_thread() is threading.main_thread()
-    # A signal waits until the child has set its handlers and Python has left os.fork(): an
-    # exception of a handler that runs among the callbacks of os.fork() would be lost.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        pid = os.fork()
-        if pid:
-            return pid
-        code = 1
+    parent = os.getpid() if from_main_thread else 0
+    if _spawning:
         try:
-            if from_main_thread:
-                die_with_parent(parent)
-            for number in _PARENT_SIGNALS:
-                signal.signal(number, on_signals)
-            signal.pthread_sigmask(signal.SIG_SETMASK, before - set(_PARENT_SIGNALS))
-            gc.freeze()  # the parent's objects are not this process's to finalise
-            function()
-            code = 0
-        finally:
-            os._exit(code)  # nothing may unwind into the parent's frames
+            request = _Request(function)
+        except Exception:   # a closure, or an object of Caffe: only a fork has what it refers to
+            pass
+        else:
+            return request.spawn(parent, on_signals, blocked)
+    pid = os.fork()
+    if not pid:
+        _be_child(lambda: function, parent, on_signals, blocked)
+    return pid
+
+
+def _be_child(find, parent, on_signals, blocked):
+    """Calls the function that find() returns, and ends this process.
+
+    parent: its number, or 0 for a child that may outlive the parent; blocked: the signals that the
+    parent blocks.
+    """
+    code = 1
+    try:
+        if parent:
+            die_with_parent(parent)
+        for number in _PARENT_SIGNALS:
+            signal.signal(number, on_signals)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set(blocked) - set(_PARENT_SIGNALS))
+        gc.freeze()  # the parent's objects are not this process's to finalise
+        find()()
+        code = 0
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os._exit(code)  # nothing may unwind into the parent's frames
+
+
+class _Request(pickle.Pickler):
+    """A function as a new Python gets it, in a file without a name."""
+
+    def __init__(self, function):
+        self._file = tempfile.TemporaryFile()
+        super().__init__(self._file)
+        self._open = [self._file.fileno()]      # files that the child needs
+        try:
+            pickle.dump(sys.path, self._file)   # on its own: it finds the modules of the rest
+            self.dump(function)
+        except BaseException:
+            self._file.close()
+            raise
+        self._file.seek(0)
+
+    def reducer_override(self, value):
+        """Pickles open files and pipes as their numbers."""
+        if isinstance(value, OpenFile):
+            self._open.append(int(value))
+            return int, (int(value),)
+        if isinstance(value, Connection):
+            self._open.append(value.fileno())
+            return Connection, (value.fileno(), value.readable, value.writable)
+        return NotImplemented
+
+    def spawn(self, parent, on_signals, blocked):
+        """Starts the new Python; returns its number. The arguments are those of _be_child()."""
+        arguments = map(str, (self._file.fileno(), parent, int(on_signals)))
+        try:
+            for number in self._open:
+                os.set_inheritable(number, True)
+            return os.posix_spawn(sys.executable, [sys.executable, "-c", _NEW_PYTHON, ROOT,
+                                                   *arguments],
+                                  os.environ, setsigmask={*blocked, *_PARENT_SIGNALS})
+        finally:
+            for number in self._open:
+                os.set_inheritable(number, False)
+            self._file.close()
+
+
+def run_request(number, parent, on_signals):
+    """In a new Python: calls the function in the open file of that number, and ends."""
+    def find():
+        try:
+            with open(number, "rb") as file:
+                sys.path[:] = pickle.load(file)
+                return pickle.load(file)
+        except Exception:
+            traceback.print_exc()
+            raise
+
+    _be_child(find, parent, signal.Handlers(on_signals),
+              signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
 def die_with_parent(parent):
@@ -90,13 +203,18 @@ def run_in_child(function, seconds, memory=None):
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
-        pid = fork_child(lambda: _answer(function, answer, output, memory))
+        child = functools.partial(_answer, function, OpenFile(answer.fileno()),
+                                  OpenFile(output.fileno()), memory)
+        pid = None
         try:
+            with _signals_held() as blocked:
+                pid = _start(child, signal.SIG_DFL, blocked)
             ended = _wait(pid, seconds)
         finally:
-            # the child is not reaped yet, so its group's number is still its own
-            _kill_group(pid)
-            _, status = os.waitpid(pid, 0)
+            if pid is not None:
+                # the child is not reaped yet, so its group's number is still its own
+                _kill_group(pid)
+                _, status = os.waitpid(pid, 0)
         stderr = _contents(output)
         if not ended:
             return Outcome(timeout=seconds, stderr=stderr)
@@ -117,7 +235,10 @@ def run_in_child(function, seconds, memory=None):
 
 
 def _answer(function, answer, output, memory):
-    """Calls function(); writes its value or its error into the file `answer` as [kind, content]."""
+    """Calls function(); writes its value or error into the open file `answer` as [kind, content].
+
+    output: the open file that the child's standard output and error go to.
+    """
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -126,12 +247,12 @@ def _answer(function, answer, output, memory):
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
         faulthandler.disable()  # it would write to the parent's terminal
         nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (output.fileno(), 1), (output.fileno(), 2)):
+        for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
-        answer.write(json.dumps(_result(function)).encode())
-        answer.flush()
+        with open(answer, "wb", closefd=False) as file:
+            file.write(json.dumps(_result(function)).encode())
     except BaseException:
-        os.write(output.fileno(), traceback.format_exc().encode())
+        os.write(output, traceback.format_exc().encode())
         raise
 
 

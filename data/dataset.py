@@ -42,6 +42,10 @@ class Frame:
         return f"{self.line}: {self.name}" if self.line else self.name
 
 
+def _no_splits(folder, options):
+    return []
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
     """The record of a data set: all that distinguishes it from others.
@@ -75,7 +79,7 @@ class DatasetSpec:
     unlabelled: tuple = ()
     whole: tuple = ()
     options: dict = field(default_factory=dict)
-    other_splits: Callable = lambda folder, options: []
+    other_splits: Callable = _no_splits
     published: dict = field(default_factory=dict)
     read_bytes: Optional[Callable] = None
     read_image: Optional[Callable] = None

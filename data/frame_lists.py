@@ -114,10 +114,12 @@ def split_names(folder, split, image_folder, ending):
 
 def listed_splits(ending):
     """`other_splits` of a DatasetSpec whose folder holds a list file NAME + `ending` a split."""
-    def other_splits(folder, options):
-        return [(name[:-len(ending)], options) for name in sorted(os.listdir(folder))
-                if name.endswith(ending) and name != SKIP_FILE and not is_hidden(name)]
-    return other_splits
+    return functools.partial(_splits_with, ending)
+
+
+def _splits_with(ending, folder, options):
+    return [(name[:-len(ending)], options) for name in sorted(os.listdir(folder))
+            if name.endswith(ending) and name != SKIP_FILE and not is_hidden(name)]
 
 
 def read_skipped(folder):

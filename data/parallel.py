@@ -6,6 +6,7 @@ of either can wait for ever after work that failed or was cancelled
 their own run.
 """
 import collections
+import functools
 import traceback
 from multiprocessing.connection import wait
 
@@ -13,7 +14,7 @@ import cv2
 
 from data.cores import usable_cores
 from data.errors import InputError
-from data.worker import end_worker, fork_worker
+from data.worker import end_worker, start_worker
 
 CHUNK = 8  # items a worker takes at a time: the hand-over is then small beside reading one image
 
@@ -46,7 +47,7 @@ def each_result(function, items, workers=None, chunk=CHUNK):
     team = []
     try:
         for _ in range(min(workers, len(chunks))):
-            team.append(fork_worker(lambda pipe: _serve(pipe, function, chunks)))
+            team.append(start_worker(functools.partial(_serve, function=function, chunks=chunks)))
         yield from _in_order(len(chunks), [pipe for _, pipe in team])
     finally:
         for pid, pipe in team:

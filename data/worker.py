@@ -1,4 +1,5 @@
-"""A forked process that fills batches in shared memory, and the parent's handle on it."""
+"""A process that fills batches in shared memory, and the parent's handle on it."""
+import functools
 import math
 import mmap
 import os
@@ -10,7 +11,7 @@ from multiprocessing.connection import Pipe
 import cv2
 import numpy as np
 
-from data.child_process import fork_child
+from data.child_process import OpenFile, start_child
 from data.errors import InputError
 
 DONE, BAD_INPUT, BUG = "done", "bad input", "bug"  # how a batch ended, in a worker's answer
@@ -31,22 +32,50 @@ class WorkerDied(Exception):
         self.file = file
 
 
-def shared_array(shape, dtype=np.float32):
-    """A zeroed array in memory that forked processes share.
+class SharedArray(np.ndarray):
+    """A numpy array in memory that a child shares, also one that pickles it to a new Python.
 
-    The memory has no name in the file system, so nothing of it is left behind. Raises InputError,
-    naming the options that decide on the size, where there is not that much memory.
+    The memory has no name in the file system, so nothing of it is left behind.
     """
-    count = math.prod(shape)  # np.prod wraps around
-    size = max(count * np.dtype(dtype).itemsize, 1)
+
+    number = None       # of the open file whose memory it is; views of the array have none
+
+    def __reduce__(self):
+        if self.number is None:
+            return super().__reduce__()
+        return _map, (OpenFile(self.number), self.shape, self.dtype)
+
+
+def shared_array(shape, dtype=np.float32):
+    """A zeroed SharedArray.
+
+    Raises InputError, naming the options that decide on the size, where there is not that much
+    memory.
+    """
+    size = _size(shape, dtype)
     try:
-        memory = mmap.mmap(-1, size)
+        mmap.mmap(-1, size).close()     # a file that is too large would be noticed at its use
+        number = os.memfd_create("batches")
+        os.ftruncate(number, size)
+        array = _map(number, shape, dtype)
     except (OSError, OverflowError):
         raise InputError(f"no memory for {' x '.join(map(str, shape))} values made ahead, "
                          f"{size / 1e9:.1f} GB",
                          'make "crop", "margin", the images of a batch or "workers" smaller: each '
-                         "worker keeps two batches") from None
-    return np.frombuffer(memory, dtype, count).reshape(shape)
+                         'worker keeps two batches') from None
+    weakref.finalize(array, os.close, number)
+    return array
+
+
+def _map(number, shape, dtype):
+    memory = mmap.mmap(number, _size(shape, dtype))
+    array = np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape).view(SharedArray)
+    array.number = number
+    return array
+
+
+def _size(shape, dtype):
+    return max(math.prod(shape) * np.dtype(dtype).itemsize, 1)      # np.prod wraps around
 
 
 class Worker:
@@ -62,9 +91,11 @@ class Worker:
         self.start()
 
     def start(self):
-        """Forks the process (again, when it has died)."""
+        """Starts the process (again, when it has died)."""
         self._note[:] = 0
-        self.pid, self._pipe = fork_worker(self._serve)
+        self.pid, self._pipe = start_worker(functools.partial(
+            _serve, maker=self._maker, slots=self._slots, generation=self._generation,
+            note=self._note))
 
     def ask(self, generation, batch, slot):
         """Requests batch number `batch` in slot number `slot`. Raises WorkerDied."""
@@ -106,59 +137,66 @@ class Worker:
         self._pipe.close()
         return WorkerDied(how, bytes(self._note).rstrip(b"\0").decode("utf-8", "replace"))
 
-    # Below: in the child.
 
-    def _serve(self, pipe):
-        while True:
-            try:
-                generation, batch, slot = pipe.recv()
-            except EOFError:
-                return
-            if generation != self._generation[0]:
-                continue
-            try:
-                self._maker.fill(batch, *self._slots[slot], reading=self._write_note)
-                answer = DONE, slot
-            except InputError as error:
-                answer = BAD_INPUT, (error.what, error.fix)
-            except Exception:
-                answer = BUG, traceback.format_exc()
-            try:
-                pipe.send((generation, batch) + answer)
-            except OSError:
-                return
-
-    def _write_note(self, text):
-        data = text.encode("utf-8", "replace")[:_NOTE_BYTES]
-        self._note[:len(data)] = np.frombuffer(data, np.uint8)
-        self._note[len(data):] = 0
+# Below: in the child.
 
 
-def fork_worker(serve):
+def _serve(pipe, maker, slots, generation, note):
+    """Fills slots as requested over the pipe, until its other end is closed."""
+    while True:
+        try:
+            asked, batch, slot = pipe.recv()
+        except EOFError:
+            return
+        if asked != generation[0]:
+            continue
+        try:
+            maker.fill(batch, *slots[slot], reading=functools.partial(_write_note, note))
+            answer = DONE, slot
+        except InputError as error:
+            answer = BAD_INPUT, (error.what, error.fix)
+        except Exception:
+            answer = BUG, traceback.format_exc()
+        try:
+            pipe.send((asked, batch) + answer)
+        except OSError:
+            return
+
+
+def _write_note(note, text):
+    data = text.encode("utf-8", "replace")[:_NOTE_BYTES]
+    note[:len(data)] = np.frombuffer(data, np.uint8)
+    note[len(data):] = 0
+
+
+def _work(serve, pipe):
+    cv2.setNumThreads(0)
+    for end in list(_parent_ends):      # a fork has copies of them
+        end.close()
+    serve(pipe)
+
+
+# Below: in the parent.
+
+
+def start_worker(serve):
     """(pid, pipe) of a new process that calls serve(its end of the pipe) and then ends.
 
     It ends with this process and leaves this process's signals alone. When it is gone, pipe.recv()
     raises EOFError. InputError when the system allows no further process.
     """
     mine, theirs = Pipe()
-
-    def work():
-        cv2.setNumThreads(0)
-        for end in list(_parent_ends) + [mine]:
-            end.close()
-        serve(theirs)
-
+    _parent_ends.add(mine)
     try:
         # these signals ask the parent to finish and save, for which it needs its workers
-        pid = fork_child(work, on_signals=signal.SIG_IGN)
+        pid = start_child(functools.partial(_work, serve, theirs), on_signals=signal.SIG_IGN)
     except OSError:
         mine.close()
-        theirs.close()
         raise InputError("no new process for a worker: the limit on processes or the memory is "
                          "reached",
                          "use fewer workers, or raise the limit (ulimit -u)") from None
-    theirs.close()
-    _parent_ends.add(mine)
+    finally:
+        theirs.close()
     return pid, mine
 
 

@@ -39,9 +39,13 @@ def read_pair(frame):
     return draw_toy(split, int(index))
 
 
+def read_image(frame):
+    """The image of a frame from list_frames."""
+    return read_pair(frame)[0]
+
+
 RECORDS = (
     DatasetSpec(
         name="toy", folder="toy", mean=(128, 128, 128), splits=tuple(SPLITS),
         tables={"toy": {}},     # drawn labels hold train ids already
-        list_frames=list_frames, read_image=lambda frame: read_pair(frame)[0],
-        read_pair=read_pair),)
+        list_frames=list_frames, read_image=read_image, read_pair=read_pair),)

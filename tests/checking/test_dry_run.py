@@ -6,6 +6,7 @@ import pytest
 
 caffe = pytest.importorskip("caffe")
 
+from data import child_process
 from data.errors import InputError
 from tools.lib.checking.dry_run import cheap, dry_run, dry_run_net, dry_run_solver
 from tools.lib.checking.net import load_net
@@ -162,3 +163,23 @@ def test_cheap_fillers_change_no_shape_and_leave_fragile_ones(tmp_path):
 def test_a_dry_run_gives_a_folder_that_is_gone_afterwards():
     folder = dry_run(lambda folder: folder if os.path.isdir(folder) else None, "x")
     assert folder and not os.path.exists(folder)
+
+
+def test_a_new_python_finds_what_a_fork_finds(tmp_path, monkeypatch):
+    """As on a GPU, whose threads a fork would not have."""
+    net, solver = write_net(tmp_path), write_solver(tmp_path)
+    (tmp_path / "broken").mkdir()
+    broken = net_with('name: "p" type: "Pooling" bottom: "conv" top: "p" '
+                      'pooling_param { kernel_size: 0 }')
+
+    def found():
+        parameter = load_solver(solver)
+        train_net, test_nets = load_nets(parameter, solver)
+        return (dry_run_net(load_net(net), caffe.TRAIN, net),
+                dry_run_solver(parameter, train_net, test_nets, solver),
+                refusal(tmp_path / "broken", broken))
+
+    forked = found()
+    monkeypatch.setattr(child_process, "_spawning", True)
+    monkeypatch.setattr(os, "fork", None)
+    assert found() == forked

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from data.child_process import fork_child, run_in_child
+from data.child_process import run_in_child, start_child
 
 from data_files import children
 
@@ -89,13 +89,13 @@ def exit_code(pid):
     (lambda: None, 0), (lambda: 1 / 0, 1), (lambda: sys.exit(3), 1), (lambda: os._exit(7), 7)])
 def test_a_forked_child_never_returns_into_the_parents_frames(deed, code):
     here = os.getpid()
-    pid = fork_child(deed)
+    pid = start_child(deed)
     assert os.getpid() == here and exit_code(pid) == code
 
 
 @pytest.mark.parametrize("on_signals, code", [(signal.SIG_IGN, 0), (signal.SIG_DFL, None)])
 def test_a_child_has_decided_about_signals_before_one_can_reach_it(on_signals, code):
-    pid = fork_child(lambda: time.sleep(0.3), on_signals)
+    pid = start_child(lambda: time.sleep(0.3), on_signals)
     os.kill(pid, signal.SIGTERM)
     status = os.waitpid(pid, 0)[1]
     if code is None:
@@ -107,8 +107,8 @@ def test_a_child_has_decided_about_signals_before_one_can_reach_it(on_signals, c
 def test_a_forked_child_ends_with_a_parent_that_is_killed():
     """The parent is a process of this test's own, killed as where memory is short."""
     code = ("import time\n"
-            "from data.child_process import fork_child\n"
-            "print(fork_child(lambda: time.sleep(60)), flush=True)\n"
+            "from data.child_process import start_child\n"
+            "print(start_child(lambda: time.sleep(60)), flush=True)\n"
             "time.sleep(60)")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
         pid = int(parent.stdout.readline())

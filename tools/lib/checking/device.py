@@ -1,6 +1,9 @@
 """Putting Caffe on the CPU or on a GPU; Caffe ends the process where there is no such GPU."""
+import functools
+
 import caffe
 
+from data.child_process import spawn_from_now_on
 from data.errors import InputError
 from data.machine_memory import machine_memory
 from layers import gpu_arrays
@@ -42,6 +45,7 @@ def use_device(gpu, name):
     elif gpu not in _in_use and gpu >= gpu_arrays.count():
         raise InputError(f"{name}: there are {gpu_arrays.count()} GPUs, numbered from 0", _REPAIR)
     _set(gpu)
+    spawn_from_now_on()         # a fork has not CUDA's threads
     if gpu_arrays.current() is None or _in_use[-1] != gpu:
         gpu_arrays.use(True)
     _in_use.append(gpu)
@@ -53,7 +57,7 @@ def require_gpu(gpu, name):
     name: the flag or file that asks for it.  This process must not have used a GPU yet.
     """
     try:
-        dry_run(lambda folder: _compute_on(gpu, folder), name)
+        dry_run(functools.partial(_compute_on, gpu), name)
     except InputError as error:
         raise InputError(error.what, _REPAIR) from None
 

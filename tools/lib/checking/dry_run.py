@@ -9,6 +9,7 @@ A dry run gives the shapes of the net's blobs and parameters (NetShapes).  When 
 dies, Caffe's own log tells why and in which layer.
 """
 import ctypes
+import functools
 import os
 import re
 import signal
@@ -49,16 +50,9 @@ def dry_run_net(net, phase, name, weights=None, seconds=SECONDS):
     name: its file, for errors; weights: a caffemodel that is loaded into it by name.
     Raises InputError with Caffe's or the Python layer's message and the layer it concerns.
     """
-    def build(folder):
-        path = os.path.join(folder, "net.prototxt")
-        write_prototxt(cheap(net), path)
-        built = caffe.Net(path, phase)
-        if weights is not None:
-            built.copy_from(weights)
-        return shapes_of(built, net), _label_fault(built, layers, name)
-
     layers = running_layers(net, phase, name)
     check_image_lists(layers, name)
+    build = functools.partial(_build_net, net, phase, weights, layers, name)
     return _checked(dry_run(build, name, seconds), layers, phase, name)
 
 
@@ -69,27 +63,10 @@ def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
     Caffe's order (see `solver_file.load_nets`); name: the solver's file, for errors.
     """
     nets = [train_net] + test_nets
-
-    def build(folder):
-        inline = caffe_pb2.SolverParameter()
-        inline.CopyFrom(solver)
-        for field in ("net", "net_param", "train_net", "train_net_param", "test_net",
-                      "test_net_param", "weights"):
-            if field in inline.DESCRIPTOR.fields_by_name:
-                inline.ClearField(field)
-        inline.train_net_param.CopyFrom(cheap(train_net))
-        inline.test_net_param.extend(cheap(net) for net in test_nets)
-        # Caffe tries out whether it can write there; the run's own folder is not yet made
-        inline.snapshot_prefix = os.path.join(folder, "snapshot")
-        path = os.path.join(folder, "solver.prototxt")
-        write_prototxt(inline, path)
-        built = caffe.get_solver(path)
-        return [(shapes_of(built_net, net), _label_fault(built_net, layers, name))
-                for built_net, net, layers in zip([built.net] + list(built.test_nets), nets, every)]
-
     every = [running_layers(net, net.state.phase, name) for net in nets]
     for layers in every:
         check_image_lists(layers, name)
+    build = functools.partial(_build_solver, solver, nets, every, name)
     return [_checked(found, layers, net.state.phase, name)
             for found, layers, net in zip(dry_run(build, name, seconds), every, nets)][0]
 
@@ -121,13 +98,9 @@ def dry_run(function, name, seconds=SECONDS):
     folder: a folder for the child's own files, deleted afterwards.  Raises InputError for `name`,
     with the layer that Caffe was busy with, for whatever ends the child without a value.
     """
-    def build(folder):
-        enable_logging()
-        caffe.set_mode_cpu()
-        return function(folder)
-
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
-        outcome = run_in_child(lambda: build(folder), seconds, machine_memory())
+        outcome = run_in_child(functools.partial(_on_the_cpu, function, folder), seconds,
+                               machine_memory())
     layer = _last_layer(outcome.stderr)
     where = f'{name}: layer "{layer}"' if layer else name
     if outcome.error is not None:
@@ -141,6 +114,39 @@ def dry_run(function, name, seconds=SECONDS):
     if outcome.signal is not None or outcome.status is not None:
         raise InputError(f"{where}: {_cause_of_death(outcome)}")
     return outcome.value
+
+
+def _on_the_cpu(function, folder):
+    enable_logging()
+    caffe.set_mode_cpu()
+    return function(folder)
+
+
+def _build_net(net, phase, weights, layers, name, folder):
+    path = os.path.join(folder, "net.prototxt")
+    write_prototxt(cheap(net), path)
+    built = caffe.Net(path, phase)
+    if weights is not None:
+        built.copy_from(weights)
+    return shapes_of(built, net), _label_fault(built, layers, name)
+
+
+def _build_solver(solver, nets, every, name, folder):
+    inline = caffe_pb2.SolverParameter()
+    inline.CopyFrom(solver)
+    for field in ("net", "net_param", "train_net", "train_net_param", "test_net",
+                  "test_net_param", "weights"):
+        if field in inline.DESCRIPTOR.fields_by_name:
+            inline.ClearField(field)
+    inline.train_net_param.CopyFrom(cheap(nets[0]))
+    inline.test_net_param.extend(cheap(net) for net in nets[1:])
+    # Caffe tries out whether it can write there; the run's own folder is not yet made
+    inline.snapshot_prefix = os.path.join(folder, "snapshot")
+    path = os.path.join(folder, "solver.prototxt")
+    write_prototxt(inline, path)
+    built = caffe.get_solver(path)
+    return [(shapes_of(built_net, net), _label_fault(built_net, layers, name))
+            for built_net, net, layers in zip([built.net] + list(built.test_nets), nets, every)]
 
 
 def _cause_of_death(outcome):

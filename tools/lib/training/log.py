@@ -1,4 +1,5 @@
 """The output of a run while it trains: log.jsonl, the plot of its curves, the progress line."""
+import functools
 import json
 import logging
 import os
@@ -89,15 +90,19 @@ def iteration_seconds(path):
 
 
 def plot_in_child(log_path, path, title):
-    """Draws a log file in a forked child, so that matplotlib's memory is freed with the child.
+    """Draws a log file in a child process, so that matplotlib's memory is freed with the child.
 
     A plot that fails is only a warning, because the run matters more.
     """
-    outcome = run_in_child(lambda: plot_log(read_log(log_path), path, title), SLOWEST_PLOT)
+    outcome = run_in_child(functools.partial(_plot_file, log_path, path, title), SLOWEST_PLOT)
     failure = outcome.error or outcome.exception
     if failure or outcome.signal or outcome.timeout:
         logging.getLogger(__name__).warning("%s could not be drawn: %s", path,
                                             failure or "it hung or died")
+
+
+def _plot_file(log_path, path, title):
+    plot_log(read_log(log_path), path, title)
 
 
 def plot_log(entries, path, title):

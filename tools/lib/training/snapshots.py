@@ -21,6 +21,7 @@ A run with classifier_steps has a third file, "classifier": "toy_iter_400.classi
 (classifier_steps.py). A snapshot counts once it is listed; the writing of a file that is not listed
 was never finished.
 """
+import functools
 import json
 import os
 import shutil
@@ -121,14 +122,8 @@ class Snapshots:
         model, state = files["model"], files["state"]
         append_string(state, LEARNED_NET, shown(os.path.join(self.folder, os.path.basename(model))))
 
-        def read_back():
-            require_match(compare(shapes, read_caffemodel(model)), complete=True)
-            if "classifier" in files:
-                read_solverstate(files["classifier"])
-            return read_solverstate(state).iteration
-
         # In a child, whose memory is freed with it: reading takes twice the file's size.
-        if _in_child(read_back, failed) != engine.iteration:
+        if _in_child(functools.partial(_read_back, shapes, files), failed) != engine.iteration:
             raise InputError("its solverstate has another iteration")
         return files
 
@@ -143,6 +138,14 @@ class Snapshots:
             for part in file_parts(old):
                 _unlink(os.path.join(self.folder, old[part]["name"]))
         return entry
+
+
+def _read_back(shapes, files):
+    """The iteration of written files; InputError for one that is not as it should be."""
+    require_match(compare(shapes, read_caffemodel(files["model"])), complete=True)
+    if "classifier" in files:
+        read_solverstate(files["classifier"])
+    return read_solverstate(files["state"]).iteration
 
 
 def needed_bytes(engine):
@@ -164,7 +167,7 @@ def claim_space(folder, size):
 
 
 def _in_child(function, failed):
-    """The value of function() in a forked child; InputError("<failed>: why") when it dies."""
+    """The value of function() in a child; InputError("<failed>: why") when it dies."""
     outcome = run_in_child(function, SLOWEST_WRITE)
     if outcome.error is not None:
         raise outcome.error
