@@ -21,8 +21,8 @@ NAME = re.compile(r"(?<![\w/.<>*{}-])([\w-]+\.(?:py|md|hpp|patch|lock))(?![\w*<]
 OUTPUT = re.compile(r"(--(output|report|json|archive) |> )\S+")
 #: A command that starts with the word python: Debian 12 has only python3.
 BARE_PYTHON = re.compile(r"(?<![\w/.-])python(?= (?:-[cm]\b|\S*\.py\b|tools/|\{))")
-#: Statistics that readers make from their copies of the data sets.
-MADE = re.compile(r"data/statistics/\w+_windows\.json")
+#: Files that readers make: statistics of their copies of the data sets, their own experiment.
+MADE = re.compile(r"data/statistics/\w+_windows\.json|models/experiments/mine\.py")
 
 
 def files(root):
