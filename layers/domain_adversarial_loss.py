@@ -52,8 +52,7 @@ class DomainAdversarialLoss(caffe.Layer):
         if len(bottom) != 2 or len(top) != 4:
             raise InputError(
                 "DomainAdversarialLoss: takes 2 bottoms (domain scores, link) and 4 tops (L_D, "
-                "L_Dinv, accuracy source, accuracy target), "
-                f"found {len(bottom)} and {len(top)}")
+                f"L_Dinv, accuracy source, accuracy target), found {len(bottom)} and {len(top)}")
         params = parse_params("DomainAdversarialLoss", self.param_str, REQUIRED, OPTIONAL)
         self.objective, self.full_weight = params["objective"], params["weight"]
         self.source_images, self.ramp_passes = params["source_images"], params["ramp_passes"]

@@ -1,4 +1,4 @@
-"""Gives changed input files to the commands and says how that ends.
+"""Gives changed input files to the commands and reports how these end.
 
     tools/caffe_python tests/fuzz.py --mutations 2000 --seed 1 --summary docs/results/fuzzing.md
     tools/caffe_python tests/fuzz.py --subject "net prototxt" --seed 1 --only 17      one case

@@ -44,8 +44,10 @@ def stand_in(tmp_path, outside_python):
 
 
 def parameters(channels, fc, classes):
-    """Parameters of the front-end by hand: 3x3, 7x7, 1x1 and 1x1 convolutions, biases, and the
-    kernels of the upsampling."""
+    """Parameters of the front-end, counted by hand.
+
+    3x3, 7x7, 1x1 and 1x1 convolutions, biases, and the kernels of the upsampling.
+    """
     count, inputs = 0, 3
     for outputs, convs in zip(channels, (2, 2, 3, 3, 3)):
         for _ in range(convs):

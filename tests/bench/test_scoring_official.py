@@ -1,5 +1,4 @@
-"""The same predictions through Cityscapes' own evaluation, fetched into a folder that git
-ignores."""
+"""The same predictions through Cityscapes' own evaluation, fetched when a test needs it."""
 import math
 from dataclasses import replace
 

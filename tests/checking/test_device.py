@@ -1,4 +1,4 @@
-"""A GPU that is not there is an error message, not the end of the process."""
+"""A missing GPU gives an error message and does not end the process."""
 import pytest
 
 pytest.importorskip("caffe")

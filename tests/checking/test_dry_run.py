@@ -1,4 +1,4 @@
-"""The dry run: whatever a net does to Caffe, this process survives and says why."""
+"""The dry run: whatever a net does to Caffe, this process survives and names the reason."""
 import os
 import time
 

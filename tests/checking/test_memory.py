@@ -1,4 +1,4 @@
-"""What a step allocates, against what it is found to allocate."""
+"""The estimate of a step's memory against the memory that Caffe takes for it."""
 import resource
 
 import pytest

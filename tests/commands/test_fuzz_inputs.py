@@ -29,8 +29,8 @@ def test_two_thousand_changed_files(capsys):
         assert both, f"{name}: always the same end tests nothing"
 
 
-def deeds(index):
-    """A subject whose case `index` misbehaves: the others succeed."""
+def faults(index):
+    """The function of fault number `index`, called with the folder of the case; 0 is none."""
     def hang():
         time.sleep(60)
 
@@ -54,7 +54,7 @@ def deeds(index):
 
 
 class Misbehaving(Subject):
-    """Does deed number n in case n, and nothing with unchanged files."""
+    """Commits fault number n in case n, none with unchanged files."""
 
     def __init__(self):
         super().__init__("misbehaving", self._make, (".txt",), lambda draw, content: b"", self._use)
@@ -71,7 +71,7 @@ class Misbehaving(Subject):
 
     def _use(self, place):
         if hasattr(self, "number"):
-            deeds(self.number)(place)
+            faults(self.number)(place)
 
 
 def test_the_campaign_tells_every_bad_end(monkeypatch):

@@ -1,4 +1,4 @@
-"""Child processes that crash, hang, start others or outlive nobody."""
+"""Child processes that crash, hang or start others, and end when their parent ends."""
 import os
 import signal
 import subprocess

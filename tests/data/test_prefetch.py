@@ -45,7 +45,7 @@ def assert_same(first, second):
 
 
 class SlowMaker(BatchMaker):
-    """Takes its time."""
+    """Makes every batch slowly."""
 
     def fill(self, *arguments, **keys):
         time.sleep(0.05)

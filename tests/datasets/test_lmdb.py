@@ -1,5 +1,4 @@
-"""Packing into LMDB and reading it back: equality, order, resume, processes, and files that are not
-what they must be."""
+"""Packing into LMDB and reading it: equality, order, resume, processes, and damaged files."""
 import itertools
 import json
 import os

@@ -48,7 +48,7 @@ def export(folder, text, *options):
 
 @pytest.fixture(scope="module", autouse=True)
 def runtime():
-    """ONNX Runtime, or a skip where it cannot be had."""
+    """ONNX Runtime, or a skip where it cannot be fetched."""
     try:
         onnx_runtime()
     except InputError as problem:

@@ -1,4 +1,4 @@
-"""Hostile input: files changed at random, given to the commands, and how that ends.
+"""Hostile input: changes files at random, gives them to the commands, counts how these end.
 
     mutations   how text, bytes, PNGs, JSON and protocol buffers are changed; a function of the seed
     subjects    the kinds of input files, and what the commands do with them

@@ -1,5 +1,4 @@
-"""Margins, strides and memory read from nets; tiles; upsampling against Caffe's own
-Deconvolution."""
+"""Margins, strides and memory read from nets; tiles; upsampling against Caffe's layer."""
 import numpy as np
 import pytest
 

@@ -81,8 +81,10 @@ class Classifier:
 
 
 def trained_by_hand(solver_path, steps, normalised):
-    """The tiny run of stock Caffe's solver with the further steps in numpy: (net, [L_D in the
-    last step of each iteration])."""
+    """The tiny run by stock Caffe's solver, with the further steps in numpy.
+
+    Returns (net, [L_D in the last step of each iteration]).
+    """
     param = text_format.Parse(open(solver_path).read(), caffe_pb2.SolverParameter())
     param.snapshot = 0
     param.snapshot_after_train = False

@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or moved ends with the same bytes as a run left in peace."""
+"""A run that was stopped, killed or moved ends with the same bytes as an undisturbed run."""
 import glob
 import json
 import os

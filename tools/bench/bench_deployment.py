@@ -35,7 +35,7 @@ def parse():
                         help="deploy prototxt (default: models/gta_camvid)")
     parser.add_argument("--size", type=count, nargs=2, default=(256, 512), metavar=("H", "W"),
                         help="the input's size in pixels (default 256 512)")
-    parser.add_argument("--repeats", type=count, default=5, help="turns (default 5)")
+    parser.add_argument("--repeats", type=count, default=5, help="turns of each engine (default 5)")
     parser.add_argument("--output", help="Markdown file of the table; default: none, only printed")
     return parser.parse_args()
 

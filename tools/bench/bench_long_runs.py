@@ -30,14 +30,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="tools/bench/bench_long_runs.py",
                                      description="Kills survived, and memory over many iterations.")
     commands = parser.add_subparsers(dest="measurement", required=True)
-    kills = commands.add_parser("kills", help="SIGKILL at random moments; are the final bytes "
-                                              "those of a run that was never killed?")
-    kills.add_argument("--kills", type=count, default=20, help="of each stage")
-    kills.add_argument("--seed", type=int, default=1, help="of the moments")
+    kills = commands.add_parser("kills", help="kills a run by SIGKILL at random moments and "
+                                              "compares its final bytes with an undisturbed run")
+    kills.add_argument("--kills", type=count, default=20, help="kills of each stage")
+    kills.add_argument("--seed", type=int, default=1, help="seed of the moments")
     kills.set_defaults(measure=_kills)
     memory = commands.add_parser("memory", help="memory, open files and processes of one toy "
                                                 "GA + CA run")
-    memory.add_argument("--iterations", type=count, default=2000, help=f"at least {SETTLED}")
+    memory.add_argument("--iterations", type=count, default=2000,
+                        help=f"iterations of the run, at least {SETTLED}")
     memory.set_defaults(measure=_memory)
     for command in (kills, memory):
         command.add_argument("--output", help="write the table to this file as well (.txt, .md, "

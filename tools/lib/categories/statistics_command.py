@@ -69,8 +69,7 @@ def main(arguments=None):
     if args.output:
         write_whole(args.output, to_json(statistics))
         print(f"{args.output}: {len(frames)} images, {statistics.images} counted, "
-              f"{np.count_nonzero(statistics.counts)} of {len(statistics.classes)} classes "
-              "occur")
+              f"{np.count_nonzero(statistics.counts)} of {len(statistics.classes)} classes occur")
     if args.show:
         draw_histograms(occurring, statistics, dataset.space.palette, args.show)
         print(args.show)
