@@ -14,6 +14,7 @@ The modules in the order in which a run goes through them:
     guards            stops for nan and infinity, and warnings about curves
     log               log.jsonl, its plot, and the progress line
     parallel          several processes that train one net together
+    nccl              the exchange of gradients between their GPUs
     weights           initial weights: which files are loaded and which layers they fill
 
 The state of a run is that of Caffe's solvers: the run's own, and the one of the classifier's
