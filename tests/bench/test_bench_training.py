@@ -104,7 +104,7 @@ def test_ratio_is_the_median_of_the_pairs_not_the_ratio_of_the_medians():
 
 
 def test_unpaired_times_have_no_ratio():
-    with pytest.raises(ValueError, match="2 and 1"):
+    with pytest.raises(ValueError, match="2 times and 1 others"):
         paired_ratio([1.0, 2.0], [1.0])
     with pytest.raises(ValueError):
         paired_ratio([], [])

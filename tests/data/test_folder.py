@@ -129,7 +129,7 @@ def test_the_toy_on_disk_is_the_toy(tmp_path):
         for drawn, read in zip(toy.frames(split + part), disk.frames(split)):
             disk.check(read)
             assert all((a == b).all() for a, b in zip(toy.read_pair(drawn), disk.read_pair(read)))
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="exists already; nothing is overwritten"):
         export_toy(path, ["source_val"])
     with pytest.raises(InputError, match="written once"):
         export_toy(path + "2", ["source_val[:1]", "source_val[1:2]"])
