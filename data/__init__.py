@@ -6,7 +6,7 @@ ordering.py chooses frames and draws random numbers, transforms.py cuts windows,
 scales and recolours them, batches.py makes batch k.
 prefetch.py and worker.py make batches ahead in processes; sharing.py gives each of several training
 processes its own; parallel.py walks a whole data set on the cores that cores.py counts;
-child_process.py forks the processes.
+child_process.py starts the processes.
 counting.py and label_statistics.py measure the labels; split_check.py checks a split.
 lmdb_format.py and lmdb_writer.py are the LMDB; toy_scene.py, toy_look.py and toy_export.py the toy.
 params.py, files.py, file_kinds.py, machine_memory.py and errors.py are used throughout.

@@ -33,7 +33,7 @@ class WorkerDied(Exception):
 
 
 class SharedArray(np.ndarray):
-    """A numpy array in memory that a child shares, also one that pickles it to a new Python.
+    """A numpy array in memory that child processes share, forked or spawned.
 
     The memory has no name in the file system, so nothing of it is left behind.
     """
@@ -49,8 +49,7 @@ class SharedArray(np.ndarray):
 def shared_array(shape, dtype=np.float32):
     """A zeroed SharedArray.
 
-    Raises InputError, naming the options that decide on the size, where there is not that much
-    memory.
+    Raises InputError, naming the options that set the size, when the memory is too small.
     """
     size = _size(shape, dtype)
     try:

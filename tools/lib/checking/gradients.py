@@ -1,4 +1,4 @@
-"""What Caffe would find only in a step: layers without code for the CPU, or without a gradient.
+"""Refuses layers that would abort Caffe in a step: without code for the CPU, or without gradient.
 
 Caffe builds such nets, and so the dry run passes; the first forward or backward pass then aborts.
 """
