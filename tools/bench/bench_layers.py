@@ -4,7 +4,7 @@
 
 Both nets are those of models/build.py for GTA5 -> Cityscapes without the reflected margin, so that
 --size is the input itself and fc7 measures size / 8. The data layer is replaced by random images,
-because reading is not what is timed here. Each layer is run and timed on its own, forwards, then
+because reading is not timed here. Each layer is run and timed on its own, forwards, then
 backwards, as Caffe does in a step; the solver's update is left out, which makes the shares larger,
 not smaller. The two nets take turns, so that other work on the machine lengthens both; medians over
 the repeats are printed. Both see the same number of images: the source-only net twice the sources.

@@ -42,7 +42,7 @@ class Build:
         self.tree, self.make = os.path.join(self.work, "caffe"), os.path.join(self.work, "make")
 
     def run(self):
-        """Does what is not done yet; returns the finished folder."""
+        """Runs the unfinished phases; returns the finished folder."""
         toolchain.check_programs()
         for folder in (self.shared, self.work):
             os.makedirs(folder, exist_ok=True)

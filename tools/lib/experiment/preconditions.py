@@ -55,7 +55,7 @@ def require_unchanged(tasks):
 
     A run must have been trained with the present solver and nets.  A statistics file must be of the
     data set, split, label space and window that the experiment names; it does not hold a data set's
-    options, such as a season, which stand in its name.
+    options, such as a season, which its file name holds.
     """
     for task in tasks:
         command = os.path.basename(task.argv[1])
