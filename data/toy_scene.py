@@ -44,7 +44,7 @@ class _Camera:
         self.vanishing = WIDTH * draw(0.35, 0.65)
         self.focal = WIDTH * draw(0.58, 0.72)
 
-    def see(self, points):
+    def project(self, points):
         """Pixels (n, 2) of points (n, 3) in metres."""
         points = np.array(points)
         seen = (points[:, :2] - (0, _EYE)) * (self.focal, -self.focal) / points[:, 2:]
@@ -53,13 +53,13 @@ class _Camera:
     def box(self, x, y, z, width, height):
         """An upright rectangle whose foot's centre is (x, y, z)."""
         left, right = x - width / 2, x + width / 2
-        return self.see([(left, y, z), (right, y, z), (right, y + height, z),
-                         (left, y + height, z)])
+        return self.project([(left, y, z), (right, y, z), (right, y + height, z),
+                             (left, y + height, z)])
 
     def blob(self, x, y, z, width, height):
         """An upright ellipse around (x, y, z)."""
         scale = self.focal / z
-        return self.see([(x, y, z)]) + _CIRCLE * (width * scale / 2, height * scale / 2)
+        return self.project([(x, y, z)]) + _CIRCLE * (width * scale / 2, height * scale / 2)
 
 
 def make_scene(generator):
@@ -118,7 +118,7 @@ def _ground(camera, draw, edges, pavements):
 
     def strip(left, right, material, train, first=near, last=_FAR):
         corners = [(left, 0, first), (right, 0, first), (right, 0, last), (left, 0, last)]
-        return _part(camera.see(corners), material, pick, 1.0, None, train)
+        return _part(camera.project(corners), material, pick, 1.0, None, train)
 
     pick = draw(0, 1)
     whole = np.array([(0, 0), (WIDTH, 0), (WIDTH, HEIGHT), (0, HEIGHT)], float)
@@ -153,8 +153,8 @@ def _houses(camera, draw, wall, sign, storeys):
     shade, parts = draw(0.75, 1.1), []
     for first, last, height, pick in reversed(rows):
         depth = (first * last) ** 0.5
-        end = camera.see([(wall, 0.0, first), (wall + 14 * sign, 0, first),
-                          (wall + 14 * sign, height, first), (wall, height, first)])
+        end = camera.project([(wall, 0.0, first), (wall + 14 * sign, 0, first),
+                              (wall + 14 * sign, height, first), (wall, height, first)])
         parts.append(_part(end, "facade", pick, 0.8 * shade, depth, "building"))
         columns, floors = max(1, int((last - first) / 3)), min(int(height / 3), 4)
         pitch = (last - first) / columns
@@ -163,8 +163,8 @@ def _houses(camera, draw, wall, sign, storeys):
         rectangles += [(first + (column + 0.3) * pitch, first + (column + 0.75) * pitch,
                         3 * floor + 0.9, 3 * floor + 2.3)
                        for floor in range(floors) for column in range(columns)]
-        corners = camera.see([(wall, y, z) for z0, z1, y0, y1 in rectangles
-                              for y, z in ((y0, z0), (y0, z1), (y1, z1), (y1, z0))])
+        corners = camera.project([(wall, y, z) for z0, z1, y0, y1 in rectangles
+                                  for y, z in ((y0, z0), (y0, z1), (y1, z1), (y1, z0))])
         for number in range(len(rectangles)):
             parts.append(_part(corners[4 * number:4 * number + 4],
                                "window" if number else "facade", pick, shade, depth, "building"))
@@ -198,12 +198,12 @@ def _person(camera, draw, x):
 def _car(camera, draw, x):
     # most cars are near
     z, pick, shade, width = 4 / draw(0.15, 0.9), draw(0, 1), draw(0.85, 1.1), draw(1.7, 2.0)
-    shadow = camera.see([(x - width * 0.6, 0, z - 0.4), (x + width * 0.6, 0, z - 0.4),
-                         (x + width * 0.6, 0, z + 2.5), (x - width * 0.6, 0, z + 2.5)])
-    cabin = camera.see([(x - width * 0.47, 0.8, z), (x + width * 0.47, 0.8, z),
-                        (x + width * 0.36, 1.45, z), (x - width * 0.36, 1.45, z)])
-    glass = camera.see([(x - width * 0.38, 0.88, z), (x + width * 0.38, 0.88, z),
-                        (x + width * 0.3, 1.36, z), (x - width * 0.3, 1.36, z)])
+    shadow = camera.project([(x - width * 0.6, 0, z - 0.4), (x + width * 0.6, 0, z - 0.4),
+                             (x + width * 0.6, 0, z + 2.5), (x - width * 0.6, 0, z + 2.5)])
+    cabin = camera.project([(x - width * 0.47, 0.8, z), (x + width * 0.47, 0.8, z),
+                            (x + width * 0.36, 1.45, z), (x - width * 0.36, 1.45, z)])
+    glass = camera.project([(x - width * 0.38, 0.88, z), (x + width * 0.38, 0.88, z),
+                            (x + width * 0.3, 1.36, z), (x - width * 0.3, 1.36, z)])
     parts = [_part(shadow, "asphalt", pick, 0.45, None, "road")]
     for side in (-1, 1):
         tyre = camera.box(x + side * width * 0.36, 0, z, 0.28, 0.45)

@@ -40,7 +40,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     form = args.output and format_of(args.output)
     package = official_package()
-    cv2.setNumThreads(1)  # OpenCV's threads do not survive the fork in _apart()
+    cv2.setNumThreads(1)  # OpenCV's threads do not survive the fork in _score_in_child()
     with tempfile.TemporaryDirectory() as folder:
         dataset, frames, predictions = write_sample(folder, args.images)
         store = PredictionFolder(predictions, dataset, "dataset")
@@ -48,7 +48,7 @@ def main(arguments=None):
         ours, theirs = [], []
         for _ in range(args.repeats):
             theirs.append(official_scores(pairs, package))
-            ours.append(_apart(store, dataset, frames))
+            ours.append(_score_in_child(store, dataset, frames))
     table = Table(["scoring of saved label maps", "value"],
                   [[key, str(value)] for key, value in compare(ours, theirs, args.images).items()],
                   f"Written by python3 tools/bench/bench_scoring.py --images {args.images} "
@@ -82,7 +82,7 @@ def compare(ours, theirs, images):
     }
 
 
-def _apart(store, dataset, frames):
+def _score_in_child(store, dataset, frames):
     """Scores once in a process of its own, so that its peak memory is its own."""
     receiver, sender = multiprocessing.Pipe(False)
     process = multiprocessing.get_context("fork").Process(target=_score,

@@ -12,7 +12,7 @@ import sys
 import caffe
 
 from data.errors import InputError
-from tools.lib.checking.prototxt import near
+from tools.lib.checking.prototxt import did_you_mean
 
 FILLERS = ("constant", "gaussian", "uniform", "xavier", "msra", "bilinear", "positive_unitball")
 #: Importing a module runs it, and a net may come from anywhere: only this package is imported.
@@ -53,7 +53,7 @@ def _check_finite(message, where):
 
 def _check_filler(filler, where):
     if filler.type not in FILLERS:
-        hint = near(filler.type, FILLERS) or f"; expected one of: {', '.join(FILLERS)}"
+        hint = did_you_mean(filler.type, FILLERS) or f"; expected one of: {', '.join(FILLERS)}"
         raise InputError(f'{where}: unknown filler "{filler.type}"{hint}')
     # the dry run fills with constants and would not see these two
     if filler.type == "gaussian" and filler.std <= 0:
@@ -115,7 +115,7 @@ def _check_python(param, where):
     if not _is_layer(getattr(module, param.layer, None)):
         classes = [name for name, value in vars(module).items()
                    if _is_layer(value) and value is not caffe.Layer]
-        hint = near(param.layer, classes) or f"; it has: {', '.join(classes) or 'none'}"
+        hint = did_you_mean(param.layer, classes) or f"; it has: {', '.join(classes) or 'none'}"
         raise InputError(f"{where}: the module {param.module} has no layer class "
                          f'"{param.layer}"{hint}')
 
@@ -134,7 +134,7 @@ def _module(name, where):
         return importlib.import_module(name)
     except ModuleNotFoundError as problem:
         if problem.name and name.startswith(problem.name):
-            hint = near(name, _siblings())
+            hint = did_you_mean(name, _siblings())
             raise InputError(f"{where}: there is no module {name}{hint}") from None
         raise InputError(f"{where}: the module {name} needs {problem.name}, which is not installed",
                          "see: python3 tools/doctor.py") from None

@@ -9,7 +9,7 @@ from data.label_spaces import IGNORED
 from data.registry import open_dataset
 from layers.domain_classifier_check import check_classifier
 from tools.lib.checking.layer_fields import check_fields
-from tools.lib.checking.prototxt import near, read_prototxt
+from tools.lib.checking.prototxt import did_you_mean, read_prototxt
 from tools.lib.checking.upgrade import upgrade_net
 
 #: Layer types of Caffe that these tools do not run, and why.
@@ -99,7 +99,7 @@ def _check_type(layer, types, where):
         fix = None
         if layer.type == "Python":
             fix = "this Caffe was built without Python layers; see: python3 tools/doctor.py"
-        hint = near(layer.type, types) or f"; expected one of: {', '.join(sorted(types))}"
+        hint = did_you_mean(layer.type, types) or f"; expected one of: {', '.join(sorted(types))}"
         raise InputError(f'{where}: unknown type "{layer.type}"{hint}', fix)
     if not layer.bottom and layer.type not in SOURCES:
         raise InputError(f"{where} has no bottom; a layer of type {layer.type} takes at least one")
@@ -114,7 +114,8 @@ def _check_wiring(layers, name):
             if bottom not in makers:
                 later = [other.name for other in layers[position:] if bottom in other.top]
                 hint = (f'; layer "{later[0]}" makes it, later' if later
-                        else near(bottom, makers) or f"; expected one of: {', '.join(makers)}")
+                        else did_you_mean(bottom, makers)
+                        or f"; expected one of: {', '.join(makers)}")
                 raise InputError(f'{where}: no layer before it makes its bottom "{bottom}"{hint}')
         for index, top in enumerate(layer.top):
             in_place = index < len(layer.bottom) and layer.bottom[index] == top

@@ -17,7 +17,7 @@ _TWICE = re.compile(r'should not have multiple "([^"]*)" fields')
 _NO_VALUE = re.compile(r'Enum type "([\w.]+)" has no value named "?([^".]*)"?')
 
 
-def near(word, names, count=3):
+def did_you_mean(word, names, count=3):
     """'; did you mean "a" or "b"?', or '' when nothing in `names` resembles `word`."""
     by_lower = {str(name).lower(): str(name) for name in names}
     found = [f'"{by_lower[close]}"'
@@ -45,7 +45,7 @@ def read_bytes(path, kind, limit):
 def _neighbours(path):
     folder, name = os.path.split(path)
     try:
-        return near(name, os.listdir(folder or "."))
+        return did_you_mean(name, os.listdir(folder or "."))
     except (OSError, ValueError):
         return ""
 
@@ -97,7 +97,8 @@ def _explain(detail, descriptor):
     if field:
         owner = descriptor.file.pool.FindMessageTypeByName(field.group(1))
         names = [f.name for f in owner.fields]
-        hint = near(field.group(2), names) or f"; expected one of: {', '.join(sorted(names))}"
+        hint = (did_you_mean(field.group(2), names)
+                or f"; expected one of: {', '.join(sorted(names))}")
         return f'unknown field "{field.group(2)}" in {owner.name}{hint}'
     twice = _TWICE.search(detail)
     if twice:

@@ -7,7 +7,7 @@ from caffe.proto import caffe_pb2
 from data.errors import InputError
 from data.files import ROOT
 from tools.lib.checking.net import check_net, load_net
-from tools.lib.checking.prototxt import near, read_prototxt
+from tools.lib.checking.prototxt import did_you_mean, read_prototxt
 from tools.lib.checking.upgrade import upgrade_net
 
 #: The learning rate policies of Caffe and the fields each needs.
@@ -114,7 +114,7 @@ def _fail(path, field, value, expected):
 
 
 def _one_of(names, found):
-    return f"one of {', '.join(names)}{near(found, names)}"
+    return f"one of {', '.join(names)}{did_you_mean(found, names)}"
 
 
 def _check_numbers(solver, path):

@@ -47,7 +47,7 @@ def require_data(missing):
     if missing:
         raise InputError(
             "data that this experiment reads is missing:\n    " + "\n    ".join(missing),
-            "docs/datasets.md says where each is obtained and where it goes below --data-root")
+            "docs/datasets.md says where to get each data set and where it goes below --data-root")
 
 
 def require_unchanged(tasks):

@@ -27,14 +27,14 @@ ABOUT = dict(
     ga_ca="both losses")
 
 
-def described(experiment, stage):
+def stage_line(experiment, stage):
     """One line on a stage: its loss, its iterations, and the weights that it starts from."""
     schedule = experiment.schedules[stage]
     start = TITLES.get(schedule.start) or schedule.start or "random weights"
     return f"{TITLES[stage]}: {ABOUT[stage]}; {schedule.max_iter} iterations from {start}"
 
 
-def setting(experiment):
+def net_sentence(experiment):
     """A sentence on the nets and the images that they get."""
     shape, (height, width) = experiment.shape, experiment.crop
     text = (f"Nets: the dilated VGG-16 front-end with {', '.join(map(str, shape.channels))} "
@@ -116,10 +116,10 @@ def markdown(experiment, stages, seeds, command):
              f"Written by `{command}`. Scores of the last iterate of each run, {over}; a class "
              "absent from truth and prediction is nan and left out of the mean.", ""]
     parts += [f"**{experiment.note}**", ""] if experiment.note else []
-    parts += [f"- {described(experiment, stage)}; "
+    parts += [f"- {stage_line(experiment, stage)}; "
               f"{seconds_an_iteration(experiment, stage, seeds):.2g} s an iteration"
               for stage in stages]
-    parts += ["", setting(experiment)]
+    parts += ["", net_sentence(experiment)]
     domain, category = experiment.domain_loss, experiment.category_loss
     normalised = ", normalised features" if domain.normalised else ""
     hidden = "-".join(map(str, experiment.shape.hidden))

@@ -218,7 +218,7 @@ def sigmoid(graph, layer, _):
     graph.emit(layer, "Sigmoid", [graph.read(layer)])
 
 
-def passed_on(graph, layer, _):
+def identity(graph, layer, _):
     """The identity: Dropout, which acts in training only, and layers that copy."""
     for top in layer.top:
         graph.alias(top, graph.read(layer))
@@ -227,6 +227,6 @@ def passed_on(graph, layer, _):
 CONVERTERS = {
     "Convolution": convolution, "Deconvolution": deconvolution, "Pooling": pooling, "ReLU": relu,
     "PReLU": prelu, "LRN": lrn, "BatchNorm": batch_norm, "Scale": scale, "Eltwise": eltwise,
-    "Concat": concat, "Crop": crop, "Softmax": softmax, "Sigmoid": sigmoid, "Dropout": passed_on,
-    "Split": passed_on,
+    "Concat": concat, "Crop": crop, "Softmax": softmax, "Sigmoid": sigmoid, "Dropout": identity,
+    "Split": identity,
 }
