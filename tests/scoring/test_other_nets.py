@@ -1,5 +1,6 @@
 """Deploy nets of other people: label maps and scores of plain pycaffe, or a sentence."""
 import os
+import re
 import subprocess
 import sys
 
@@ -172,15 +173,18 @@ def blurred(net):
     net.params["score"][0].data[..., 0] += 0.01
 
 
-@pytest.mark.parametrize("text, change", [
-    (up("final", "score", group=1), None),
-    (up("final", "score", "bias_term: true", group=1), None),
-    (FIXED[len(TRUNK):], scaled), (FIXED[len(TRUNK):], permuted), (FIXED[len(TRUNK):], blurred),
-    (up("final", "score", "bias_term: true"), biased)],
+@pytest.mark.parametrize("text, change, reason", [
+    (up("final", "score", group=1), None, "has group: 1; .* has 5"),
+    (up("final", "score", "bias_term: true", group=1), None, "has group: 1; .* has 5"),
+    (FIXED[len(TRUNK):], scaled, "has weights"), (FIXED[len(TRUNK):], permuted, "has weights"),
+    (FIXED[len(TRUNK):], blurred, "has weights"),
+    (up("final", "score", "bias_term: true"), biased, "has a bias")],
     ids=("learned", "learned with a bias", "scaled", "permuted", "blurred", "biased"))
-def test_other_deconvolutions_are_computed_by_the_net_itself(tmp_path, text, change):
+def test_other_deconvolutions_are_computed_by_the_net_itself(tmp_path, text, change, reason):
     files = write(tmp_path, image_input() + TRUNK + text, change=change)
-    require_plain(files, whole=True)
+    predictor = require_plain(files, whole=True)
+    # by the layer's parameters and weights; the comparison at load would notice most of it too
+    assert re.search(f"layer score of type Deconvolution {reason}", predictor.whole_because)
 
 
 def test_a_bias_of_zeros_is_none(tmp_path):
@@ -212,7 +216,8 @@ BEHIND = {
 def test_layers_behind_the_last_deconvolution_count(tmp_path, name):
     text, whole = BEHIND[name]
     files = write(tmp_path, image_input() + TRUNK + up("final", "up") + text)
-    require_plain(files, whole, blob="up" if "in place" in name else "score")
+    predictor = require_plain(files, whole, blob="up" if "in place" in name else "score")
+    assert "layer up of type Deconvolution may read more" in predictor.whole_because
 
 
 @pytest.mark.parametrize("group", (CLASSES, 1), ids=("fixed", "learned"))
@@ -273,7 +278,8 @@ def test_layers_that_mix_units_over_space_are_never_tiled(tmp_path, name):
     text, blob = MIXING[name]
     files = write(tmp_path, image_input() + TRUNK + text + up(blob, "score"))
     predictor = require_plain(files, whole=True)
-    assert "layer " in predictor.whole_because
+    first = {"global pooling": "mean", "concat of rows": "twice"}.get(name, "mixed")
+    assert f"layer {first} of type " in predictor.whole_because
     image = picture(40, 56)
     with pytest.raises(InputError, match="deploy.prototxt: an image of 40 x 56 pixels needs at "
                                          "least .* GB .* cannot be computed in tiles: layer "
