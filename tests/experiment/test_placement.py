@@ -214,7 +214,7 @@ def test_hours_of_the_papers_experiments_are_those_of_the_passes_measured_on_an_
         page = " ".join(file.read().split())
     assert re.search("16 ms a source pass, 33 ms a GA pass and 40 ms a GA \\+ CA pass", page)
     told = hours.describe(GTA, tasks, Placement(("gpu:0",), False, 1))
-    assert "on gpu:0 in float32; about 7.2 hours" in told
+    assert "on gpu:0 in float32; about 7.2 hours" in told and "as long, about 7.2." in page
 
 
 def test_two_gpus_share_the_stages_that_do_not_wait_for_each_other():

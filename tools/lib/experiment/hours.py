@@ -63,7 +63,7 @@ def seconds_an_iteration(experiment, tasks, task, placement):
             and (experiment.crop, experiment.batch) == MEASURED):
         factor = 1 if placement.tf32 else FLOAT32_FACTOR
         return (factor * task.schedule.iter_size * H200_PASS[task.stage] / 1000,
-                "passes measured once on an H200 (docs/results/gpu.md)")
+                "passes as measured once on an H200, which is assumed (docs/results/gpu.md)")
     return None, ""
 
 
