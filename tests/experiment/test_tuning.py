@@ -9,7 +9,7 @@ import pytest
 from data.errors import InputError
 from data.files import ROOT
 from models.experiments import EXPERIMENTS
-from tools.lib.experiment import plan, tuning
+from tools.lib.experiment import hours, plan, tuning
 
 TOY = EXPERIMENTS["toy"]
 
@@ -102,6 +102,17 @@ def test_each_seed_starts_from_its_own_run_of_the_stage_before():
     assert task.argv[task.argv.index("--weights") + 1] == plan.last_weights(TOY, "ga", 102)
     assert "ga seed 102" in task.needs and "ga seed 102" in planned
     assert planned["test ga_ca start=ga, seed 102"].needs == ("ga_ca start=ga, seed 102",)
+
+
+@pytest.mark.parametrize("stage", ["control", "ga", "ca", "ga_ca"])
+def test_a_plan_needs_its_own_tasks_only_so_that_its_time_can_be_told(stage):
+    planned = tuning.tasks(TOY, tuning.variants(TOY, stage, []), [101])
+    made = set()
+    for task in planned:
+        assert set(task.needs) <= made, task.name
+        made.add(task.name)
+    assert hours.duration(planned, {planned[-2].name: 2.0}, jobs=1) == 2
+    assert ("statistics" in planned[-2].needs) == (stage in plan.CONSTRAINED)
 
 
 def test_reported_seeds_choose_nothing():

@@ -138,7 +138,10 @@ def tasks(experiment, made, seeds):
         argv = plan.tool("train.py", "--solver", os.path.join(variant.folder, "solver.prototxt"),
                          "--seed", str(seed), "--output", folder,
                          "--weights", plan.last_weights(experiment, start, seed), *resume)
-        planned.append(plan.Task(name, argv, (f"{start} seed {seed}", "statistics"), weights,
+        needs = (f"{start} seed {seed}",)
+        if variant.stage in plan.CONSTRAINED:
+            needs += ("statistics",)
+        planned.append(plan.Task(name, argv, needs, weights,
                                  f"{variant.schedule.max_iter} iterations", variant.stage,
                                  variant.schedule, computes=True))
         planned.append(plan.scoring(experiment, "test " + name, weights, *experiment.tests[-1],
