@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tools.lib.runtime import source_builds
+
 PAGES = ("README.md", "data/README.md", "layers/README.md", "docs/*.md", "docs/results/*.md",
          "docs/results/*/*.md")
 
@@ -100,7 +102,10 @@ def test_every_result_on_the_first_page_stands_on_the_page_that_it_links_to(repo
 
 
 @pytest.mark.parametrize("name", ["gta", "synthia", "season_fall_winter", "cityscapes", "bdds"])
-def test_memory_and_disk_of_the_papers_experiments_are_those_of_their_plans(repo_root, name):
+def test_memory_and_disk_of_the_papers_experiments_are_those_of_their_plans(
+        repo_root, name, monkeypatch):
+    # The page says what the private runtime needs; a source build needs less memory.
+    monkeypatch.setattr(source_builds, "has_patch", lambda patch: False)
     experiments = pytest.importorskip("models.experiments")
     plan = pytest.importorskip("tools.lib.experiment.plan")
     experiment = experiments.EXPERIMENTS[name]

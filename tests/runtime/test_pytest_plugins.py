@@ -1,5 +1,6 @@
 """What run_tests adds to pytest, tried on a pytest inside: hanging tests, every outcome."""
 import itertools
+import signal
 import subprocess
 import sys
 
@@ -55,8 +56,18 @@ def watched(tmp_path, repo_root):
     ids=["sleep", "deadlock in C"])
 def test_a_test_that_hangs_ends_the_run_and_its_line_is_named(watched, text, line):
     ended = watched(text)
-    assert ended.returncode == 1
-    assert "Timeout (0:00:01)!" in ended.stderr and f"line {line} in test_inner" in ended.stderr
+    assert ended.returncode == -signal.SIGALRM
+    assert f"line {line} in test_inner" in ended.stderr
+
+
+def test_the_watch_is_no_thread_and_outlives_a_test_with_an_alarm_handler_of_its_own(watched):
+    ended = watched("""import os, signal, time
+def test_first():
+    assert len(os.listdir("/proc/self/task")) == 1
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+def test_inner(): time.sleep(100)
+""")
+    assert ended.returncode == -signal.SIGALRM and "line 5 in test_inner" in ended.stderr
 
 
 def test_a_test_that_ends_is_left_alone(watched):

@@ -3,6 +3,7 @@ import collections
 import faulthandler
 import os
 import platform
+import signal
 import time
 
 from data.cores import usable_cores
@@ -11,12 +12,13 @@ from tools.lib.runtime.checkup import runtime_kind
 
 
 class HangWatch:
-    """A test that is not done after `seconds` ends the run: exit code 1, stacks of all threads.
+    """A test not done after `seconds` ends the run: the stacks of all threads, then SIGALRM.
 
     It also ends a test that hangs in Caffe's C++ code: pycaffe holds Python's global lock there.
     pytest-timeout cannot, since its signal handler and its thread both wait for that lock;
     pytest's own faulthandler_timeout writes the stacks and goes on waiting. (pytest 9 has
-    faulthandler_exit_on_timeout, but needs Python 3.10; the private runtime has 3.9.)
+    faulthandler_exit_on_timeout, but needs Python 3.10; the private runtime has 3.9.) Both watch in
+    a thread, of which Python 3.12 warns at every fork; a timer of the system needs none.
     """
 
     def __init__(self, seconds):
@@ -25,11 +27,15 @@ class HangWatch:
 
     def pytest_runtest_logstart(self, nodeid):
         """Called by pytest before each test."""
-        faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._stderr)
+        faulthandler.unregister(signal.SIGALRM)     # a test may have put another handler there
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        faulthandler.register(signal.SIGALRM, file=self._stderr, chain=True)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
 
     def pytest_sessionfinish(self):
         """Called by pytest after the last test."""
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.unregister(signal.SIGALRM)
         os.close(self._stderr)
 
 
