@@ -48,6 +48,26 @@ _NEW_PYTHON = ("import sys; sys.path.insert(0, sys.argv[1]); from data import ch
                "child_process.run_request(*map(int, sys.argv[2:]))")
 
 _spawning = False
+_opencv_threads = 1
+
+
+def _end_opencv_threads():
+    """OpenCV keeps its threads waiting; a fork has none of them, and would wait for them."""
+    global _opencv_threads
+    opencv = sys.modules.get("cv2")
+    if hasattr(opencv, "setNumThreads"):
+        _opencv_threads = opencv.getNumThreads()
+        opencv.setNumThreads(1)
+
+
+def _allow_opencv_threads():
+    opencv = sys.modules.get("cv2")
+    if hasattr(opencv, "setNumThreads"):
+        opencv.setNumThreads(_opencv_threads)       # they start when they are needed
+
+
+os.register_at_fork(before=_end_opencv_threads, after_in_parent=_allow_opencv_threads,
+                    after_in_child=_allow_opencv_threads)
 
 
 class OpenFile(int):

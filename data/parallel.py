@@ -10,8 +10,6 @@ import functools
 import traceback
 from multiprocessing.connection import wait
 
-import cv2
-
 from data.cores import usable_cores
 from data.errors import InputError
 from data.worker import end_worker, start_worker
@@ -32,18 +30,13 @@ def each_result(function, items, workers=None, chunk=CHUNK):
     workers: how many (default: as many as data.cores.usable_cores; 1 computes here); chunk: items a
     worker takes at a time. Only a few chunks are under way at a time, so memory does not grow with
     the number of items. An exception in `function` is raised here; a worker that dies raises
-    InputError. Workers end with this process. In a fork of a process that used OpenCV's threads,
-    setNumThreads below may hang: such a process calls cv2.setNumThreads(1) before it forks.
+    InputError. Workers end with this process.
     """
     workers = workers or usable_cores()
     if workers == 1:
         yield from map(function, items)
         return
     chunks = [items[start:start + chunk] for start in range(0, len(items), chunk)]
-    # OpenCV's threads do not survive a fork, and a child that touches them hangs: none may be left
-    # in the parent.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
     team = []
     try:
         for _ in range(min(workers, len(chunks))):
@@ -52,7 +45,6 @@ def each_result(function, items, workers=None, chunk=CHUNK):
     finally:
         for pid, pipe in team:
             end_worker(pid, pipe)
-        cv2.setNumThreads(threads)
 
 
 def _in_order(count, pipes):

@@ -4,7 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
+import cv2
+import numpy as np
 import pytest
 
 from data.child_process import run_in_child, start_child
@@ -115,3 +118,20 @@ def test_a_forked_child_ends_with_a_parent_that_is_killed():
         parent.kill()
     _wait_for_the_end(pid)
     _reap(pid)
+
+
+def test_opencvs_threads_end_before_a_fork_and_may_start_again_on_both_sides():
+    picture = np.zeros((2000, 2000, 3), np.uint8)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        cv2.GaussianBlur(picture, (9, 9), 0)
+        threads = len(os.listdir("/proc/self/task"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")      # from Python 3.12 on, a fork tells of threads
+            outcome = run_in_child(lambda: [cv2.GaussianBlur(picture, (9, 9), 0).sum().item(),
+                                            cv2.getNumThreads()], 30)
+        assert outcome.value == [0, 4] and cv2.getNumThreads() == 4
+        assert threads > 1 and len(os.listdir("/proc/self/task")) < threads
+    finally:
+        cv2.setNumThreads(before)
