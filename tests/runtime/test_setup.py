@@ -52,7 +52,7 @@ def world(tmp_path, monkeypatch, archive):
     state.packages = listed
 
     class Apt:
-        mirror = "http://mirror.test/debian"
+        mirror, retired = "http://mirror.test/debian", False
 
         def closure(self):
             return listed

@@ -13,7 +13,7 @@ import subprocess
 from data.cores import usable_cores
 from data.errors import InputError
 from data.files import sha256
-from tools.lib.runtime.mirrors import OTHER_ROUTES
+from tools.lib.runtime.mirrors import OTHER_ROUTES, archives_of
 
 #: SHA-256 and file name of every package, for folders that no signature vouches for.
 DEBS_LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "debian.lock")
@@ -27,6 +27,10 @@ ALONE = ("python3-caffe",)
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
             "/usr/share/keyrings/debian-archive-keyring.pgp",
             "/usr/share/keyrings/debian-archive-bullseye-stable.gpg")
+#: Keys that Debian no longer signs with. One of them is asked only for an index whose key is in no
+#: other keyring.
+REMOVED_KEYRINGS = ("/usr/share/keyrings/debian-archive-removed-keys.gpg",
+                    "/usr/share/keyrings/debian-archive-removed-keys.pgp")
 #: Packages that one apt-get downloads.
 BATCH = 12
 
@@ -38,17 +42,26 @@ class PrivateApt:
     """apt with its whole state in one folder.
 
     kinds: "deb" for binary packages, "deb-src" for source packages.
+    retired: True for an archive of retired releases, whose indexes may be past their date.
     """
 
-    def __init__(self, folder, mirror, suite=SUITE, kinds=("deb",)):
-        self.folder, self.mirror = folder, mirror
+    def __init__(self, folder, mirror, suite=SUITE, kinds=("deb",), retired=False):
+        self.folder, self.mirror, self.suite = folder, mirror, suite
+        self.kinds, self.retired = kinds, retired
         for part in ("lists/partial", "archives/partial", "none.d"):
             os.makedirs(os.path.join(folder, part), exist_ok=True)
         self.config = os.path.join(folder, "apt.conf")
         self._write("status", "")
-        lines = [f"{kind} [signed-by={_keyring()}] {mirror} {suite} main\n" for kind in kinds]
-        self._write("sources.list", "".join(lines))
+        self._trust([_keyring()])
         self._write("apt.conf", _configuration(folder))
+
+    def _trust(self, keyrings):
+        """Writes the sources list: indexes signed by a key of these keyrings count."""
+        options = f"signed-by={','.join(keyrings)}"
+        if self.retired:
+            options += " check-valid-until=no"
+        self._write("sources.list", "".join(f"{kind} [{options}] {self.mirror} {self.suite} main\n"
+                                            for kind in self.kinds))
 
     def _write(self, name, text):
         with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
@@ -66,7 +79,15 @@ class PrivateApt:
 
     def update(self):
         """Fetches the suite's signed index."""
-        self.run(["update", "-o", "APT::Update::Error-Mode=any"])
+        command = ["update", "-o", "APT::Update::Error-Mode=any"]
+        try:
+            self.run(command)
+        except AptFailed as problem:
+            removed = next(filter(os.path.isfile, REMOVED_KEYRINGS), None)
+            if removed is None or not problem.key_is_unknown():
+                raise
+            self._trust([_keyring(), removed])
+            self.run(command)
 
     def closure(self, roots=ROOTS, alone=ALONE, left_out=None):
         """List of Package: `roots` with all they depend on, and `alone`.
@@ -105,30 +126,45 @@ class AptFailed(Exception):
         return ("does not have a Release file" in text or "no longer has a Release file" in text
                 or "Unable to locate package" in text or "no installation candidate" in text)
 
+    def key_is_unknown(self):
+        """True when the index is signed by a key that is in none of the keyrings."""
+        # the words of gpgv, and those of sqv, which apt calls since Debian 13
+        return "NO_PUBKEY" in str(self) or "Missing key" in str(self)
+
     def first_error(self):
         """apt's first line that begins with E:, else all that apt wrote."""
         lines = [line[3:] for line in str(self).splitlines() if line.startswith("E: ")]
         return lines[0] if lines else str(self).strip() or "no message"
 
 
+class NoSuite(InputError):
+    """Neither the mirrors nor their archives have the suite."""
+
+
 def open_apt(folder, mirrors, suite=SUITE, kinds=("deb",)):
-    """PrivateApt on the first of `mirrors` that has the suite, its index fetched."""
+    """PrivateApt on the first address that has the suite, its index fetched.
+
+    The addresses are `mirrors`, then the archives of retired releases that belong to them.
+    Raises NoSuite, which says what each address answered.
+    """
     gone, failed = [], []
-    for mirror in mirrors:
-        apt = PrivateApt(folder, mirror, suite, kinds)
+    archives = archives_of(mirrors)
+    for address in list(mirrors) + archives:
+        apt = PrivateApt(folder, address, suite, kinds, address in archives)
         try:
             apt.update()
             return apt
         except AptFailed as problem:
-            answers = gone if problem.suite_is_gone() else failed
-            answers.append(f"{mirror} ({problem.first_error()})")
+            # an archive is a guess: one that does not exist says nothing about the network
+            answers = gone if problem.suite_is_gone() or apt.retired else failed
+            answers.append(f"{address} ({problem.first_error()})")
     if failed:
-        raise InputError(f"no package index of {RELEASES[suite]} ({suite}) from "
-                         f"{'; '.join(failed + gone)}",
-                         fix="check the network and try again, or " + OTHER_ROUTES)
+        raise NoSuite(f"no package index of {RELEASES[suite]} ({suite}) from "
+                      f"{'; '.join(failed + gone)}",
+                      fix="check the network and try again, or " + OTHER_ROUTES)
     why = ", the last Debian with Caffe" if suite == SUITE else ""
-    raise InputError(f"the mirror has dropped {RELEASES[suite]} ({suite}){why}: {'; '.join(gone)}",
-                     fix=OTHER_ROUTES)
+    raise NoSuite(f"the mirror has dropped {RELEASES[suite]} ({suite}){why}, and no archive of "
+                  f"retired releases beside it has it: {'; '.join(gone)}", fix=OTHER_ROUTES)
 
 
 def is_whole(path, package):

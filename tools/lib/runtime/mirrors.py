@@ -1,6 +1,11 @@
-"""The Debian mirrors to ask: a given one, or those that the machine's own apt uses."""
+"""The Debian mirrors to ask: a given one, or those that the machine's own apt uses.
+
+Also the archives of retired releases that belong to these mirrors.
+"""
 import glob
+import ipaddress
 import os
+import urllib.parse
 
 from data.errors import InputError
 
@@ -50,6 +55,45 @@ def machine_mirrors(folder="/etc/apt"):
                 found += [uri.rstrip("/") for uri in uris if uri.startswith(SCHEMES)]
     found = list(dict.fromkeys(found))
     return sorted(found, key=lambda uri: "security" in uri)
+
+
+def archives_of(mirrors):
+    """Addresses where retired releases would be, derived from the mirrors' own, best first.
+
+    For http://deb.house.test/debian these are the host archive of the same domain,
+    http://archive.house.test/debian, and the folder beside debian/,
+    http://deb.house.test/debian-archive/debian. A label of two letters, such as de in
+    ftp.de.house.test, counts as a country, so the host of the domain above it is asked too.
+    Names and passwords in an address go to no other host. Security archives hold no whole suite.
+    """
+    hosts, folders = [], []
+    for mirror in mirrors:
+        parts = urllib.parse.urlsplit(mirror)
+        folder, name = os.path.split(parts.path)
+        if not name or "security" in mirror or parts.scheme.startswith("mirror"):
+            continue
+        for host in _archive_hosts(parts):
+            hosts.append(urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", "")))
+        beside = f"{folder.rstrip('/')}/debian-archive/{name}"
+        folders.append(f"{parts.scheme}:{beside}" if parts.scheme == "file"
+                       else urllib.parse.urlunsplit((parts.scheme, parts.netloc, beside, "", "")))
+    return [uri for uri in dict.fromkeys(hosts + folders) if uri not in mirrors]
+
+
+def _archive_hosts(parts):
+    """Hosts, with the port, named archive in the domain of a split address; [] without a domain."""
+    try:
+        name, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+        ipaddress.ip_address(name)
+        return []
+    except ValueError:
+        labels = name.split(".")
+    if len(labels) < 2:
+        return []
+    domains = [labels if len(labels) == 2 else labels[1:]]
+    if len(domains[0]) > 2 and len(domains[0][0]) == 2:
+        domains.append(domains[0][1:])
+    return [".".join(["archive"] + domain) + port for domain in domains]
 
 
 def one_line_sources(text):

@@ -118,7 +118,8 @@ def _fetched(apt, folder, report):
     try:
         wanted = apt.closure()
         megabytes = sum(package.size for package in wanted) / 1e6
-        report(f"[2/5] Downloading {len(wanted)} packages, {megabytes:.0f} MB, from {apt.mirror}")
+        source = f"the archive of retired releases, {apt.mirror}" if apt.retired else apt.mirror
+        report(f"[2/5] Downloading {len(wanted)} packages, {megabytes:.0f} MB, from {source}")
         apt.fetch(wanted, folder, Counter("package", len(wanted)).step)
     except debian.AptFailed as problem:
         what = ("has dropped packages of Debian 11" if problem.suite_is_gone()
