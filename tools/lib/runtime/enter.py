@@ -13,7 +13,7 @@ SETUP = "python3 tools/setup_caffe.py"
 REBUILD = f"{SETUP} --rebuild"
 CONDA = "conda env update -f environment.yml"
 #: Packages that joined the runtime after its first version: an older one lacks them.
-JOINED = ("tabulate", "threadpoolctl", "onnx", "jinja2")
+JOINED = ("tabulate", "threadpoolctl", "onnx", "jinja2", "tensorboardX")
 
 
 def enter_runtime(set_up=False):

@@ -12,7 +12,7 @@ import tempfile
 
 #: Modules that the commands import, beside caffe itself.
 MODULES = ("numpy", "scipy", "cv2", "lmdb", "google.protobuf", "skimage", "matplotlib", "tqdm",
-           "tabulate", "jinja2", "threadpoolctl", "pytest")
+           "tabulate", "jinja2", "tensorboardX", "threadpoolctl", "pytest")
 
 
 def versions():

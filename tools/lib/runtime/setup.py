@@ -21,7 +21,8 @@ from tools.lib.runtime import debian, mirrors, private_runtime, wheels
 #: Bytes of downloads and unpacked packages together, at the worst moment.
 NEEDED_BYTES = 1.3e9
 PROBE = """
-import caffe, cv2, jinja2, lmdb, numpy, scipy.ndimage, matplotlib, tabulate, threadpoolctl, tqdm
+import caffe, cv2, jinja2, lmdb, numpy, scipy.ndimage, matplotlib, tabulate, tensorboardX
+import threadpoolctl, tqdm
 caffe.Net
 """
 
