@@ -15,6 +15,8 @@ from data.files import write_aside
 from data.label_spaces import CITYSCAPES, TOY
 from data.registry import open_dataset
 from data.toy_export import export_toy
+from tools.lib.device_options import TF32_VARIABLE
+from tools.lib.runtime import source_builds
 from tools.lib.scoring import figure_command, net_options, predict_command, score_command
 from tools.lib.scoring.pictures import Painter, colour, legend_strip, overlay, write_grid
 
@@ -24,6 +26,7 @@ caffe = pytest.importorskip("caffe")
 
 from models.adaptation import deploy_net  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
+from tools.lib.scoring import predictor  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +254,45 @@ def test_figure_of_frames_without_labels_names_no_truth_before_it_predicts(
         figure_command.main(["--model", net[0], "--weights", net[1], net[2],
                              "--dataset", "folder:path=mine", "--data-root", str(tmp_path),
                              "--split", "target_val", "--output", str(tmp_path / "f.png")] + chosen)
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Takes --device gpu:N and stays on the CPU; [(number of the GPU, CAFFE_TF32 then)]."""
+    used = []
+    monkeypatch.setenv(TF32_VARIABLE, "0")      # put back after the test
+    monkeypatch.setattr(predictor, "use_device",
+                        lambda gpu, name: used.append((gpu, os.environ[TF32_VARIABLE])))
+    monkeypatch.setattr(source_builds, "has_patch", lambda name: True)
+    return used
+
+
+def scored(net, path, *more):
+    score(net, "--json", str(path), *more)
+    return json.loads(path.read_text())["results"][0]
+
+
+def test_scores_have_the_device_and_the_precision_they_were_computed_in(net, tmp_path, on_gpu,
+                                                                        monkeypatch):
+    found = scored(net, tmp_path / "a.json", "--device", "gpu:1", "--tf32")
+    assert (found["device"], found["tf32"]) == ("gpu:1", True) and on_gpu == [(1, "1")]
+    found = scored(net, tmp_path / "b.json", "--device", "gpu:0")
+    # the first command has left the variable set
+    assert found["tf32"] and on_gpu[1:] == [(0, "1")]
+    monkeypatch.setenv(TF32_VARIABLE, "0")
+    assert not scored(net, tmp_path / "c.json", "--device", "gpu:0")["tf32"]
+    assert on_gpu[2:] == [(0, "0")]
+    found = scored(net, tmp_path / "d.json")
+    assert (found["device"], found["tf32"]) == ("cpu", False)
+
+
+def test_tf32_is_refused_on_the_cpu_and_by_a_caffe_without_it(net, tmp_path, on_gpu, monkeypatch):
+    with pytest.raises(InputError, match="--tf32 is a way to compute on a GPU"):
+        score(net, "--tf32")
+    monkeypatch.setattr(source_builds, "has_patch", lambda name: False)
+    with pytest.raises(InputError, match="no such option"):
+        score(net, "--device", "gpu:0", "--tf32")
+    assert on_gpu == []
 
 
 def predict(net, inputs, output, *more):

@@ -42,10 +42,11 @@ def add_devices_arguments(parser):
 
 
 def add_tf32_argument(parser):
-    """Adds --tf32 of commands that train."""
+    """Adds --tf32 of commands that compute."""
     parser.add_argument("--tf32", action="store_true",
                         help="on a GPU: multiply matrices in TF32, which is faster and keeps 10 "
-                             "bits of the mantissa; a run keeps its setting")
+                             "bits of the mantissa; a training run keeps its "
+                             "setting")
 
 
 def asks_for_tf32(option, on_gpu):

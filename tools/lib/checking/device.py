@@ -8,6 +8,8 @@ from data.errors import InputError
 from data.machine_memory import machine_memory
 from layers import gpu_arrays
 from tools.lib.checking.dry_run import dry_run
+from tools.lib.device_options import use_tf32
+from tools.lib.runtime import source_builds
 from tools.lib.runtime.known_net import passes_of_ones
 
 # GPUs that this process has set, in order: after the first, CUDA allows no dry run in a fork
@@ -60,6 +62,17 @@ def require_gpu(gpu, name):
         dry_run(functools.partial(_compute_on, gpu), name)
     except InputError as error:
         raise InputError(error.what, _REPAIR) from None
+
+
+def use_precision(tf32):
+    """Lets Caffe multiply in TF32, or in float32, on the GPU that use_device() takes next.
+
+    Raises InputError for TF32 where the Caffe in use has no such option.
+    """
+    if tf32 and not source_builds.has_patch(source_builds.TF32_OPTION):
+        raise InputError("--tf32: the Caffe in use has no such option",
+                         "python3 tools/build/build_caffe.py --variant cuda --activate")
+    use_tf32(tf32)
 
 
 def device_memory():

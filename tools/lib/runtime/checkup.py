@@ -131,7 +131,7 @@ def _device(answer):
     """The device that Caffe computes on, and the build that would be faster on this machine."""
     if answer["cuda"] and answer["devices"]:
         wanted = os.environ.get("CAFFE_TF32") == "1"
-        tf32 = "on" if wanted else "off (train.py --tf32 is faster and less exact)"
+        tf32 = "on" if wanted else "off (--tf32 is faster and less exact)"
         yield _ok("device", f"{answer['devices']} CUDA device(s), TF32 {tf32}")
     elif answer["cuda"] and machine.cards():
         yield Finding("device", "the CPU, though there is an NVIDIA card: this build for CUDA "

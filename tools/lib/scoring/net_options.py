@@ -5,7 +5,7 @@ from data.errors import InputError
 from data.transforms import FACTORS
 from tools.lib.command import number_between, positive
 from tools.lib.dataset_options import add_data_arguments
-from tools.lib.device_options import device
+from tools.lib.device_options import add_tf32_argument, asks_for_tf32, device, gpu_number
 
 
 def add_net_arguments(parser):
@@ -17,6 +17,7 @@ def add_net_arguments(parser):
     parser.add_argument("--mean", type=number_between(0, 255), nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
+    add_tf32_argument(parser)
     parser.add_argument("--memory", type=positive, metavar="GB",
                         help="limit of one forward pass; larger images are computed in tiles, or "
                              "refused where the net does not allow tiles (default: a quarter of "
@@ -38,9 +39,15 @@ def add_comparison_arguments(parser, weights, names):
 
 
 def make_predictor(args, weights):
-    """The Predictor that the options describe, with this caffemodel."""
+    """The Predictor that the options describe, with this caffemodel.
+
+    Sets args.tf32 to whether it computes in TF32. Raises InputError for --tf32 on the CPU.
+    """
+    args.tf32 = asks_for_tf32(args.tf32, gpu_number(args.device) is not None)
     # imported here: a wrong option is reported before Caffe is loaded
+    from tools.lib.checking.device import use_precision
     from tools.lib.scoring.predictor import Predictor
+    use_precision(args.tf32)
     return Predictor(args.model, weights, args.device, args.mean,
                      args.memory and args.memory * 2 ** 30, args.score_blob)
 

@@ -9,14 +9,14 @@ from caffe.proto import caffe_pb2
 
 from data.errors import InputError
 from data.files import ROOT
-from tools.lib.checking.device import device_memory
+from tools.lib.checking.device import device_memory, use_precision
 from tools.lib.checking.dry_run import dry_run_solver, enable_logging
 from tools.lib.checking.gradients import refuse_gpu_only
 from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
 from tools.lib.command import count, seed
-from tools.lib.device_options import add_tf32_argument, device, use_tf32
+from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
 from tools.lib.training import parallel, run_folder, weights
@@ -117,11 +117,8 @@ def main(arguments=None):
         weight_reports = weights.compare_all(resolved.param.weights, shapes)
 
     run_folder.choose_precision(options, resolved, record)
-    use_tf32(options.tf32)
+    use_precision(options.tf32)
     choose_device(resolved.param, group)
-    if options.tf32 and not source_builds.has_patch(source_builds.TF32_OPTION):
-        raise InputError("--tf32: the Caffe in use has no such option",
-                         "python3 tools/build/build_caffe.py --variant cuda --activate")
     check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
                  shown(options.solver), device_memory(), resolved.param.type,
                  source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))
