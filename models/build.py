@@ -53,12 +53,18 @@ def released_nets():
     return {"context19/deploy.prototxt": net}
 
 
+def _is_own(experiment, file_name):
+    """Whether no other experiment trains with this net; every experiment has its deploy net."""
+    stage = file_name[:-len(".prototxt")]
+    return stage == "deploy" or stage in experiment.own_stages
+
+
 def generated_files():
     """{path relative to the repository: text} of every net."""
     files = {f"models/{experiment.name}/{file_name}":
              header("models/build.py", FILES[experiment.name]) + prototxt(net)
              for experiment in EXPERIMENTS.values()
-             for file_name, net in nets(experiment).items()}
+             for file_name, net in nets(experiment).items() if _is_own(experiment, file_name)}
     files.update({f"models/{path}": header("models/build.py") + prototxt(net)
                   for path, net in released_nets().items()})
     return files

@@ -12,7 +12,7 @@ POLICIES = {"fixed": ['lr_policy: "fixed"'], "poly": ['lr_policy: "poly"', "powe
 
 def solver_name(experiment, stage):
     """Name of a stage's solver without folder and ending, "toy_ga"; also of its run's folder."""
-    return f"{experiment.name}_{stage}"
+    return f"{experiment.trainer(stage).name}_{stage}"
 
 
 def last_snapshot(experiment, stage, folder=None):
@@ -65,7 +65,7 @@ def stage_solver(experiment, stage):
 def generated_files():
     """{path relative to the repository: text} of every solver."""
     return {f"solvers/{solver_name(experiment, stage)}.prototxt": stage_solver(experiment, stage)
-            for experiment in EXPERIMENTS.values() for stage in STAGES}
+            for experiment in EXPERIMENTS.values() for stage in experiment.own_stages}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from models.shapes import Shape
 #: adaptation takes.
 STAGES = ("source", "control", "ga", "ca", "ga_ca")
 NET_OF_STAGE = dict(source="source", control="source", ga="ga", ca="ca", ga_ca="ga_ca")
+#: The stages whose nets have the domain loss.
+DOMAIN_STAGES = ("ga", "ga_ca")
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,14 @@ class Experiment:
     category_loss: CategoryLoss
     schedules: Dict[str, Schedule]      # one a stage
     note: str = ""                      # what a reader of the results has to know
+    shares: Optional["Experiment"] = None   # whose stages without domain loss are these too
 
     def __post_init__(self):
-        """Raises InputError unless every stage has a schedule and starts from an earlier one."""
+        """Raises InputError unless the stages can be trained in their order.
+
+        Every stage needs a schedule and starts from an earlier one; an experiment that shares the
+        stages of another differs from it in the domain loss alone.
+        """
         if tuple(self.schedules) != STAGES:
             raise InputError(f"experiment {self.name}: schedules of {', '.join(self.schedules)}; "
                              f"expected {', '.join(STAGES)}, in this order")
@@ -111,6 +118,26 @@ class Experiment:
                 raise InputError(f"experiment {self.name}: stage {stage} starts from "
                                  f"{schedule.start}; expected an earlier stage, a caffemodel or "
                                  "None")
+        if self.shares and self._without_domain_loss() != self.shares._without_domain_loss():
+            raise InputError(f"experiment {self.name} shares the stages of {self.shares.name}, but "
+                             "differs in more than the domain loss",
+                             "leave out shares, or the other changes")
+
+    def _without_domain_loss(self):
+        """The experiment without the fields that only its domain stages read."""
+        schedules = {stage: None if stage in DOMAIN_STAGES else schedule
+                     for stage, schedule in self.schedules.items()}
+        return {**vars(self), "name": None, "note": None, "shares": None, "domain_loss": None,
+                "shape": self.shape._replace(hidden=()), "schedules": schedules}
+
+    @property
+    def own_stages(self):
+        """The stages that no other experiment trains for this one."""
+        return DOMAIN_STAGES if self.shares else STAGES
+
+    def trainer(self, stage):
+        """The experiment that trains a stage: this one, or the one whose stages it shares."""
+        return self if stage in self.own_stages else self.shares.trainer(stage)
 
     @property
     def initial_weights(self):

@@ -27,10 +27,10 @@ TOY = Experiment(
     batch=2, crop=(80, 144),        # of frames of 96 x 160
     mean=(128.0, 128.0, 128.0),     # the net starts from nothing: mid-grey
     domain_loss=DomainLoss(
-        # Not Eq. 7, which gained far less here: docs/results/toy_confusion.md.
+        # Not Eq. 7, which gained far less here: docs/results/toy_families.md.
         objective="reversal",
-        weight=0.1,
-        classifier_lr=1),
+        normalised=True,            # the classifier sees each unit's features at length 1
+        weight=0.3, classifier_lr=10),      # docs/results/toy_tuning/reversal_normalised.md
     category_loss=CategoryLoss(
         statistics="data/statistics/toy_windows.json",
         mil_weight=0.1, slack=0.5,  # docs/results/toy_tuning/category.md
@@ -39,8 +39,24 @@ TOY = Experiment(
     schedules=dict(source=SOURCE, control=ADAPTATION, ga=ADAPTATION, ca=ADAPTATION,
                    ga_ca=ADAPTATION))
 
-# The same with the paper's own objective, Eq. 7.
+# The same source, control and CA stages, but other domain losses, each in the setting that the
+# tuning seeds chose (docs/results/toy_tuning/README.md); docs/results/toy_families.md compares
+# them.
+#: Ganin's reversal of the features as they are.
+TOY_REVERSAL = replace(
+    TOY, name="toy_reversal", shares=TOY,
+    domain_loss=DomainLoss(objective="reversal", weight=0.1, classifier_lr=1))
+#: The paper's objective, Eq. 7.
 TOY_CONFUSION = replace(
-    TOY, name="toy_confusion", domain_loss=replace(TOY.domain_loss, objective="confusion"))
+    TOY, name="toy_confusion", shares=TOY,
+    domain_loss=DomainLoss(objective="confusion", weight=0.1, classifier_lr=1))
+#: Eq. 7, but the classifier sees features of length 1.
+TOY_CONFUSION_NORMALISED = replace(
+    TOY, name="toy_confusion_normalised", shares=TOY,
+    domain_loss=DomainLoss(objective="confusion", weight=0.3, classifier_lr=10, normalised=True))
+#: And it comes closer to the best possible classifier before each step of the features.
+TOY_CONFUSION_STEPS = replace(
+    TOY, name="toy_confusion_steps", shares=TOY,
+    domain_loss=replace(TOY_CONFUSION_NORMALISED.domain_loss, classifier_steps=10))
 
-EXPERIMENTS = (TOY, TOY_CONFUSION)
+EXPERIMENTS = (TOY, TOY_REVERSAL, TOY_CONFUSION, TOY_CONFUSION_NORMALISED, TOY_CONFUSION_STEPS)

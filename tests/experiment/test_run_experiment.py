@@ -235,7 +235,7 @@ def test_only_what_the_stages_read_has_to_be_there_and_no_label_of_a_target(tmp_
     assert "season=summer" in sentence and "GT/LABELS" in sentence
 
 
-@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"toy", "toy_confusion"}))
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if not name.startswith("toy")])
 def test_every_row_names_the_folder_of_a_data_set_that_is_not_there(name, tmp_path):
     experiment = EXPERIMENTS[name]
     sentences = preconditions.missing_data(experiment, STAGES, str(tmp_path))

@@ -6,8 +6,8 @@ import pytest
 import models.experiments
 from data.errors import InputError
 from models.experiments.fields import DataSide
-from models.experiments.toy import TOY
-from solvers.build import initial_weights, last_snapshot
+from models.experiments.toy import TOY, TOY_CONFUSION
+from solvers.build import generated_files, initial_weights, last_snapshot
 
 MINE = """
 from dataclasses import replace
@@ -48,6 +48,24 @@ def test_a_stage_cannot_start_from_itself_or_a_later_one(stage, start):
     late = dict(TOY.schedules, **{stage: replace(TOY.schedules[stage], start=start)})
     with pytest.raises(InputError, match=f"stage {stage} starts from {start}"):
         replace(TOY, schedules=late)
+
+
+def test_stages_without_domain_loss_are_those_of_the_experiment_that_is_shared():
+    assert last_snapshot(TOY_CONFUSION, "control") == last_snapshot(TOY, "control")
+    assert last_snapshot(TOY_CONFUSION, "ga").startswith("runs/toy_confusion_ga/")
+    assert initial_weights(TOY_CONFUSION, "ga_ca") == initial_weights(TOY, "ga_ca")
+    solvers = [path for path in generated_files() if path.startswith("solvers/toy_confusion_")
+               and "normalised" not in path and "steps" not in path]
+    assert solvers == ["solvers/toy_confusion_ga.prototxt", "solvers/toy_confusion_ga_ca.prototxt"]
+
+
+@pytest.mark.parametrize("changes", [
+    dict(batch=3), dict(shape=TOY.shape._replace(fc=32)),
+    dict(schedules=dict(TOY.schedules, ca=TOY.schedules["source"]))])
+def test_stages_are_not_shared_with_an_experiment_that_trains_them_otherwise(changes):
+    with pytest.raises(InputError, match="mine shares the stages of toy, but differs in more"):
+        replace(TOY, name="mine", shares=TOY, **changes)
+    replace(TOY, name="mine", shares=TOY, shape=TOY.shape._replace(hidden=(16,)))
 
 
 def test_a_side_names_its_data_set_as_the_commands_and_the_data_layer_take_it():

@@ -7,5 +7,6 @@ preconditions.py   refuses missing data, and results that were made with other s
 scheduler.py       runs the tasks, several at a time
 report.py          tables over stages and seeds, and a picture
 paper.py           the paper's tables with our numbers beside them (paper_tables.json)
+comparison.py      stages of several experiments side by side, for tools/compare_experiments.py
 tuning.py          variants of one stage, for tools/tune_adaptation.py
 """

@@ -61,12 +61,17 @@ def seconds_an_iteration(experiment, stage, seeds):
 
 
 def collect(experiment, stages, seeds, dataset, split):
-    """(classes, ious): ious (stages, seeds, classes) float64, percent; nan for an absent class."""
-    def result(stage, seed):
-        path = result_file(experiment, stage, seed, dataset, split)
-        return read_results(os.path.join(ROOT, path))[0]
+    """(classes, ious) of collect_runs(): a row a stage, a column a seed."""
+    return collect_runs([[result_file(experiment, stage, seed, dataset, split) for seed in seeds]
+                         for stage in stages])
 
-    records = [[result(stage, seed) for seed in seeds] for stage in stages]
+
+def collect_runs(paths):
+    """(classes, ious) of rows of result files, whose paths are relative to the repository.
+
+    ious: (rows, columns, classes) float64, percent; nan for an absent class.
+    """
+    records = [[read_results(os.path.join(ROOT, path))[0] for path in row] for row in paths]
     ious = np.array([[[np.nan if value is None else 100 * value for value in record["iou"]]
                       for record in row] for row in records])
     return records[0][0]["classes"], ious
