@@ -36,8 +36,8 @@ def parse_arguments():
                         help="commands at a time on the CPU; default: one a core for the toy, else "
                              "1; on GPUs: one a GPU")
     parser.add_argument("--report",
-                        help="path without ending of the tables and the picture; default: "
-                             "runs/EXPERIMENT")
+                        help="path without ending of the tables, the picture and the page; "
+                             "default: runs/EXPERIMENT")
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     add_devices_arguments(parser)
     return parser.parse_args()

@@ -13,6 +13,7 @@ ORDER = (
     "tools.lib.confusion", "tools.lib.results",
     "tools.lib.runtime", "tools.lib.checking", "tools.lib.export", "tools.lib.training",
     "tools.lib.scoring", "tools.lib.categories", "tools.lib.datasets", "tools.lib.experiment",
+    "tools.lib.report",
     "tools.bench", "tools.build", "tools")
 
 

@@ -154,12 +154,14 @@ def test_an_experiment_prints_its_tables_before_it_writes_them(monkeypatch, tmp_
     assert "mIoU" in capsys.readouterr().out
 
 
-def test_a_picture_that_fails_ends_the_experiment_with_a_message(monkeypatch):
+def test_a_picture_or_page_that_fails_ends_the_experiment_with_a_message(monkeypatch):
     monkeypatch.setattr(report, "tool",
                         lambda *ignored: [sys.executable, "-c", "raise SystemExit(2)"])
-    with pytest.raises(InputError, match="x.png could not be drawn.*exit code 2.\n.*same command "
-                                         "again"):
+    failed = "could not be made.*exit code 2.\n.*same command again"
+    with pytest.raises(InputError, match="picture x.png " + failed):
         report.draw(EXPERIMENTS["toy"], STAGES, 1, None, "x.png")
+    with pytest.raises(InputError, match="page x.html " + failed):
+        report.write_page(EXPERIMENTS["toy"], STAGES, [1], None, "x.html")
 
 
 def test_a_prefix_below_a_file_is_named(tmp_path, monkeypatch):

@@ -264,13 +264,24 @@ def test_the_picture_shows_what_was_scored(monkeypatch):
     assert "--most-changed" not in alone and alone["--frames"] == "0"
 
 
+def test_the_page_is_of_every_run_and_reads_the_data_where_the_runs_did(monkeypatch):
+    started = []
+    monkeypatch.setattr(report.subprocess, "run", lambda argv, **keys: started.append(argv))
+    report.write_page(TOY, ["source", "ga"], [1, 2], "/data", "x.html", device="gpu:1")
+    assert started[0][1:] == [
+        os.path.join(ROOT, "tools", "report.py"), "runs/toy_source", "runs/toy_source_seed2",
+        "runs/toy_ga", "runs/toy_ga_seed2", "--output", "x.html", "--data-root", "/data",
+        "--device", "gpu:1"]
+
+
 def test_a_report_shows_its_picture(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "collect", lambda *ignored: (["a"], np.ones((5, 1, 1))))
-    monkeypatch.setattr(report, "draw",
-                        lambda *arguments, device: open(arguments[-1], "w").close())
+    for made in ("draw", "write_page"):
+        monkeypatch.setattr(report, made,
+                            lambda *arguments, device: open(arguments[-1], "w").close())
     report.write(TOY, STAGES, [1], None, str(tmp_path / "new" / "page"))
     shown, = re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "new" / "page.md").read_text())
-    assert (tmp_path / "new" / shown).exists()
+    assert (tmp_path / "new" / shown).exists() and (tmp_path / "new" / "page.html").exists()
 
 
 def test_a_report_says_what_its_reader_has_to_know(monkeypatch):

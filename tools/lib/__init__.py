@@ -13,4 +13,5 @@ scoring/                 a net's predictions, their scores and pictures
 categories/              label statistics and the report on constraints
 datasets/                checks a data set, packs it into LMDB
 experiment/              the paper's experiments: plan, stages, tables
+report/                  runs as one HTML page
 """

@@ -1,4 +1,4 @@
-"""Tables over stages and seeds, and one picture, from the result files of tools/test.py."""
+"""Tables over stages and seeds, a picture and the report page, from the result files of tests."""
 import os
 import subprocess
 import sys
@@ -7,6 +7,7 @@ import numpy as np
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
+from tools.lib.confusion import class_subsets, mean_iou
 from tools.lib.experiment.plan import (
     last_weights,
     prediction_options,
@@ -88,12 +89,17 @@ def spread(values):
     return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
 
 
-def class_table(title, classes, stages, ious):
-    """A row a class and one for mIoU, a column a stage; mean ± deviation over the seeds."""
-    rows = [[name] + [spread(stage[:, index]) for stage in ious]
+def class_table(title, classes, columns, ious):
+    """A row a class and one for each mean, a column a stage; mean ± deviation over the seeds.
+
+    columns: their titles.  ious: for each column (seeds, classes) percent, nan for an absent class.
+    """
+    rows = [[name] + [spread(column[:, index]) for column in ious]
             for index, name in enumerate(classes)]
-    rows.append(["mIoU"] + [spread(np.nanmean(stage, axis=1)) for stage in ious])
-    return Table(["IoU %"] + [TITLES[stage] for stage in stages], rows, title, [len(classes)])
+    for number, (mean, members) in enumerate(class_subsets(classes).items()):
+        rows.append([mean if number else "mIoU"]
+                    + [spread([mean_iou(row, members) for row in column]) for column in ious])
+    return Table(["IoU %"] + list(columns), rows, title, [len(classes)])
 
 
 def seed_table(stages, seeds, ious):
@@ -134,10 +140,11 @@ def markdown(experiment, stages, seeds, command):
                   f"loss_weight {category.mil_weight:g}, slack {category.slack:g}, factor of large "
                   f"classes {category.down_weight:g}, presence above "
                   f"{category.presence_factor:g} alpha, statistics {category.statistics}."]
+    titles = [TITLES[stage] for stage in stages]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
         parts += ["", f"## {dataset}, {split}", "",
-                  render(class_table("", classes, stages, ious), "markdown"),
+                  render(class_table("", classes, titles, ious), "markdown"),
                   render(seed_table(stages, seeds, ious), "markdown").rstrip()]
     return "\n".join(parts) + "\n"
 
@@ -150,41 +157,58 @@ def draw(experiment, stages, seed, data_root, path, device=None):
     shown = [stage for stage in ("source", "ga", "ga_ca") if stage in stages]
     weights = [last_weights(experiment, stage, seed) for stage in shown]
     frames = ["--most-changed", "4"] if len(shown) > 1 else ["--frames", "0"]
-    argv = tool("figure.py", *prediction_options(experiment, *experiment.tests[-1]), *frames,
-                "--weights", *weights, "--names", *[TITLES[stage] for stage in shown],
-                "--output", path, *(["--data-root", data_root] if data_root else []),
-                *(["--device", device] if device else []))
+    _start("picture", path, "figure.py", *prediction_options(experiment, *experiment.tests[-1]),
+           *frames, "--weights", *weights, "--names", *[TITLES[stage] for stage in shown],
+           "--output", path, *_where(data_root, device))
+
+
+def write_page(experiment, stages, seeds, data_root, path, device=None):
+    """Writes the report page of all runs to `path`; device: of its nets, as in draw()."""
+    folders = [run_folder(experiment, stage, seed) for stage in stages for seed in seeds]
+    _start("page", path, "report.py", *folders, "--output", path, *_where(data_root, device))
+
+
+def _where(data_root, device):
+    return [*(["--data-root", data_root] if data_root else []),
+            *(["--device", device] if device else [])]
+
+
+def _start(kind, path, *argv):
+    """Runs one of the project's commands, which makes the picture or the page `path`."""
     try:
-        subprocess.run(argv, cwd=ROOT, check=True)
+        subprocess.run(tool(*argv), cwd=ROOT, check=True)
     except subprocess.CalledProcessError as problem:
         raise InputError(
-            f"the picture {path} could not be drawn, for the reason above (exit code "
+            f"the {kind} {path} could not be made, for the reason above (exit code "
             f"{problem.returncode})",
             "after the repair run the same command again: it skips the finished tasks") from None
 
 
 def files(base):
-    """Paths of the tables and of the picture; raises InputError when one cannot be written."""
-    paths = base + ".md", base + ".png"
+    """Paths of tables, picture and page; raises InputError when one cannot be written."""
+    paths = base + ".md", base + ".png", base + ".html"
     for path in paths:
         require_file(path, "--report")
     return paths
 
 
 def write(experiment, stages, seeds, data_root, base, device=None):
-    """Prints the tables; writes them and the picture to files(base), base an absolute path.
+    """Prints the tables; writes them, picture and page to files(base), base an absolute path.
 
-    device: where the picture's nets compute, or None.
+    device: where the nets of picture and page compute, or None.
     """
+    titles = [TITLES[stage] for stage in stages]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)
-        print(render(class_table(f"{dataset}, {split}", classes, stages, ious), "text"))
+        print(render(class_table(f"{dataset}, {split}", classes, titles, ious), "text"))
     if experiment.note:
         print(experiment.note)
-    tables, picture = files(base)
+    tables, picture, page = files(base)
     command = " ".join(["python3 tools/run_experiment.py"] + sys.argv[1:])
     text = markdown(experiment, stages, seeds, command)
     write_whole(tables, f"{text}\n![Frames of the last test set: image, predictions, truth]"
                         f"({os.path.basename(picture)})\n")
     draw(experiment, stages, seeds[0], data_root, picture, device=device)
-    print(f"tables: {os.path.relpath(tables)}   picture: {os.path.relpath(picture)}")
+    write_page(experiment, stages, seeds, data_root, page, device=device)
+    print(f"tables: {os.path.relpath(tables)}   picture: {os.path.relpath(picture)}   "
+          f"page: {os.path.relpath(page)}")

@@ -1,0 +1,222 @@
+"""Frames of the target's test set: image, what each net makes of it, and the truth.
+
+The nets are the last snapshots of the runs, one a group, and the weights that an adapted run
+started from. They predict a few frames spread evenly over the split; of these, the page shows the
+frames that "before" and "after" label most differently.
+"""
+import base64
+import io
+import os
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from data.errors import InputError
+from data.registry import open_dataset
+from tools.lib.report.run_files import groups
+from tools.lib.scoring.pictures import colours
+from tools.lib.scoring.predictor import Predictor
+from tools.lib.training.record import RECORD
+from tools.lib.training.solver import absolute
+
+#: Pixels across which pictures are shrunk to on the page.
+WIDEST = 640
+QUALITY = 85
+
+
+class TestData(NamedTuple):
+    """Where the frames come from: the deploy net and the split, as tools/test.py takes them."""
+
+    model: str
+    dataset: str
+    split: str
+    label_space: Optional[str]
+    resize: float
+
+
+class Model(NamedTuple):
+    title: str
+    weights: str    # path of the caffemodel
+
+
+@dataclass
+class Picture:
+    """One frame; pictures are data: URIs."""
+
+    name: str
+    changed: float          # percent of the pixels that before and after label differently
+    image: str
+    labels: list            # one of each model
+    truth: Optional[str]
+
+
+@dataclass
+class Pictures:
+    """The frames of a report. reason: why there are none, or None."""
+
+    models: list            # titles
+    before: int             # number of the model
+    after: int
+    frames: list            # [Picture], most changed first
+    among: int              # how many frames were predicted
+    where: str              # data set and split
+    space: Any              # LabelSpace
+    shares: list            # of each model (frames, C): share of a frame that each class fills
+    reason: Optional[str] = None
+
+
+def nothing(reason):
+    """The Pictures of a report without any."""
+    return Pictures([], 0, 0, [], 0, "", None, [], reason)
+
+
+def draw_pictures(runs, count, among, device, data_root, known):
+    """Pictures of `count` frames, chosen from `among`.
+
+    device: "cpu" or "gpu:N".  data_root: of the data sets; None: as the runs recorded.
+    known: {(weights, their time, frame): label map} of earlier calls, which is filled.
+    """
+    data, models, before, after = _chosen(runs)
+    if data is None:
+        return nothing("no run has a test result, and none belongs to a committed experiment: "
+                       "python3 tools/test.py ... --json RUN/test.json makes one.")
+    if not models:
+        return nothing("no run has a snapshot yet.")
+    root = data_root or next((run.record["options"].get("data_root") for run in runs
+                              if run.record["options"].get("data_root")), None)
+    try:
+        dataset = open_dataset(data.dataset, root, data.label_space)
+        frames = dataset.frames(data.split)
+        frames = [frames[index * len(frames) // among] for index in range(among)] \
+            if among < len(frames) else frames
+        maps = _predict(data, models, dataset, frames, device, known)
+    except (InputError, OSError) as problem:    # a run that goes on removes old snapshots
+        return nothing(f"the frames could not be predicted: {getattr(problem, 'what', problem)}.")
+    changed = [100.0 * np.mean(first != last) for first, last in zip(maps[before], maps[after])]
+    order = sorted(range(len(frames)), key=lambda index: -changed[index])[:count]
+    shown = [_picture(dataset, frames[index], changed[index], [row[index] for row in maps])
+             for index in order]
+    classes = len(dataset.space.classes)
+    shares = [np.array([np.bincount(labels.ravel(), minlength=classes)[:classes] / labels.size
+                        for labels in row]) for row in maps]
+    return Pictures([model.title for model in models], before, after, shown, len(frames),
+                    f"{data.dataset}, {data.split}", dataset.space, shares)
+
+
+def _chosen(runs):
+    """(TestData or None, [Model], before, after): numbers of the models."""
+    data = next((found for found in map(_test_data, reversed(runs)) if found), None)
+    models = [Model(group, members[0].snapshots[-1][1])
+              for group, members in groups(runs).items() if members[0].snapshots]
+    if not models:
+        return data, [], 0, 0
+    after = len(models) - 1
+    last = next(run for run in reversed(runs) if run.snapshots)
+    start = _start(last)
+    if start is None:
+        return data, models, 0, after
+    same = [number for number, model in enumerate(models)
+            if os.path.realpath(model.weights) == os.path.realpath(start.weights)]
+    if same:
+        return data, models, same[0], after
+    return data, [start] + models, 0, after + 1
+
+
+def _start(run):
+    """The Model before a run: a run's snapshot that it started from, else its own first one."""
+    paths = [absolute(path) for path in run.record["options"].get("weights") or []]
+    # weights of another kind, such as ImageNet's, have no scores
+    paths = [path for path in paths if os.path.isfile(path)
+             and os.path.exists(os.path.join(os.path.dirname(path), RECORD))]
+    if paths:
+        return Model("before", paths[-1])
+    if len(run.snapshots) > 1:
+        iteration, path = run.snapshots[0]
+        return Model(f"{run.name} at iteration {iteration}", path)
+    return None
+
+
+def _test_data(run):
+    """TestData of a run: of its experiment's target, else of its newest result; None: neither."""
+    if run.experiment:
+        side = run.experiment.target
+        dataset, split = run.experiment.tests[-1]
+        return TestData(absolute(f"models/{run.experiment.name}/deploy.prototxt"), dataset, split,
+                        run.experiment.label_space, side.resize)
+    with_net = [record for record in run.results if isinstance(record.get("model"), str)]
+    if not with_net:
+        return None
+    record = with_net[-1]
+    return TestData(absolute(record["model"]), record["dataset"], record["split"],
+                    record["label_space"], float(record.get("resize", 1.0)))
+
+
+def _predict(data, models, dataset, frames, device, known):
+    """[[label map]]: for each model the labels (H, W) uint8 of every frame."""
+    maps = []
+    with tqdm(total=len(models) * len(frames), desc="predicting frames", unit="image", disable=None,
+              leave=False) as bar:
+        for model in models:
+            keys = [(model.weights, os.stat(model.weights).st_mtime_ns, frame.name)
+                    for frame in frames]
+            predictor = None
+            for key, frame in zip(keys, frames):
+                if key not in known:
+                    predictor = predictor or _predictor(data, model, device, dataset)
+                    known[key] = predictor.predict(dataset.read_image(frame), scale=data.resize)
+                bar.update()
+            maps.append([known[key] for key in keys])
+    return maps
+
+
+def _predictor(data, model, device, dataset):
+    predictor = Predictor(data.model, model.weights, device)
+    classes = len(dataset.space.classes)
+    if predictor.classes != classes:
+        raise InputError(f"{model.weights} gives {predictor.classes} classes, but "
+                         f"{data.dataset} has {classes}")
+    return predictor
+
+
+def _picture(dataset, frame, changed, maps):
+    image = dataset.read_image(frame)
+    palette = dataset.space.palette
+    try:
+        truth = label_picture(dataset.read_label(frame), palette)
+    except InputError:      # a target without labels
+        truth = None
+    return Picture(frame.name, changed, photo(image),
+                   [label_picture(labels, palette) for labels in maps], truth)
+
+
+def photo(image):
+    """data: URI of an image (H, W, 3) uint8 BGR as JPEG, at most WIDEST pixels across."""
+    small = cv2.resize(image, _size(image), interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    return data_uri("image/jpeg", encoded.tobytes())
+
+
+def label_picture(labels, palette):
+    """data: URI of labels (H, W) uint8 in the palette (C, 3) RGB, as PNG with a palette."""
+    small = cv2.resize(labels, _size(labels), interpolation=cv2.INTER_NEAREST)
+    picture = Image.fromarray(small)
+    picture.putpalette(colours(palette).tobytes())
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return data_uri("image/png", stream.getvalue())
+
+
+def data_uri(kind, content):
+    """Bytes as the address of a picture that lies in the page itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _size(array):
+    """(width, height) of an array (H, W, ...) at most WIDEST across."""
+    height, width = array.shape[:2]
+    factor = min(1.0, WIDEST / width)
+    return max(1, round(width * factor)), max(1, round(height * factor))

@@ -1,0 +1,76 @@
+"""The command line of tools/report.py."""
+import argparse
+import sys
+import time
+
+from tools.lib.command import count, positive
+from tools.lib.device_options import device
+from tools.lib.outputs import require_file
+from tools.lib.report import page
+from tools.lib.report.frames import draw_pictures, nothing
+from tools.lib.report.run_files import read_runs
+
+#: Seconds between two looks at the runs with --watch.
+PERIOD = 30.0
+
+
+def parse(arguments=None):
+    """The options of tools/report.py."""
+    parser = argparse.ArgumentParser(
+        prog="tools/report.py",
+        description="Writes one HTML page on one or several runs: what was run, curves, IoU, "
+                    "frames before and after. The page needs no network.")
+    parser.add_argument("runs", nargs="+", metavar="RUN",
+                        help="folders that tools/train.py wrote; runs that differ in their seed "
+                             "alone become one column, mean and spread")
+    parser.add_argument("--output", required=True, metavar="FILE.html", help="the page")
+    parser.add_argument("--frames", type=count, default=4, metavar="N",
+                        help="frames of the test set to show, those that changed most (default 4)")
+    parser.add_argument("--no-frames", action="store_true",
+                        help="show no frames: no net is run")
+    parser.add_argument("--among", type=count, default=20, metavar="M",
+                        help="predict M frames, spread evenly over the test set, and choose among "
+                             "them (default 20)")
+    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N",
+                        help="where the frames are predicted")
+    parser.add_argument("--data-root",
+                        help="folder of the data sets (default: as the runs recorded)")
+    parser.add_argument("--watch", type=positive, nargs="?", const=PERIOD, metavar="SECONDS",
+                        help="write the page again every 30 seconds, or as many as given, until "
+                             "the runs are finished or Ctrl-C; the browser reads it again too")
+    args = parser.parse_args(arguments)
+    if not args.output.lower().endswith((".html", ".htm")):
+        parser.error("--output: expected a name that ends in .html")
+    return args
+
+
+def main(arguments=None):
+    """Reads the runs and writes the page."""
+    args = parse(arguments)
+    require_file(args.output, "--output")
+    command = " ".join(["python3 tools/report.py"]
+                       + (sys.argv[1:] if arguments is None else list(arguments)))
+    known = {}
+    while True:
+        runs = read_runs(args.runs)
+        going = [run.name for run in runs if not run.finished]
+        _write(args, runs, command, known, args.watch if going else None)
+        if not (args.watch and going):
+            return
+        print(f"still training: {', '.join(going)}; Ctrl-C ends --watch", file=sys.stderr)
+        try:
+            time.sleep(args.watch)
+        except KeyboardInterrupt:
+            # the page that stays does not read itself again
+            _write(args, runs, command, known, None)
+            return
+
+
+def _write(args, runs, command, known, renewed):
+    pictures = nothing("--no-frames leaves the pictures out.") if args.no_frames else draw_pictures(
+        runs, args.frames, args.among, args.device, args.data_root, known)
+    if pictures.reason and not args.no_frames:
+        print(f"no frames: {pictures.reason}", file=sys.stderr)
+    text = page.html(runs, pictures, command, renewed)
+    page.write(args.output, text)
+    print(f"written to {args.output} ({len(text) / 1e6:.1f} MB)")
