@@ -11,6 +11,7 @@ in this order, and a fault is named in one sentence (`data.errors.InputError`):
     stock_data    the pictures and labels of Caffe's own data layers
     gradients     layers that Caffe cannot compute on the CPU, or has no gradient for
     dry_run       Caffe builds the nets in a child process; Caffe's log tells why the child died
+    whole_step    Caffe takes one step of an unknown net in a child process
     weights_kind  refuses other kinds of files given as weights, by their content
     caffemodel    the weights: what loads by name, what stays as it is, what cannot load
     memory        whether a training step fits the memory that there is

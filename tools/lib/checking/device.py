@@ -46,7 +46,7 @@ def use_device(gpu, name):
         require_gpu(gpu, name)
     elif gpu not in _in_use and gpu >= gpu_arrays.count():
         raise InputError(f"{name}: there are {gpu_arrays.count()} GPUs, numbered from 0", _REPAIR)
-    _set(gpu)
+    set_gpu(gpu)
     spawn_from_now_on()         # a fork has not CUDA's threads
     if gpu_arrays.current() is None or _in_use[-1] != gpu:
         gpu_arrays.use(True)
@@ -81,14 +81,15 @@ def device_memory():
     return machine_memory() if arrays is None else arrays.free_memory()
 
 
-def _set(gpu):
+def set_gpu(gpu):
+    """Puts Caffe on the GPU of that number, which a process has tried before."""
     caffe.set_device(gpu)
     caffe.set_mode_gpu()
 
 
 def _compute_on(gpu, folder):
     # a build without code for the card fails at its first kernel, not when the card is set
-    _set(gpu)
+    set_gpu(gpu)
     check_known_net(folder)
 
 

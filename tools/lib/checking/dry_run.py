@@ -39,7 +39,8 @@ NetShapes = namedtuple("NetShapes", "blobs parameters fixed")
 # glog: "F1208 10:15:00.1 77 net.cpp:53] message", until the stack trace or the next line of the log
 _FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ ([\w.]+:\d+)\] (.*?)(?=^\*\*\* |^[IWEF]\d{4,8} |\Z)",
                     re.M | re.S)
-_LAYER = re.compile(r"(?:Creating Layer|Setting up) (.*)$", re.M)
+# of the two passes: the lines of whole_step.py
+_LAYER = re.compile(r"(?:Creating Layer|Setting up|(Forward|Backward) pass of) (.*)$", re.M)
 _CHECK = re.compile(r"^Check failed: ")
 
 
@@ -66,7 +67,7 @@ def dry_run_solver(solver, train_net, test_nets, name, seconds=SECONDS):
     every = [running_layers(net, net.state.phase, name) for net in nets]
     for layers in every:
         check_image_lists(layers, name)
-    build = functools.partial(_build_solver, solver, nets, every, name)
+    build = functools.partial(_build_and_check, solver, nets, every, name)
     return [_checked(found, layers, net.state.phase, name)
             for found, layers, net in zip(dry_run(build, name, seconds), every, nets)][0]
 
@@ -92,27 +93,33 @@ def _checked(found, layers, phase, name):
     return shapes
 
 
-def dry_run(function, name, seconds=SECONDS):
+class NotFinished(InputError):
+    """The child process of a dry run was stopped because it took too long."""
+
+
+def dry_run(function, name, seconds=SECONDS, doing="building it"):
     """Calls function(folder) in a child process; returns its value, of what JSON can hold.
 
-    folder: a folder for the child's own files, deleted afterwards.  Raises InputError for `name`,
-    with the layer that Caffe was busy with, for whatever ends the child without a value.
+    folder: a folder for the child's own files, deleted afterwards; doing: what the child does, in
+    words.  Raises InputError for `name`, with the layer that Caffe was busy with, for whatever ends
+    the child without a value; NotFinished after `seconds`.
     """
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
         outcome = run_in_child(functools.partial(_on_the_cpu, function, folder), seconds,
                                machine_memory())
-    layer = _last_layer(outcome.stderr)
+    layer, step = _last_layer(outcome.stderr)
     where = f'{name}: layer "{layer}"' if layer else name
     if outcome.error is not None:
         raise InputError(f"{where}: {outcome.error.what}", outcome.error.fix)
     if outcome.timeout is not None:
-        raise InputError(f"{where}: Caffe did not finish building it within {outcome.timeout:g} s",
-                         "try again while the machine and its disks are less busy; if it stops at "
-                         "the same place, look at what is read or computed there")
+        raise NotFinished(f"{where}: Caffe did not finish {doing} within {outcome.timeout:g} s",
+                          "try again while the machine and its disks are less busy; if it stops at "
+                          "the same place, look at what is read or computed there")
     if outcome.exception is not None:
         raise InputError(f"{where}: {outcome.exception}")
     if outcome.signal is not None or outcome.status is not None:
-        raise InputError(f"{where}: {_cause_of_death(outcome)}")
+        place = f" in its {step.lower()} pass" if step else ""
+        raise InputError(f"{where}: {_cause_of_death(outcome, place, doing)}")
     return outcome.value
 
 
@@ -131,33 +138,42 @@ def _build_net(net, phase, weights, layers, name, folder):
     return shapes_of(built, net), _label_fault(built, layers, name)
 
 
-def _build_solver(solver, nets, every, name, folder):
+def _build_and_check(solver, nets, every, name, folder):
+    built = build_solver(solver, [cheap(net) for net in nets], folder)
+    return [(shapes_of(built_net, net), _label_fault(built_net, layers, name))
+            for built_net, net, layers in zip([built.net] + list(built.test_nets), nets, every)]
+
+
+def build_solver(solver, nets, folder):
+    """Caffe's solver of a SolverParameter with these NetParameters, the train net first.
+
+    folder: where it may write; the run's own folder is not made yet.
+    """
     inline = caffe_pb2.SolverParameter()
     inline.CopyFrom(solver)
     for field in ("net", "net_param", "train_net", "train_net_param", "test_net",
                   "test_net_param", "weights"):
         if field in inline.DESCRIPTOR.fields_by_name:
             inline.ClearField(field)
-    inline.train_net_param.CopyFrom(cheap(nets[0]))
-    inline.test_net_param.extend(cheap(net) for net in nets[1:])
-    # Caffe tries out whether it can write there; the run's own folder is not yet made
+    inline.train_net_param.CopyFrom(nets[0])
+    inline.test_net_param.extend(nets[1:])
+    # Caffe tries out whether it can write there
     inline.snapshot_prefix = os.path.join(folder, "snapshot")
     path = os.path.join(folder, "solver.prototxt")
     write_prototxt(inline, path)
-    built = caffe.get_solver(path)
-    return [(shapes_of(built_net, net), _label_fault(built_net, layers, name))
-            for built_net, net, layers in zip([built.net] + list(built.test_nets), nets, every)]
+    return caffe.get_solver(path)
 
 
-def _cause_of_death(outcome):
+def _cause_of_death(outcome, place, doing):
+    """The last part of the message; place: " in its forward pass", or "" while `doing`."""
     message = fatal_message(outcome.stderr)
     if message and "host allocation" in message:
         return f"not enough memory: {message}"
     if message:
-        return f"Caffe refuses it: {message}"
+        return f"Caffe refuses it{place}: {message}"
     if outcome.signal is not None:
-        return f"Caffe died of {signal.Signals(outcome.signal).name} while building it"
-    return f"Caffe left with exit code {outcome.status} while building it"
+        return f"Caffe died of {signal.Signals(outcome.signal).name}{place or f' while {doing}'}"
+    return f"Caffe left with exit code {outcome.status}{place or f' while {doing}'}"
 
 
 def cheap(net):
@@ -231,6 +247,6 @@ def fatal_message(text):
 
 
 def _last_layer(text):
-    """The name of the layer that Caffe was setting up last, or None."""
-    names = _LAYER.findall(text)
-    return names[-1].strip() if names else None
+    """(layer, pass) that Caffe was busy with last; pass: Forward, Backward, or "" in set-up."""
+    found = _LAYER.findall(text)
+    return (found[-1][1].strip(), found[-1][0]) if found else (None, "")

@@ -189,9 +189,14 @@ def choose_device(param, group):
 
     InputError when that GPU is missing, or Caffe was built without GPU code.
     """
-    on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
-    gpu = param.device_id + group.gpu_offset if on_gpu else None
+    gpu = gpu_of(param, group)
     use_device(gpu, f"--device gpu:{gpu}, or the solver's solver_mode and device_id")
+
+
+def gpu_of(param, group):
+    """Number of the GPU that a solver computes on in this process; None on the CPU."""
+    on_gpu = param.solver_mode == caffe_pb2.SolverParameter.GPU
+    return param.device_id + group.gpu_offset if on_gpu else None
 
 
 def read_outputs(net):

@@ -15,12 +15,13 @@ from tools.lib.checking.gradients import refuse_gpu_only
 from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
+from tools.lib.checking.whole_step import dry_run_step
 from tools.lib.command import count, seed
 from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
 from tools.lib.training import parallel, run_folder, weights
-from tools.lib.training.engine import Engine, choose_device
+from tools.lib.training.engine import Engine, choose_device, gpu_of
 from tools.lib.training.guards import ClassifierMonitor, FeatureMonitor, FirstLossMonitor
 from tools.lib.training.log import LOG, PLOT, Log, Progress, plot_in_child, read_log
 from tools.lib.training.loop import Signals, train
@@ -122,6 +123,8 @@ def main(arguments=None):
     check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
                  shown(options.solver), device_memory(), resolved.param.type,
                  source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))
+    dry_run_step(solver, [train_net] + test_nets, shown(options.solver), report,
+                 gpu_of(resolved.param, group))
     make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:
