@@ -216,7 +216,7 @@ def test_a_split_with_a_zero_byte_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("name, split, labelled, count", [
     ("gta5", "all", True, 6), ("gta5_half", "train", True, 60), ("camvid", "day_train", False, 153),
-    ("camvid", "day_val", True, 43),
+    ("camvid", "day_val", True, 43), ("camvid", "day_test", False, 64),
     ("camvid", "dusk_train", False, 62), ("camvid", "dusk_val", True, 21),
     ("camvid", "dusk_test", False, 62),
     ("cityscapes", "train", True, 3), ("synthia_seqs:season=spring", "all", True, 1)])

@@ -101,7 +101,7 @@ def test_a_damaged_image_and_its_unknown_ids_are_both_reported(gta5):
     ("gta5", "all", 24966), ("gta5", "train", 12403), ("gta5", "val", 6382), ("gta5", "test", 6181),
     ("cityscapes", "train", 2975), ("cityscapes", "val", 500), ("cityscapes", "test", 1525),
     ("synthia_rand", "all", 9400), ("synthia_rand", "train", 9400),
-    ("camvid", "day_train", 153), ("camvid", "day_val", 43),
+    ("camvid", "day_train", 153), ("camvid", "day_val", 43), ("camvid", "day_test", 64),
     ("camvid", "dusk_train", 62), ("camvid", "dusk_val", 21), ("camvid", "dusk_test", 62),
     ("bdds", "train", 7000), ("bdds", "val", 1000), ("bdds", "test", 2000)])
 def test_counts_are_compared_with_the_published_ones(gta5, dataset, split, published):
@@ -256,14 +256,14 @@ def test_a_whole_data_set_shows_every_frame_once_whatever_lists_of_parts_there_a
 
 def test_splits_that_come_without_labels_are_checked_for_their_images(tmp_path, capsys):
     root = str(tmp_path)
-    parts = ("day_train", "day_val", "dusk_train", "dusk_val", "dusk_test")
+    parts = ("day_train", "day_val", "day_test", "dusk_train", "dusk_val", "dusk_test")
     for number, split in enumerate(parts):
         write_lines(f"{root}/camvid/{split}.txt", [str(number)])
         write_image(f"{root}/camvid/images/{number}.png", random_image(number))
         if split.endswith("_val"):
             write_image(f"{root}/camvid/labels/{number}.png", np.full((12, 16), 3, np.uint8))
     assert walked(root, "camvid") == [(split, split.endswith("_val"), COUNT, 1) for split in parts]
-    assert capsys.readouterr().out.count("1 opened, images only: it comes without labels\n") == 3
+    assert capsys.readouterr().out.count("1 opened, images only: it comes without labels\n") == 4
     for split in ("train", "val", "test"):
         write_cityscapes(root, split, "ulm_000001_000019", labelled=split != "test")
         write_image(f"{root}/bdds/seg/images/{split}/1.jpg", random_image(1))
