@@ -9,8 +9,10 @@ from models.shapes import Shape
 #: adaptation takes.
 STAGES = ("source", "control", "ga", "ca", "ga_ca")
 NET_OF_STAGE = dict(source="source", control="source", ga="ga", ca="ca", ga_ca="ga_ca")
-#: The stages whose nets have the domain loss.
+#: The stages that read target images; whose nets have the domain loss; and the category loss.
+ADAPTED = ("ga", "ca", "ga_ca")
 DOMAIN_STAGES = ("ga", "ga_ca")
+CONSTRAINED = ("ca", "ga_ca")
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,13 @@ class Experiment:
     category_loss: CategoryLoss
     schedules: Dict[str, Schedule]      # one a stage
     note: str = ""                      # what a reader of the results has to know
-    shares: Optional["Experiment"] = None   # whose stages without domain loss are these too
+    shares: Optional["Experiment"] = None   # whose runs of stages that are alike are these too
 
     def __post_init__(self):
         """Raises InputError unless the stages can be trained in their order.
 
-        Every stage needs a schedule and starts from an earlier one; an experiment that shares the
-        stages of another differs from it in the domain loss alone.
+        Every stage needs a schedule and starts from an earlier one; an experiment that shares
+        stages of another has at least the source stage in common with it.
         """
         if tuple(self.schedules) != STAGES:
             raise InputError(f"experiment {self.name}: schedules of {', '.join(self.schedules)}; "
@@ -118,22 +120,34 @@ class Experiment:
                 raise InputError(f"experiment {self.name}: stage {stage} starts from "
                                  f"{schedule.start}; expected an earlier stage, a caffemodel or "
                                  "None")
-        if self.shares and self._without_domain_loss() != self.shares._without_domain_loss():
+        if self.shares and self._inputs("source") != self.shares._inputs("source"):
             raise InputError(f"experiment {self.name} shares the stages of {self.shares.name}, but "
-                             "differs in more than the domain loss",
-                             "leave out shares, or the other changes")
+                             "trains the source stage otherwise",
+                             "leave out shares, or the changes to the source stage")
 
-    def _without_domain_loss(self):
-        """The experiment without the fields that only its domain stages read."""
-        schedules = {stage: None if stage in DOMAIN_STAGES else schedule
-                     for stage, schedule in self.schedules.items()}
-        return {**vars(self), "name": None, "note": None, "shares": None, "domain_loss": None,
-                "shape": self.shape._replace(hidden=()), "schedules": schedules}
+    def _inputs(self, stage):
+        """All that decides how a stage's training goes, by field."""
+        schedule = self.schedules[stage]
+        inputs = {name: getattr(self, name)
+                  for name in ("source", "label_space", "classes", "batch", "crop", "mean")}
+        inputs.update(schedule=schedule, shape=self.shape)
+        if schedule.start in STAGES:
+            inputs.update(start=self._inputs(schedule.start))
+        if stage in ADAPTED:
+            inputs.update(target=self.target)
+        if stage in DOMAIN_STAGES:
+            inputs.update(domain_loss=self.domain_loss)
+        else:
+            inputs.update(shape=self.shape._replace(hidden=()))    # it has no domain classifier
+        if stage in CONSTRAINED:
+            inputs.update(category_loss=self.category_loss)
+        return inputs
 
     @property
     def own_stages(self):
         """The stages that no other experiment trains for this one."""
-        return DOMAIN_STAGES if self.shares else STAGES
+        return tuple(stage for stage in STAGES if not self.shares
+                     or self._inputs(stage) != self.shares._inputs(stage))
 
     def trainer(self, stage):
         """The experiment that trains a stage: this one, or the one whose stages it shares."""

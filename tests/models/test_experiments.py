@@ -5,7 +5,7 @@ import pytest
 
 import models.experiments
 from data.errors import InputError
-from models.experiments.fields import DataSide
+from models.experiments.fields import STAGES, DataSide
 from models.experiments.toy import TOY, TOY_CONFUSION
 from solvers.build import generated_files, initial_weights, last_snapshot
 
@@ -50,7 +50,7 @@ def test_a_stage_cannot_start_from_itself_or_a_later_one(stage, start):
         replace(TOY, schedules=late)
 
 
-def test_stages_without_domain_loss_are_those_of_the_experiment_that_is_shared():
+def test_stages_that_are_alike_are_those_of_the_experiment_that_is_shared():
     assert last_snapshot(TOY_CONFUSION, "control") == last_snapshot(TOY, "control")
     assert last_snapshot(TOY_CONFUSION, "ga").startswith("runs/toy_confusion_ga/")
     assert initial_weights(TOY_CONFUSION, "ga_ca") == initial_weights(TOY, "ga_ca")
@@ -61,11 +61,24 @@ def test_stages_without_domain_loss_are_those_of_the_experiment_that_is_shared()
 
 @pytest.mark.parametrize("changes", [
     dict(batch=3), dict(shape=TOY.shape._replace(fc=32)),
-    dict(schedules=dict(TOY.schedules, ca=TOY.schedules["source"]))])
-def test_stages_are_not_shared_with_an_experiment_that_trains_them_otherwise(changes):
-    with pytest.raises(InputError, match="mine shares the stages of toy, but differs in more"):
+    dict(schedules=dict(TOY.schedules, source=replace(TOY.schedules["source"], base_lr=0.1)))])
+def test_an_experiment_with_another_source_stage_shares_none(changes):
+    with pytest.raises(InputError, match="mine shares the stages of toy, but trains the source"):
         replace(TOY, name="mine", shares=TOY, **changes)
-    replace(TOY, name="mine", shares=TOY, shape=TOY.shape._replace(hidden=(16,)))
+
+
+@pytest.mark.parametrize("changes, own", [
+    (dict(shape=TOY.shape._replace(hidden=(16,))), ("ga", "ga_ca")),
+    (dict(domain_loss=replace(TOY.domain_loss, weight=0.7)), ("ga", "ga_ca")),
+    (dict(category_loss=replace(TOY.category_loss, slack=0.7)), ("ca", "ga_ca")),
+    (dict(target=replace(TOY.target, split="target_val")), ("ga", "ca", "ga_ca")),
+    (dict(schedules=dict(TOY.schedules, ca=TOY.schedules["source"])), ("ca",)),
+    (dict(schedules=dict(TOY.schedules, control=replace(TOY.schedules["control"], max_iter=9),
+                         ga=replace(TOY.schedules["ga"], start="control"))), ("control", "ga"))])
+def test_an_experiment_trains_the_stages_that_its_changes_reach(changes, own):
+    mine = replace(TOY, name="mine", shares=TOY, **changes)
+    assert mine.own_stages == own
+    assert all(mine.trainer(stage) is (mine if stage in own else TOY) for stage in STAGES)
 
 
 def test_a_side_names_its_data_set_as_the_commands_and_the_data_layer_take_it():

@@ -7,9 +7,10 @@ import os
 import numpy as np
 
 from data.files import ROOT
+from models.experiments.fields import ADAPTED
 from models.shapes import FULL
 from tools.lib.experiment.placement import PRECISION, recorded_options
-from tools.lib.experiment.plan import ADAPTED, done
+from tools.lib.experiment.plan import done
 from tools.lib.training.log import LOG, iteration_seconds, read_log
 
 #: Milliseconds of a pass on one H200 in TF32, forward and backward, at full width: 1 image of the

@@ -7,13 +7,10 @@ from data.errors import InputError
 from data.files import ROOT
 from models.cost import parameters, snapshot_bytes, train_layers, training_bytes
 from models.experiments import STAGES
-from models.experiments.fields import Schedule
+from models.experiments.fields import CONSTRAINED, Schedule
 from solvers.build import initial_weights, last_snapshot, solver_name
 from tools.lib.runtime import source_builds
 
-#: Stages that read target images, and stages that read the source's label statistics.
-ADAPTED = ("ga", "ca", "ga_ca")
-CONSTRAINED = ("ca", "ga_ca")
 #: Snapshots that a run keeps: the last, and the one before it in case the last is damaged.
 KEPT = 2
 

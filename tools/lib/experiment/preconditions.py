@@ -9,9 +9,10 @@ from data.errors import InputError
 from data.files import ROOT
 from data.label_statistics import read_statistics
 from data.registry import open_dataset
+from models.experiments.fields import ADAPTED
 from tools.lib.categories import statistics_command
 from tools.lib.experiment.placement import PRECISION, recorded_options
-from tools.lib.experiment.plan import ADAPTED, done
+from tools.lib.experiment.plan import done
 from tools.lib.training import run_folder
 from tools.lib.training.record import RECORD
 from tools.lib.training.run import parse

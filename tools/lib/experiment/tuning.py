@@ -14,7 +14,7 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.build import nets
 from models.experiments import NET_OF_STAGE
-from models.experiments.fields import Experiment, Schedule
+from models.experiments.fields import CONSTRAINED, Experiment, Schedule
 from models.generated import prototxt
 from solvers.build import POLICIES, solver_text
 from tools.lib.experiment import plan
@@ -139,7 +139,7 @@ def tasks(experiment, made, seeds):
                          "--seed", str(seed), "--output", folder,
                          "--weights", plan.last_weights(experiment, start, seed), *resume)
         needs = (f"{start} seed {seed}",)
-        if variant.stage in plan.CONSTRAINED:
+        if variant.stage in CONSTRAINED:
             needs += ("statistics",)
         planned.append(plan.Task(name, argv, needs, weights,
                                  f"{variant.schedule.max_iter} iterations", variant.stage,
