@@ -200,8 +200,8 @@ def test_committed_toy_statistics_are_those_of_the_toy(repo_root, name, window):
     ("cityscapes", "train[:54]", "gta5_half_windows.json", (288, 416)),
     ("camvid", "train[:54]", "gta5_half_camvid.json", None),
     ("camvid", "train", "gta5_half_camvid_windows.json", (282, 384))])
-def test_committed_gta5_half_statistics_are_those_of_its_labels(repo_root, shared_real, space, split,
-                                                                name, window):
+def test_committed_gta5_half_statistics_are_those_of_its_labels(
+        repo_root, shared_real, space, split, name, window):
     dataset = open_dataset("gta5_half", shared_real, space)
     again = summarise(*count_shares(dataset, dataset.frames(split), window=window),
                       "gta5_half", split, dataset.space, window)
