@@ -204,12 +204,23 @@ def run_request(number, parent, on_signals):
 
 def die_with_parent(parent):
     """From now on this process is killed when its parent, process number `parent`, ends."""
+    if _ask_for_death_signal(signal.SIGKILL) and os.getppid() != parent:
+        os._exit(1)  # it ended before the call
+
+
+def wait_for_parent(parent):
+    """In a child of start_child(): returns when its parent, process number `parent`, has ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    if _ask_for_death_signal(signal.SIGUSR2) and os.getppid() == parent:
+        signal.sigwait({signal.SIGUSR2})
+
+
+def _ask_for_death_signal(number):
+    """The system sends this signal when the parent ends; False where it cannot."""
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        return ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number) == 0
     except (OSError, AttributeError):
-        return  # not Linux
-    if os.getppid() != parent:  # it ended before the call
-        os._exit(1)
+        return False  # not Linux
 
 
 def run_in_child(function, seconds, memory=None):

@@ -1,12 +1,12 @@
 """The training loop: Caffe's own loop in Python around Caffe's step, and the signals to it."""
 import collections
 import math
-import os
 import signal
 import time
 
 from data.errors import InputError
 from tools.lib.training import guards
+from tools.lib.training.crash_watch import leave_at_once
 from tools.lib.training.engine import run_tests
 from tools.lib.training.solver import displays_at, learning_rate, snapshots_at, tests_at
 
@@ -138,7 +138,7 @@ class Signals:
 
     def _on_stop(self, number, _frame):
         if self.stop is not None:
-            os._exit(128 + number)
+            leave_at_once(128 + number)
         self.stop = number
         self._report(f"{signal.Signals(number).name}: finishing this iteration, then a snapshot; "
                      "once more leaves at once")

@@ -21,6 +21,7 @@ from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
 from tools.lib.training import parallel, run_folder, weights
+from tools.lib.training.crash_watch import crash_watch
 from tools.lib.training.engine import Engine, choose_device, gpu_of
 from tools.lib.training.guards import ClassifierMonitor, FeatureMonitor, FirstLossMonitor
 from tools.lib.training.log import LOG, PLOT, Log, Progress, plot_in_child, read_log
@@ -137,7 +138,8 @@ def main(arguments=None):
         write_record(folder, record)
         run_folder.write_prototxts(resolved)
         group.send_plan((options, entry))
-        return run(options, resolved, shapes, record, entry, weight_reports, group)
+        with crash_watch(resume_command(options, group)):
+            return run(options, resolved, shapes, record, entry, weight_reports, group)
 
 
 def run(options, resolved, shapes, record, entry, weight_reports, group):
