@@ -39,6 +39,8 @@ def parse_arguments():
                         help="path without ending of the tables, the picture and the page; "
                              "default: runs/EXPERIMENT")
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
+    parser.add_argument("--tensorboard", action="store_true",
+                        help="let every training write an event file for TensorBoard")
     add_devices_arguments(parser)
     return parser.parse_args()
 
@@ -55,6 +57,8 @@ def main():
     tasks = plan.tasks(experiment, options.stages, options.seeds, data_root)
     chosen = placement.choose(tasks, options, cores if experiment.shape.fc < 100 else 1)
     tasks = placement.with_precision(tasks, chosen)
+    if options.tensorboard:
+        tasks = plan.with_training_options(tasks, ["--tensorboard"])
     print(plan.describe(experiment, tasks, chosen.jobs))
     print(hours.describe(experiment, tasks, chosen), flush=True)
     missing = preconditions.missing_data(experiment, options.stages, data_root)

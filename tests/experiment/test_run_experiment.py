@@ -307,3 +307,8 @@ def test_cost_model_counts_what_caffe_allocates(tmp_path):
     learnt = sum(blob.count for name, blobs in net.params.items() if name != "score"
                  for blob in blobs)
     assert cost.parameters(SLIM, 8) == learnt
+
+
+def test_training_options_are_handed_to_every_training_and_to_no_other_command():
+    for task in plan.with_training_options(plan.tasks(TOY), ["--tensorboard"]):
+        assert ("--tensorboard" in task.argv) == (os.path.basename(task.argv[1]) == "train.py")

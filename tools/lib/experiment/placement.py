@@ -11,6 +11,7 @@ from data.errors import InputError
 from data.files import ROOT
 from tools.lib.checking.device import require_gpu
 from tools.lib.device_options import asks_for_tf32, gpu_number
+from tools.lib.experiment.plan import with_training_options
 
 #: Names of the precision, by whether it is TF32.
 PRECISION = {True: "TF32", False: "float32"}
@@ -70,8 +71,7 @@ def choose(tasks, options, jobs_on_cpu):
 
 def with_precision(tasks, placement):
     """The tasks; where they train in TF32, with --tf32 in every command that trains."""
-    return [task._replace(argv=task.argv + ["--tf32"]) if placement.tf32 and task.stage else task
-            for task in tasks]
+    return with_training_options(tasks, ["--tf32"]) if placement.tf32 else tasks
 
 
 def require_gpus(devices):

@@ -108,6 +108,11 @@ def _training(experiment, stage, seed, data_root):
                 schedule, computes=True)
 
 
+def with_training_options(tasks, options):
+    """The tasks, with the list of options at the end of every command that trains."""
+    return [task._replace(argv=task.argv + options) if task.stage else task for task in tasks]
+
+
 def prediction_options(experiment, dataset, split):
     """Options of tools/test.py and tools/figure.py for a split; images are as large as in training.
     """

@@ -3,6 +3,7 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 
 from tqdm import tqdm
@@ -13,6 +14,8 @@ from tools.lib.training.solver import MAKE_ROOM, write_run_file
 
 #: Names in the output folder.
 LOG, PLOT = "log.jsonl", "plot.png"
+#: Names of the event files of --tensorboard: when each was begun, in seconds with three decimals.
+EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+\.[0-9]{3}")
 #: Seconds after which drawing the plot counts as hanging.
 SLOWEST_PLOT = 120
 #: Panels: title, and the outputs drawn in it where the log has them.
@@ -53,13 +56,20 @@ class Log:
         kept = [entry for entry in read_log(path) if entry["iteration"] < from_iteration
                 or (entry["iteration"] == from_iteration and entry["kind"] == "snapshot")]
         write_run_file(path, "".join(_line(entry) for entry in kept))
-        self._path = path
+        self._path, self._receivers = path, []
+
+    def also(self, receive):
+        """Calls receive(entry) with every line that is written from now on."""
+        self._receivers.append(receive)
 
     def write(self, kind, iteration, **values):
         """Appends a line; InputError when the disk does not take it."""
+        entry = dict(kind=kind, iteration=iteration, **values)
         # Opened for each line: after a full disk, closing a file left open would fail once more.
         with writing(self._path, MAKE_ROOM), open(self._path, "a", encoding="utf-8") as file:
-            file.write(_line(dict(kind=kind, iteration=iteration, **values)))
+            file.write(_line(entry))
+        for receive in self._receivers:
+            receive(entry)
 
 
 def read_log(path):

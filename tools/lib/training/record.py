@@ -50,7 +50,8 @@ def new_record(options, resolved, data, initial, processes):
                     "seed": options.seed, "max_iter": options.max_iter,
                     "data_root": options.data_root, "device": options.device,
                     "tf32": options.tf32,
-                    "keep_snapshots": options.keep_snapshots},
+                    "keep_snapshots": options.keep_snapshots,
+                    "tensorboard": options.tensorboard},
         "initial_weights": initial,
         "data": data,
         "versions": versions(),
@@ -100,8 +101,9 @@ def _check(record):
     device = options.get("device")
     if device is not None and not DEVICE.fullmatch(device):
         raise ValueError(f"device is neither cpu nor gpu:N: {device!r}")
-    if not isinstance(options.get("tf32"), (bool, type(None))):
-        raise TypeError("tf32 is neither true nor false")
+    for name in ("tf32", "tensorboard"):
+        if not isinstance(options.get(name), (bool, type(None))):
+            raise TypeError(f"{name} is neither true nor false")
     if not isinstance(record["data"], dict) or not isinstance(record["resumed"], list):
         raise TypeError("data is not an object or resumed is not a list")
     if not isinstance(options.get("data_root"), (str, type(None))):

@@ -73,6 +73,8 @@ def parse(arguments=None):
                              "when there is none yet")
     parser.add_argument("--keep-snapshots", type=count, metavar="N",
                         help="keep the newest N snapshots only (default: all)")
+    parser.add_argument("--tensorboard", action="store_true", default=None,
+                        help="write an event file for TensorBoard too; --resume goes on with it")
     options = parser.parse_args(arguments)
     options.solver = os.path.abspath(options.solver)
     if options.weights is not None:
@@ -164,7 +166,8 @@ def run(options, resolved, shapes, record, entry, weight_reports, group):
         if options.resume:
             add_resume(record, engine.iteration)
             write_record(resolved.output, record)
-        stopped = run_loop(engine, resolved, snapshots, make_monitors(shapes, weight_reports))
+        stopped = run_loop(engine, resolved, snapshots, make_monitors(shapes, weight_reports),
+                           options.tensorboard)
     finally:
         snapshots.close()
     if stopped is not None:
@@ -175,10 +178,17 @@ def run(options, resolved, shapes, record, entry, weight_reports, group):
     return 0
 
 
-def run_loop(engine, resolved, snapshots, monitors):
-    """The loop with its log, progress line, plot and signals; returns what train() returns."""
+def run_loop(engine, resolved, snapshots, monitors, tensorboard):
+    """The loop with its log, progress line, plot and signals; returns what train() returns.
+
+    tensorboard: whether an event file is written.
+    """
     log_path = os.path.join(resolved.output, LOG)
     log = Log(log_path, engine.iteration)
+    if tensorboard:
+        # imported here: its package costs a tenth of a second and a few MB
+        from tools.lib.training.event_file import EventFile
+        log.also(EventFile(resolved.output, read_log(log_path)).add)
     monitors = monitors + [FeatureMonitor(read_log(log_path))]
     progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
     drawn = time.monotonic()

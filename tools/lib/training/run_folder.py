@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from data.errors import InputError
 from data.files import writing
 from tools.lib.device_options import TF32_VARIABLE, asks_for_tf32
-from tools.lib.training.log import LOG, PLOT
+from tools.lib.training.log import EVENTS, LOG, PLOT
 from tools.lib.training.record import RECORD, read_record
 from tools.lib.training.snapshots import MANIFEST, PARTIAL, read_manifest
 from tools.lib.training.solver import MAKE_ROOM, absolute, shown, write_run_file
@@ -37,7 +37,7 @@ def recall_options(options, record):
     recorded = record["options"]
     if options.seed is None:
         options.seed = recorded["seed"]
-    for name in ("max_iter", "data_root", "device", "keep_snapshots"):
+    for name in ("max_iter", "data_root", "device", "keep_snapshots", "tensorboard"):
         if getattr(options, name) is None:
             setattr(options, name, recorded.get(name))
     if options.weights is None and recorded.get("weights"):
@@ -95,7 +95,7 @@ def refuse_overwriting(resolved, resume):
     snapshot = re.compile(re.escape(resolved.prefix)
                           + r"_iter_[0-9]+\.(caffemodel|solverstate|classifierstate)")
     foreign = [name for name in sorted(os.listdir(folder))
-               if name in names or snapshot.fullmatch(name)]
+               if name in names or snapshot.fullmatch(name) or EVENTS.fullmatch(name)]
     if foreign:
         raise InputError(f"{shown(folder)} holds {', '.join(foreign)} and no {RECORD}: no "
                          "run of tools/train.py wrote that, and a run would write over it",
