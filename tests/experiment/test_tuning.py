@@ -1,4 +1,5 @@
 """Settings tried on the toy: variants, prototxts, tasks, and seeds that are refused."""
+import json
 import os
 import subprocess
 import sys
@@ -122,3 +123,38 @@ def test_reported_seeds_choose_nothing():
         "3"
     ], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 2 and "a setting is not chosen by them" in done.stdout
+
+
+def test_on_real_images_no_target_label_judges_a_variant():
+    """Only source images are scored: before, and after each variant."""
+    gta = EXPERIMENTS["gta_camvid"]
+    made = tuning.variants(gta, "ga", [tuning.parse_axis("weight=0.1,1")])
+    planned = tuning.tasks(gta, made, [101, 102], start_seed=1, data_root="/sets")
+    scored = [task for task in planned if "test.py" in task.argv[1]]
+    assert len(scored) == 1 + 4
+    assert all(task.argv[task.argv.index("--dataset") + 1] == "gta5_half" for task in scored)
+    trained = [task for task in planned if task.stage is not None]
+    assert [task.name for task in trained].count("source seed 1") == 1 and len(trained) == 1 + 4
+    assert all("runs/gta_camvid_source/gta_camvid_source_iter_2500.caffemodel" in task.argv
+               for task in trained[1:])
+    assert all("/sets" in task.argv for task in trained + scored)
+
+
+def test_the_label_free_table_shows_the_log_of_the_second_half(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "ROOT", str(tmp_path))
+    variant, = tuning.variants(EXPERIMENTS["gta_camvid"], "ga", [])
+    folder = tmp_path / variant.folder / "seed101"
+    folder.mkdir(parents=True)
+    lines = [{"kind": "train", "iteration": number, "values": {
+        "domain_gradient_ratio": number / 100, "domain_accuracy_source": 0.9}}
+        for number in (10, 20, 30, 40)] + [{"kind": "snapshot", "iteration": 40}]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    results = {"before.json": [0.5, None, 0.3], variant.folder + "/seed101/test.json": [0.2, 0.4]}
+    monkeypatch.setattr(tuning, "read_results",
+                        lambda path: [{"iou": results[os.path.relpath(path, str(tmp_path))]}])
+    table = tuning.label_free_table([variant], [101], "before.json")
+    first, second = table.rows
+    assert first[:2] == ["before", "40.0"] and set(first[2:]) == {""}
+    assert second[:2] == ["ga, seed 101", "30.0"]
+    row = dict(zip(table.header[2:], second[2:]))
+    assert row["dom/seg"] == "0.35" and row["accuracy, source"] == "0.90" and row["mil/seg"] == ""

@@ -85,7 +85,7 @@ def preparation(experiment, stages, data_root=None):
     window = [f"{round(side / source.resize)}" for side in experiment.crop]
     argv = tool("label_stats.py", "--dataset", source.argument, "--split", source.split,
                 "--label-space", experiment.label_space, "--window", *window, "--output",
-                statistics, *_root(data_root))
+                statistics, *root_option(data_root))
     tasks.append(Task("statistics", argv, (), statistics, "label statistics of the source, P_LS"))
     return tasks
 
@@ -128,11 +128,12 @@ def scoring(experiment, name, weights, dataset, split, result, needs, data_root=
     needs: name of the task that makes the caffemodel.
     """
     argv = tool("test.py", *prediction_options(experiment, dataset, split), "--weights", weights,
-                "--json", result, *_root(data_root))
+                "--json", result, *root_option(data_root))
     return Task(name, argv, (needs,), result, "IoU", computes=True)
 
 
-def _root(data_root):
+def root_option(data_root):
+    """--data-root for a command, where a folder is given."""
     return ["--data-root", data_root] if data_root else []
 
 
@@ -145,7 +146,7 @@ def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
     planned = preparation(experiment, stages, data_root)
     for seed in seeds:
         for stage in stages:
-            planned.append(_training(experiment, stage, seed, _root(data_root)))
+            planned.append(_training(experiment, stage, seed, root_option(data_root)))
             weights = last_weights(experiment, stage, seed)
             planned += [scoring(experiment, f"test {stage} seed {seed} on {dataset} {split}",
                                 weights, dataset, split,

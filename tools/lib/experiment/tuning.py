@@ -2,6 +2,9 @@
 
 A variant is the experiment with some fields of its losses or of the stage's schedule changed.  Its
 files are written below runs/tuning/; no committed file changes.
+
+On the toy the target's labels judge a variant.  On real images no target label is opened: the table
+shows the probes of the training (docs/watching_adaptation.md) and the IoU on the source.
 """
 import itertools
 import os
@@ -21,11 +24,17 @@ from tools.lib.experiment import plan
 from tools.lib.experiment.report import spread
 from tools.lib.results import read_results
 from tools.lib.tables import Table
+from tools.lib.training.log import LOG, read_log
 
 NUMBERS = ("weight", "classifier_lr", "classifier_steps", "mil_weight", "slack", "down_weight",
            "presence_factor", "base_lr", "max_iter")
 POSITIVE = ("base_lr", "max_iter", "classifier_steps")
 WHOLE = ("max_iter", "classifier_steps")
+#: The values of a training's log that judge a variant without target labels, and their columns.
+PROBES = {"domain_gradient_ratio": "dom/seg", "domain_target_share": "share on target",
+          "domain_accuracy_source": "accuracy, source", "domain_accuracy_target": "target",
+          "feature_norm_source": "norm, source", "feature_norm_target": "target",
+          "mil_gradient_ratio": "mil/seg"}
 #: The field for the channels of the domain classifier's hidden layers: "64-32".
 HIDDEN = "hidden"
 TEXTS = {"objective": ("confusion", "reversal", "inverse"), "normalised": ("off", "on"),
@@ -119,15 +128,33 @@ def write_prototxts(variant):
                 solver_text(variant.stage, net, variant.schedule, variant.folder, weights))
 
 
+def judges_by_target(experiment):
+    """Whether the target's labels may judge a variant: only those of the toy, which are drawn."""
+    return experiment.target.dataset == "toy"
+
+
+def _judging_set(experiment):
+    """(data set, split) whose labels judge a variant: the target's of the toy, else the source's.
+    """
+    return experiment.tests[-1 if judges_by_target(experiment) else 0]
+
+
 def _result(variant, seed):
     return os.path.join(variant.folder, f"seed{seed}", "test.json")
 
 
-def tasks(experiment, made, seeds):
-    """The Tasks of all variants, after those of the stages that they start from."""
+def tasks(experiment, made, seeds, start_seed=None, data_root=None):
+    """The Tasks of all variants, after those of the stages that they start from.
+
+    start_seed: all seeds start from this seed's run; None: each from its own.
+    """
     starts = sorted({variant.schedule.start for variant in made})
-    planned = plan.preparation(experiment, [variant.stage for variant in made])
-    planned += [task for task in plan.tasks(experiment, starts, seeds) if task.stage is not None]
+    start_seeds = seeds if start_seed is None else [start_seed]
+    results = [] if judges_by_target(experiment) else [
+        before(experiment, start, seed) for start in starts for seed in start_seeds]
+    planned = plan.preparation(experiment, [variant.stage for variant in made], data_root)
+    planned += [task for task in plan.tasks(experiment, starts, start_seeds, data_root)
+                if task.stage is not None or task.result in results]
     for seed, variant in itertools.product(seeds, made):
         folder = os.path.join(variant.folder, f"seed{seed}")
         weights = os.path.join(folder,
@@ -135,18 +162,48 @@ def tasks(experiment, made, seeds):
         name = f"{variant.label}, seed {seed}"
         resume = ["--resume"] if os.path.exists(os.path.join(ROOT, folder, "record.json")) else []
         start = variant.schedule.start
+        from_seed = seed if start_seed is None else start_seed
         argv = plan.tool("train.py", "--solver", os.path.join(variant.folder, "solver.prototxt"),
                          "--seed", str(seed), "--output", folder,
-                         "--weights", plan.last_weights(experiment, start, seed), *resume)
-        needs = (f"{start} seed {seed}",)
+                         "--weights", plan.last_weights(experiment, start, from_seed),
+                         *plan.root_option(data_root), *resume)
+        needs = (f"{start} seed {from_seed}",)
         if variant.stage in CONSTRAINED:
             needs += ("statistics",)
         planned.append(plan.Task(name, argv, needs, weights,
                                  f"{variant.schedule.max_iter} iterations", variant.stage,
                                  variant.schedule, computes=True))
-        planned.append(plan.scoring(experiment, "test " + name, weights, *experiment.tests[-1],
-                                    _result(variant, seed), name))
+        planned.append(plan.scoring(experiment, "test " + name, weights,
+                                    *_judging_set(experiment), _result(variant, seed), name,
+                                    data_root))
     return planned
+
+
+def _mean_iou(path):
+    """mIoU in percent of a result file."""
+    return 100 * np.nanmean(np.array(read_results(os.path.join(ROOT, path))[0]["iou"], float))
+
+
+def before(experiment, stage, seed):
+    """Result file, on the source, of the net that variants start from."""
+    return plan.result_file(experiment, stage, seed, *_judging_set(experiment))
+
+
+def label_free_table(made, seeds, start_result):
+    """A row a variant and seed: mIoU on the source, and the log's probes.
+
+    The values of PROBES are means over the second half of the training's lines.  start_result:
+    before() of the first row.
+    """
+    rows = [["before", f"{_mean_iou(start_result):.1f}"] + [""] * len(PROBES)]
+    for variant, seed in itertools.product(made, seeds):
+        log = read_log(os.path.join(ROOT, variant.folder, f"seed{seed}", LOG))
+        lines = [entry["values"] for entry in log if entry["kind"] == "train"]
+        lines = lines[len(lines) // 2:]
+        found = [[line[name] for line in lines if name in line] for name in PROBES]
+        rows.append([f"{variant.label}, seed {seed}", f"{_mean_iou(_result(variant, seed)):.1f}"]
+                    + [f"{np.mean(values):.2f}" if values else "" for values in found])
+    return Table(["", "source mIoU %"] + list(PROBES.values()), rows)
 
 
 def table(made, seeds):
@@ -154,11 +211,7 @@ def table(made, seeds):
 
     The mIoU is that of the experiment's last test set.
     """
-    def mean_iou(variant, seed):
-        record = read_results(os.path.join(ROOT, _result(variant, seed)))[0]
-        return 100 * np.nanmean(np.array(record["iou"], float))
-
-    means = [[mean_iou(variant, seed) for seed in seeds] for variant in made]
+    means = [[_mean_iou(_result(variant, seed)) for seed in seeds] for variant in made]
     rows = [[variant.label] + [f"{value:.1f}" for value in row] + [spread(row)]
             for variant, row in zip(made, means)]
     return Table(["mIoU %"] + [f"seed {seed}" for seed in seeds] + ["mean"], rows)
