@@ -9,8 +9,9 @@ machine.py          what the machine has: vector units, NVIDIA cards; the commit
 source_builds.py    runtime 1: a Caffe that tools/build/ compiled, chosen or not
 private_runtime.py  runtime 2: the folder .caffe, and how programs start in it
 setup.py            makes .caffe, in five phases that go on where they stopped
-mirrors.py          phase 1: the Debian mirrors that the machine uses
+mirrors.py          phase 1: the Debian mirrors that the machine uses, and their archives
 debian.py           phases 1 to 3: Debian 11's Caffe, by an apt of its own; unpacking
+pack.py             the finished runtime as one file, and the set-up from such a file
 wheels.py           phase 4: Python packages, pinned by hash in requirements.lock
 mpi.py              a private MPI in .mpi, for training in several processes
 checkup.py          the doctor's findings

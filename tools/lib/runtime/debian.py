@@ -6,13 +6,14 @@ apt configuration only the settings of the network count.
 import collections
 import concurrent.futures
 import glob
+import json
 import os
 import re
 import subprocess
 
 from data.cores import usable_cores
 from data.errors import InputError
-from data.files import sha256
+from data.files import sha256, write_whole
 from tools.lib.runtime.mirrors import OTHER_ROUTES, archives_of
 
 #: SHA-256 and file name of every package, for folders that no signature vouches for.
@@ -31,6 +32,8 @@ KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
 #: other keyring.
 REMOVED_KEYRINGS = ("/usr/share/keyrings/debian-archive-removed-keys.gpg",
                     "/usr/share/keyrings/debian-archive-removed-keys.pgp")
+#: List of the packages that unpack() writes into its folder.
+UNPACKED = "debian-packages.json"
 #: Packages that one apt-get downloads.
 BATCH = 12
 
@@ -198,11 +201,28 @@ def offline_packages(folder):
 
 
 def unpack(paths, folder, progress):
-    """Unpacks .deb files into a new `folder`, several at once."""
+    """Unpacks .deb files into a new `folder`, several at once, and lists them there."""
     os.makedirs(folder)
     with concurrent.futures.ThreadPoolExecutor(usable_cores()) as pool:
         for _ in pool.map(lambda path: _unpack_one(path, folder), paths):
             progress()
+        listed = sorted(pool.map(_name_and_version, paths))
+    write_whole(os.path.join(folder, UNPACKED), json.dumps(listed, indent=1) + "\n")
+
+
+def unpacked_packages(folder):
+    """[[name, version]] of the packages that unpack() has put into `folder`."""
+    try:
+        with open(os.path.join(folder, UNPACKED), encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{folder} has no list of its packages: an older set-up made it",
+                         fix="python3 tools/setup_caffe.py --rebuild") from None
+
+
+def _name_and_version(path):
+    return subprocess.run(["dpkg-deb", "--show", path], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.split()
 
 
 def _unpack_one(path, folder):

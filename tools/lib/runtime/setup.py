@@ -75,7 +75,7 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, report=print):
     folder = private_runtime.prefix_folder()
     if is_current(folder) and not rebuild:
         return folder
-    _check_machine(os.path.dirname(folder))
+    check_machine(os.path.dirname(folder), NEEDED_BYTES)
     work = folder + "-partial"
     with one_at_a_time(work):
         if is_current(folder) and not rebuild:
@@ -85,13 +85,18 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, report=print):
         tree = _unpacked_debs(work, mirror, debs, report)
         _install_wheels(work, tree, report)
         report("[5/5] Checking that Caffe works")
-        private_runtime.write_starter(tree)
-        _probe(tree)
-        write_whole(os.path.join(tree, private_runtime.READY),
-                    json.dumps({"fingerprint": fingerprint()}) + "\n")
-        replace_folder(tree, folder)
+        put_in_place(tree, folder)
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def put_in_place(tree, folder):
+    """Checks that Caffe works in the unpacked `tree`, which then becomes the runtime `folder`."""
+    private_runtime.write_starter(tree)
+    _probe(tree)
+    write_whole(os.path.join(tree, private_runtime.READY),
+                json.dumps({"fingerprint": fingerprint()}) + "\n")
+    replace_folder(tree, folder)
 
 
 def _unpacked_debs(work, mirror, debs, report):
@@ -164,8 +169,8 @@ def _probe(tree):
                          fix=f"delete {os.path.dirname(tree)} and run this again")
 
 
-def _check_machine(parent):
-    """Raises InputError unless the runtime runs on this machine and `parent` has room for it."""
+def check_machine(parent, needed):
+    """Raises InputError unless the runtime runs here and `parent` has room for `needed` bytes."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise InputError(f"the private runtime is for Linux on x86_64, this is {sys.platform} on "
                          f"{platform.machine()}",
@@ -173,9 +178,9 @@ def _check_machine(parent):
                              "environment")
     make_folder(parent, "CAFFE_PREFIX")
     free = shutil.disk_usage(parent).free
-    if free < NEEDED_BYTES:
+    if free < needed:
         raise InputError(f"{parent} has {free / 1e9:.1f} GB free, the set-up needs "
-                         f"{NEEDED_BYTES / 1e9:.1f} GB (0.8 GB when it is done)",
+                         f"{needed / 1e9:.1f} GB (0.8 GB when it is done)",
                          fix="make room, or name a folder on another disk: "
                              "CAFFE_PREFIX=/other/disk/caffe")
 
