@@ -31,6 +31,7 @@ _ORIENTATION = 0x0112  # EXIF tag: 1 upright, 2 to 8 turned or mirrored
 _TURNS = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM,
           5: Image.TRANSPOSE, 6: Image.ROTATE_270, 7: Image.TRANSVERSE, 8: Image.ROTATE_90}
 _ON_ITS_SIDE = (5, 6, 7, 8)
+_STRICT = ("a PNG picture", "a JPEG picture")  # formats that Pillow decodes here
 #: Bytes a pixel while a picture is decoded: 4 in Pillow, 3 as RGB, 3 turned, 3 as BGR.
 _BYTES_A_PIXEL = 13
 #: Bytes that are taken without asking how much memory there is.
@@ -68,6 +69,28 @@ def decode_image(path, data):
         return cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
     except MemoryError:
         raise _too_large(path, picture.size) from None
+
+
+def require_whole(path):
+    """(H, W) of a picture as OpenCV decodes it, once it has been decoded completely.
+
+    Any depth, and any format of this OpenCV.  Raises InputError if the file is missing, is no such
+    picture, is truncated or damaged, or is too large for the memory.
+    """
+    data = read_bytes(path)
+    if kind_of(data) in _STRICT:        # OpenCV returns half a picture for half a file
+        png = _read_png_parts(path, data)
+        picture = _decode(path, data)
+        exif = picture.info.get("exif") if png is None else png.exif
+        size = picture.size[::-1]
+        return size[::-1] if _orientation(exif) in _ON_ITS_SIDE else size
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise _not_readable(path, data, None)
+    return pixels.shape[:2]
 
 
 def decode_ids(path, data):
@@ -164,7 +187,7 @@ def _missing(path):
 def _not_readable(path, data, error):
     """InputError for a file that Pillow does not open or load; `error` is Pillow's exception."""
     kind = kind_of(data)
-    if kind not in ("a PNG picture", "a JPEG picture"):
+    if kind not in _STRICT:
         if kind is None:
             return InputError(f"{path}: no picture of a known format; expected PNG or JPEG")
         fix = (f"convert it, or leave it out: convert {os.path.basename(path)} NAME.png"

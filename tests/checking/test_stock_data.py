@@ -1,12 +1,15 @@
 """Pictures and labels of Caffe's own data layers are checked before Caffe reads beyond its arrays.
 """
+import cv2
 import lmdb
 import numpy as np
 import pytest
 
 caffe = pytest.importorskip("caffe")
 
+from data.child_process import run_in_child
 from data.errors import InputError
+from tools.lib.checking import stock_data
 from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.net import load_net
 from tools.lib.checking.stock_data import LabelWatch, check_image_lists
@@ -123,6 +126,91 @@ def test_a_missing_picture_blames_the_data_layer_its_source_and_line(tmp_path):
     path = image_list_net(tmp_path, ["a b.png 0", "a b.png 3"])
     with pytest.raises(InputError, match=r'\(read by layer "data"\) have the value 3'):
         dry_run(path)
+
+
+def spoil(path, kind):
+    """Makes the PNG file at `path` (pathlib) a file of that kind."""
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[:len(content) // 2], "empty": b"",
+                      "text": b"not a picture\n",
+                      "altered": content[:60] + b"\xff\xff" + content[62:]}[kind])
+
+
+def caffe_survives(path):
+    """Whether six forward passes of the net at `path` leave the process alive."""
+    def forward():
+        net = caffe.Net(path, caffe.TRAIN)
+        for _ in range(6):
+            net.forward()
+        return True
+    return run_in_child(forward, 60).value is True
+
+
+@pytest.mark.parametrize("kind, words", [
+    ("truncated", "truncated PNG file"), ("empty", "empty file"),
+    ("text", "a text file; expected a PNG or JPEG picture"), ("altered", "damaged PNG file")])
+def test_a_damaged_picture_blames_the_data_layer_its_source_and_line(tmp_path, kind, words):
+    for name in "abcd":
+        write_image(str(tmp_path / f"{name}.png"), random_image(0))
+    spoil(tmp_path / "c.png", kind)
+    net = image_list_net(tmp_path, [f"{name}.png 0" for name in "abcd"])
+    (tmp_path / "solver.prototxt").write_text(SOLVER.replace("NET", net))
+    with pytest.raises(InputError) as caught:
+        main(["--solver", str(tmp_path / "solver.prototxt"), "--output", str(tmp_path / "out"),
+              "--seed", "1"])
+    assert caught.value.what.startswith(
+        f'{tmp_path}/solver.prototxt: layer "data": source {tmp_path}/list.txt:3: '
+        f"{tmp_path}/c.png: {words}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_whatever_opencv_reads_is_read_and_the_rest_named(tmp_path):
+    require_readers()
+    names = []
+    for kind in ("png", "jpg", "bmp", "tiff", "webp"):
+        names.append(f"a.{kind}")
+        assert cv2.imwrite(str(tmp_path / names[-1]), random_image(0))
+    cv2.imwrite(str(tmp_path / "deep.png"), random_image(0).astype(np.uint16) * 257)
+    path = image_list_net(tmp_path, [f"{name} 0" for name in [*names, "deep.png"]])
+    assert dry_run(path) and caffe_survives(path)
+    (tmp_path / "a.bmp").write_bytes((tmp_path / "a.bmp").read_bytes()[:40])
+    with pytest.raises(InputError, match="a.bmp: a BMP picture; expected a PNG or JPEG picture"):
+        dry_run(path)
+
+
+@pytest.mark.parametrize("fields, transform, words", [
+    ("batch_size: 1", "", None),
+    ("batch_size: 2", "", "the pictures of a batch need one size"),
+    ("batch_size: 2 shuffle: true", "", "the pictures of a batch need one size"),
+    ("batch_size: 2 new_height: 9 new_width: 9", "", None),
+    ("batch_size: 2", "crop_size: 8", None),
+    ("batch_size: 2", "crop_size: 12", "8 x 30 pixels; crop_size is 12"),
+    ("batch_size: 1 new_height: 9 new_width: 9", "crop_size: 10", "9 x 9 pixels; crop_size is 10")])
+def test_sizes_are_refused_exactly_where_caffe_aborts(tmp_path, fields, transform, words):
+    require_readers()
+    write_image(str(tmp_path / "a.png"), random_image(0, 20, 30))
+    write_image(str(tmp_path / "b.png"), random_image(0, 8, 30))
+    path = image_list_net(tmp_path, ["a.png 0", "b.png 0"])
+    text = open(path).read().replace("batch_size: 1", fields)
+    text = text.replace('type: "ImageData"',
+                        f'type: "ImageData" transform_param {{ {transform} }}')
+    (tmp_path / "net.prototxt").write_text(text)
+    assert caffe_survives(path) == (words is None)
+    if words is None:
+        dry_run(path)
+    else:
+        with pytest.raises(InputError, match=words):
+            dry_run(path)
+
+
+def test_a_long_list_is_opened_in_part_and_says_so(tmp_path, capfd, monkeypatch):
+    write_image(str(tmp_path / "a.png"), random_image(0))
+    net = load_net(image_list_net(tmp_path, ["a.png 0"] * 50))
+    check_image_lists(net.layer, "n")
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(stock_data, "PICTURE_SECONDS", 0.0)
+    check_image_lists(net.layer, "n")
+    assert "of 50 pictures were opened before training, in 0 s" in capfd.readouterr().err
 
 
 def test_a_missing_list_is_named_with_its_layer(tmp_path):

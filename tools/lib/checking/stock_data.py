@@ -1,23 +1,32 @@
-"""Caffe's own data layers: their pictures exist, and their labels have a score to be compared with.
+"""Caffe's own data layers: their pictures are sound, and their labels have a score.
 
-Caffe checks neither.  It aborts at a missing picture, and a loss reads beyond its arrays at a label
-without a score.  Labels of layers.source_target_data are checked by `net.check_labels`.
+Caffe checks neither.  It aborts at a picture that it cannot read or that has another size than
+expected, and a loss reads beyond its arrays at a label without a score.  Labels of
+layers.source_target_data are checked by `net.check_labels`.
 
-1. `check_image_lists`: every line of an ImageData layer's source, before the net is built.
+1. `check_image_lists`: the lines of an ImageData layer's source, before the net is built.  Every
+   file must exist.  The pictures are decoded in random order for PICTURE_SECONDS, which is enough
+   for about 2,000 photographs of half a megapixel; a longer list is decoded in part, and stderr
+   gets a line that says how many.
 2. `LabelWatch`: the labels of a built net, batch by batch; `first_batches` runs its data layers
    alone, in the dry run.
 """
 import math
 import os
+import random
+import sys
 import time
 from collections import namedtuple
 
 import numpy as np
 
 from data.errors import InputError
+from data.reading import require_whole
 
 #: The time and number of batches that `first_batches` reads before the first step.
 SECONDS, BATCHES = 3.0, 200
+#: Seconds that `check_image_lists` decodes pictures of a layer.
+PICTURE_SECONDS = 10.0
 #: Layers that read labels from a disk.
 _READERS = ("Data", "ImageData", "HDF5Data", "WindowData")
 #: Losses (and Accuracy) whose classes are along an axis, and the field that names the axis.
@@ -49,11 +58,45 @@ def check_image_lists(layers, name):
             reason = getattr(error, "strerror", None) or error
             raise InputError(f'{where} "{param.source}" cannot be read ({reason}); expected a list '
                              "file, PATH LABEL a line") from None
+        listed = []
         for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
             path = param.root_folder + (line.rpartition(" ")[0] if " " in line else line)
+            place = f"{where} {param.source}:{number}"
             if not os.path.isfile(path):
-                raise InputError(f"{where} {param.source}:{number}: {path}: no such file",
+                raise InputError(f"{place}: {path}: no such file",
                                  "paths start at the current folder, or at root_folder")
+            listed.append((path, place))
+        _check_pictures(listed, layer, where)
+
+
+def _check_pictures(listed, layer, where):
+    """Decodes the pictures [(path, its place in the list)] and compares their sizes."""
+    param, crop = layer.image_data_param, layer.transform_param.crop_size
+    resized = (param.new_height, param.new_width) if param.new_height and param.new_width else None
+    stop, first = time.monotonic() + PICTURE_SECONDS, None
+    for count, (path, place) in enumerate(random.Random(0).sample(listed, len(listed))):
+        if time.monotonic() > stop:
+            sys.stderr.write(
+                f"{where} {param.source}: {count} of {len(listed)} pictures were opened before "
+                f"training, in {PICTURE_SECONDS:g} s; Caffe ends the process at a damaged one\n")
+            return
+        try:
+            size = require_whole(path)
+        except InputError as problem:
+            raise InputError(f"{place}: {problem.what}", problem.fix) from None
+        size = resized or size
+        if min(size) < crop:
+            raise InputError(f"{place}: {path}: {_by(size)} pixels; crop_size is {crop}",
+                             "use a smaller crop_size, or new_height and new_width")
+        first = first or (path, size)
+        if size != first[1] and param.batch_size > 1 and not crop:
+            raise InputError(f"{place}: {path}: {_by(size)} pixels, and {first[0]} has "
+                             f"{_by(first[1])}; the pictures of a batch need one size",
+                             "use batch_size: 1, crop_size, or new_height and new_width")
+
+
+def _by(size):
+    return f"{size[0]} x {size[1]}"
 
 
 class LabelWatch:
