@@ -6,6 +6,7 @@
 from models.adaptation import deploy_net, train_net
 from models.context import context_deploy_net
 from models.experiments import EXPERIMENTS, FILES
+from models.experiments.fields import DOMAIN_STAGES
 from models.generated import build_command, header, prototxt
 from models.shapes import FULL
 
@@ -32,7 +33,7 @@ def nets(experiment):
     categories = dict(loss_weight=categories.mil_weight, statistics=categories.statistics,
                       slack=categories.slack, presence_factor=categories.presence_factor,
                       down_weight_threshold=0.1, down_weight_factor=categories.down_weight,
-                      bounds="both")
+                      bounds=categories.bounds)
     terms = dict(source={}, ga=dict(domain=domain), ca=dict(categories=categories),
                  ga_ca=dict(domain=domain, categories=categories))
     built = {f"{stage}.prototxt": train_net(
@@ -42,7 +43,7 @@ def nets(experiment):
     built["deploy.prototxt"] = deploy_net(
         experiment.shape, experiment.classes, experiment.mean, experiment.crop)
     for file_name, net in built.items():
-        net.name = f"{experiment.name}_{file_name[:-len('.prototxt')]}"
+        net.name = f"{experiment.name}_{_stage(file_name)}"
     return built
 
 
@@ -53,16 +54,25 @@ def released_nets():
     return {"context19/deploy.prototxt": net}
 
 
+def _text(experiment, file_name, net):
+    """A net's file: header, the reasons of the domain loss where it is in the net, the net."""
+    why = experiment.domain_loss.why if _stage(file_name) in DOMAIN_STAGES else ()
+    return "".join([header("models/build.py", FILES[experiment.name]),
+                    *[f"# {line}\n" for line in why], prototxt(net)])
+
+
+def _stage(file_name):
+    return file_name[:-len(".prototxt")]
+
+
 def _is_own(experiment, file_name):
     """Whether no other experiment trains with this net; every experiment has its deploy net."""
-    stage = file_name[:-len(".prototxt")]
-    return stage == "deploy" or stage in experiment.own_stages
+    return _stage(file_name) in ("deploy", *experiment.own_stages)
 
 
 def generated_files():
     """{path relative to the repository: text} of every net."""
-    files = {f"models/{experiment.name}/{file_name}":
-             header("models/build.py", FILES[experiment.name]) + prototxt(net)
+    files = {f"models/{experiment.name}/{file_name}": _text(experiment, file_name, net)
              for experiment in EXPERIMENTS.values()
              for file_name, net in nets(experiment).items() if _is_own(experiment, file_name)}
     files.update({f"models/{path}": header("models/build.py") + prototxt(net)

@@ -56,6 +56,7 @@ class DomainLoss:
     classifier_lr: float    # lr_mult of the classifier's layers
     classifier_steps: int = 1   # updates of the classifier for each of the features
     normalised: bool = False    # the classifier sees each unit's features at length 1 (RMSNorm)
+    why: Tuple[str, ...] = ()   # comment lines of the nets: the source of unusual settings
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class CategoryLoss:
     slack: float            # price of a unit of mass below a class's lower bound
     down_weight: float      # factor on the gradient of classes with alpha > 0.1
     presence_factor: float = 0.1  # a class is present above this times alpha (the paper's)
+    bounds: str = "both"    # of the classes' sizes: "both" (the paper's), "lower", "upper", "none"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ TOY = EXPERIMENTS["toy"]
     ("weight=", "expected FIELD=VALUE"),
     ("weight=much", "expected a number"), ("policy=step", "expected one of fixed, poly"),
     ("max_iter=1.5", "expected a whole number above 0"),
-    ("normalised=1", "expected one of off, on"), ("hidden=64-", "found '64-', expected numbers of"),
+    ("normalised=1", "expected one of off, on"),
+    ("bounds=half", "expected one of both, lower, upper, none"),
+    ("hidden=64-", "found '64-', expected numbers of"),
     ("hidden=0", "found '0', expected numbers"), ("classifier_steps=0", "a whole number above 0"),
     ("classifier_steps=1.5", "a whole number above 0")])
 def test_a_wrong_axis_is_refused_by_name(text, named):
@@ -62,12 +64,13 @@ def test_all_combinations_and_each_changes_only_what_it_says():
 def test_the_prototxts_carry_the_setting(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "ROOT", str(tmp_path))
     (variant, ) = tuning.variants(TOY, "ga_ca", [("mil_weight", [0.125]), ("base_lr", [0.25]),
-                                                 ("slack", [0.75]), ("presence_factor", [0.5])])
+                                                 ("slack", [0.75]), ("presence_factor", [0.5]),
+                                                 ("bounds", ["lower"])])
     tuning.write_prototxts(variant)
     folder = tmp_path / variant.folder
     net, solver = (folder / "net.prototxt").read_text(), (folder / "solver.prototxt").read_text()
     assert "loss_weight: 0.125" in net and '\\"slack\\": 0.75' in net
-    assert '\\"presence_factor\\": 0.5' in net
+    assert '\\"presence_factor\\": 0.5' in net and '\\"bounds\\": \\"lower\\"' in net
     assert "base_lr: 0.25\n" in solver and f'net: "{variant.folder}/net.prototxt"' in solver
 
 

@@ -130,6 +130,15 @@ def test_further_classifier_steps_stand_in_the_domain_loss():
         assert keys.get("classifier_steps") == expected
 
 
+def test_the_reasons_of_the_domain_loss_stand_in_the_nets_that_have_it(monkeypatch):
+    loss = replace(EXPERIMENTS["toy"].domain_loss, why=("first", "second"))
+    reasoned = replace(EXPERIMENTS["toy"], domain_loss=loss)
+    monkeypatch.setattr(models.build, "EXPERIMENTS", {"toy": reasoned})
+    files = models.build.generated_files()
+    with_reasons = [name for name, text in files.items() if "\n# first\n# second\nname: " in text]
+    assert with_reasons == ["models/toy/ga.prototxt", "models/toy/ga_ca.prototxt"]
+
+
 def test_source_net_names_no_target():
     data = next(iter(models.build.nets(EXPERIMENTS["toy"])["source.prototxt"].layer))
     keys = json.loads(data.python_param.param_str)

@@ -139,7 +139,8 @@ def markdown(experiment, stages, seeds, command):
                   f"{normalised}, updates an iteration {domain.classifier_steps}. Category loss: "
                   f"loss_weight {category.mil_weight:g}, slack {category.slack:g}, factor of large "
                   f"classes {category.down_weight:g}, presence above "
-                  f"{category.presence_factor:g} alpha, statistics {category.statistics}."]
+                  f"{category.presence_factor:g} alpha, bounds {category.bounds}, "
+                  f"statistics {category.statistics}."]
     titles = [TITLES[stage] for stage in stages]
     for dataset, split in experiment.tests:
         classes, ious = collect(experiment, stages, seeds, dataset, split)

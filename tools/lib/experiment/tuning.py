@@ -15,6 +15,7 @@ import numpy as np
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
+from layers.category_targets import BOUNDS
 from models.build import nets
 from models.experiments import NET_OF_STAGE
 from models.experiments.fields import CONSTRAINED, Experiment, Schedule
@@ -38,7 +39,7 @@ PROBES = {"domain_gradient_ratio": "dom/seg", "domain_target_share": "share on t
 #: The field for the channels of the domain classifier's hidden layers: "64-32".
 HIDDEN = "hidden"
 TEXTS = {"objective": ("confusion", "reversal", "inverse"), "normalised": ("off", "on"),
-         "start": ("source", "ga"), "policy": tuple(POLICIES)}
+         "bounds": BOUNDS, "start": ("source", "ga"), "policy": tuple(POLICIES)}
 
 
 class Variant(NamedTuple):
