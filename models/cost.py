@@ -106,10 +106,11 @@ def multiply_adds(shape, classes, window):
                for conv, units in _sized(shape, classes, window))
 
 
-def train_layers(shape, classes, window, batch):
+def train_layers(shape, classes, window, batch, normalised):
     """[LayerCost] of an experiment's largest train net: that of the stage with all losses.
 
-    window: (height, width) of the labelled crop in pixels; batch: images of each domain.
+    window: (height, width) of the labelled crop in pixels; batch: images of each domain;
+    normalised: whether the domain classifier has an RMSNorm layer.
     """
     images = 2 * batch
     height, width = (side + 2 * shape.margin for side in window)
@@ -129,6 +130,7 @@ def train_layers(shape, classes, window, batch):
         columns=column_buffer((2 * STRIDE) ** 2, classes, units),
         parameters=classes * (2 * STRIDE) ** 2))
     layers.append(_with_gradients(features + images * units))       # gate and gradient ratio
+    layers += [_with_gradients(features)] * normalised
     inputs = shape.fc
     for outputs in (*shape.hidden, 2):                              # domain classifier
         layers.append(_convolution(1, inputs, outputs, images, units, True))

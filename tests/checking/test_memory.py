@@ -122,6 +122,7 @@ def test_the_plan_of_an_experiment_estimates_what_its_largest_net_is_found_to_ne
     shapes = dry_run_net(net, caffe.TRAIN, name)
     built = training_bytes(layer_costs(running_layers(net, caffe.TRAIN, name), shapes), "SGD")
     planned = training_bytes(train_layers(experiment.shape, experiment.classes, experiment.crop,
-                                          experiment.batch), "SGD")
+                                          experiment.batch, experiment.domain_loss.normalised),
+                             "SGD")
     losses = 5                              # and their gradients: what the plan leaves out
     assert built - planned == 4 * 2 * losses

@@ -170,7 +170,8 @@ def describe(experiment, planned, jobs):
     kinds = [experiment.schedules[task.stage].type for task in todo if task.stage is not None]
     disk = KEPT * sum(snapshot_bytes(parameters(experiment.shape, experiment.classes), kind)
                       for kind in kinds)
-    layers = train_layers(experiment.shape, experiment.classes, experiment.crop, experiment.batch)
+    layers = train_layers(experiment.shape, experiment.classes, experiment.crop, experiment.batch,
+                          experiment.domain_loss.normalised)
     memory = jobs * training_bytes(layers, experiment.schedules["ga_ca"].type,
                                    source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))
     lines = [f"{experiment.name}: {len(planned)} tasks, {len(planned) - len(todo)} done"]
