@@ -9,9 +9,11 @@ index of a mirror.
     python                           tools/build/locks/python-<version>.lock, from python.in
     tools, cuda, inspect             tools/build/locks/, from the list of that name
     ruff                             .ci/ruff.lock, from ruff.in
+    selenium                         tests/report/selenium.lock, from selenium.in
     torch                            tools/bench/locks/, from torch.in
 
-The lists python and torch are for the Python that runs this, runtime for the private runtime's.
+The lists python and torch are for the Python that runs this, runtime and selenium for the private
+runtime's.
 """
 import argparse
 import json
@@ -33,6 +35,7 @@ from tools.lib.runtime.mirrors import mirrors_to_ask
 #: Lists that name everything themselves: pip adds no dependencies.
 EXACT = ("tools", "cuda", "inspect")
 RUFF = os.path.join(ROOT, ".ci", "ruff.in")
+SELENIUM = os.path.join(ROOT, "tests", "report", "selenium.in")
 TORCH = os.path.join(torch_env.LOCKS, "torch.in")
 MPI = ("mpi4py", "mpich")
 MPI_PYTHONS = ("3.9", "3.10", "3.11", "3.12")
@@ -47,10 +50,10 @@ def write_debian(mirror):
     return _write(debian.DEBS_LOCK, head + "".join(sorted(lines, key=lambda line: line.split()[1])))
 
 
-def write_runtime():
-    """The wheels of the private runtime, for its Python."""
-    found = download(["-r", wheels.REQUESTED], wheels.TARGET_PYTHON)
-    return _write(wheels.LOCK, _head("runtime", wheels.REQUESTED) + _text(found))
+def write_wheels(name, requested, lock):
+    """The lock file of the list of packages in the file `requested`, for the private runtime."""
+    found = download(["-r", requested], wheels.TARGET_PYTHON)
+    return _write(lock, _head(name, requested) + _text(found))
 
 
 def write_list(name, requested, lock, options=()):
@@ -152,10 +155,11 @@ def _write(path, text):
 def main():
     writers = {
         "debian": lambda: write_debian(options.mirror),
-        "runtime": write_runtime,
+        "runtime": lambda: write_wheels("runtime", wheels.REQUESTED, wheels.LOCK),
         "mpi": write_mpi,
         "python": lambda: write_list("python", parts.requested("python"), parts.lock("python")),
         "ruff": lambda: write_list("ruff", RUFF, RUFF.replace(".in", ".lock")),
+        "selenium": lambda: write_wheels("selenium", SELENIUM, SELENIUM.replace(".in", ".lock")),
         "torch": write_torch,
     }
     for name in EXACT:

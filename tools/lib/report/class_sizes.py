@@ -2,6 +2,7 @@
 import math
 import os
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
@@ -14,13 +15,10 @@ from tools.lib.categories.constraint_report_command import (
 )
 from tools.lib.training.solver import absolute
 
-#: Units of the SVG: the width of the axis, and the height of a class.
-WIDTH, ROW = 520, 34
-
 
 @dataclass
 class Sizes:
-    """classes: [ClassSizes]. ticks: [(position, text)]. tables: one Table a model."""
+    """classes: [ClassSizes]. ticks: [(percent of the axis, text)]. tables: one Table a model."""
 
     classes: list
     ticks: list
@@ -30,13 +28,16 @@ class Sizes:
 
 @dataclass
 class ClassSizes:
-    """Positions on the axis, 0 to WIDTH; None where the source lacks the class."""
+    """Positions in percent of the axis's length, and the same in words.
+
+    source: (alpha, delta, gamma), None where the source lacks the class.  models: of each model
+    (10% quantile, mean, 90% quantile), None where it never predicts the class.
+    """
 
     name: str
-    alpha: float
-    delta: float
-    gamma: float
-    models: list        # [(number of the model, low, mean, high)], where it is ever present
+    source: Optional[tuple]
+    models: list
+    words: str
 
 
 def class_sizes(runs, pictures):
@@ -50,24 +51,33 @@ def class_sizes(runs, pictures):
     factor = next((run.experiment.category_loss.presence_factor for run in reversed(runs)
                    if run.experiment), PRESENCE_FACTOR)
     summaries = [summarise_prediction(shares, statistics, factor) for shares in pictures.shares]
-    smallest = min(np.nanmin(np.concatenate([statistics.alpha, *(s.low for s in summaries)])), 0.01)
-    low = math.floor(math.log10(max(smallest, SMALLEST / 100)))
+    shares = np.concatenate([statistics.alpha, *(summary.low for summary in summaries)])
+    least = max(np.nanmin(np.append(shares, 0.01)), SMALLEST / 100)
+    low = math.floor(math.log10(least))
 
-    def place(share):
-        if np.isnan(share):
+    def place(values):
+        """Positions of shares on the axis, None where they are nan."""
+        if np.isnan(values).any():
             return None
-        return WIDTH * (1 - math.log10(max(share, 10.0 ** low)) / low)
+        return tuple(100 * (1 - math.log10(max(value, 10.0 ** low)) / low) for value in values)
 
     classes = []
     for index, name in enumerate(statistics.classes):
-        models = [(number, *(place(values[index]) for values in (s.low, s.mean, s.high)))
-                  for number, s in enumerate(summaries) if s.present[index]]
-        classes.append(ClassSizes(name, *(place(values[index]) for values in (
-            statistics.alpha, statistics.delta, statistics.gamma)), models))
-    ticks = [(place(10.0 ** power), f"{10.0 ** (power + 2):g} %") for power in range(low, 1)]
+        source = tuple(getattr(statistics, key)[index] for key in ("alpha", "delta", "gamma"))
+        sizes = [(s.low[index], s.mean[index], s.high[index]) for s in summaries]
+        words = [f"source {_percent(source)}"] + [f"{title} {_percent(size)}" for title, size
+                                                  in zip(pictures.models, sizes)]
+        classes.append(ClassSizes(name, place(source), list(map(place, sizes)), "; ".join(words)))
+    ticks = [(100 * (1 - power / low), f"{10.0 ** (power + 2):g} %") for power in range(low, 1)]
     tables = [report_table(summary, statistics, title)
               for title, summary in zip(pictures.models, summaries)]
     return Sizes(classes, ticks, tables, path)
+
+
+def _percent(size):
+    """A range and its mean in words."""
+    low, mean, high = (100 * value for value in size)
+    return "never" if np.isnan(mean) else f"{low:.2g} to {high:.2g} %, mean {mean:.2g} %"
 
 
 def _statistics(runs):

@@ -6,7 +6,7 @@ from tools.lib.training.log import PANELS
 
 #: Size of a chart and of the margins around its lines, in units of the SVG.
 WIDTH, HEIGHT = 380, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 26
+LEFT, RIGHT, TOP, BOTTOM = 46, 18, 10, 26
 #: Most points of a line: more cannot be told apart.
 POINTS = 240
 #: Outputs that are drawn in one chart: the second is dashed.
@@ -17,12 +17,12 @@ PAIRS = (("domain_loss", "domain_loss_inverse"),
 WORDS = {
     "loss": "whole loss", "seg_loss": "segmentation loss", "domain_loss": "L_D",
     "domain_loss_inverse": "L_Dinv", "classifier_loss": "L_D after the classifier's own steps",
-    "mil_loss": "constrained MIL loss", "domain_accuracy_source": "on source",
-    "domain_accuracy_target": "on target", "feature_norm_source": "source",
+    "mil_loss": "constrained MIL loss", "domain_accuracy_source": "source",
+    "domain_accuracy_target": "target", "feature_norm_source": "source",
     "feature_norm_target": "target", "domain_gradient_ratio": "domain / segmentation gradient",
     "mil_gradient_ratio": "category / segmentation gradient",
     "domain_target_share": "target's share of the domain gradient",
-    "mil_present": "present classes an image", "mil_active": "active bounds an image",
+    "mil_present": "classes present in an image", "mil_active": "active bounds of an image",
     "mil_relaxed": "images with relaxed bounds", "mil_precision": "precision",
     "mil_recall": "recall"}
 #: Values that mean chance, drawn as a thin line.
@@ -56,7 +56,7 @@ class Chart:
 
 
 def charts(runs, colours):
-    """[(heading, [Chart])] of everything that the logs hold.
+    """[Chart] of everything that the logs hold, in the order of PANELS.
 
     colours: {group: number of its colour}.
     """
@@ -70,10 +70,11 @@ def charts(runs, colours):
         Output("iterations a second", "iterations_per_second")]))
     found = []
     for title, outputs in sections:
-        drawn = [chart for pair in _paired(outputs)
-                 for chart in [_chart(runs, colours, pair)] if chart]
-        if drawn:
-            found.append((title, drawn))
+        drawn = [chart for chart in (_chart(runs, colours, pair) for pair in _paired(outputs))
+                 if chart]
+        if len(drawn) == 1 and drawn[0].words:
+            drawn[0].title = title
+        found += drawn
     return found
 
 

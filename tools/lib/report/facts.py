@@ -26,17 +26,35 @@ def run_table(runs):
         state = f"{run.iteration} of {run.solver.max_iter}"
         rows.append([run.name, str(run.seed), state if not run.finished else f"{run.iteration}",
                      device(run), _number(np.median(seconds)) if seconds else "",
-                     _duration(_training_seconds(run)), str(run.record.get("started") or ""),
+                     _number(_training_seconds(run) / 60),
+                     str(run.record.get("started") or "")[:16].replace("T", " "),
                      _commit(run.record)])
-    return Table(["run", "seed", "iterations", "device", "s an iteration", "training time",
-                  "started", "commit"], rows)
+    return Table(
+        ["run", "seed", "iterations", "device", "s an iteration", "minutes", "started", "commit"],
+        rows, notes=["Minutes of training, from the log's rates; tests and snapshots do not count."]
+    )
+
+
+def summary(runs):
+    """What all runs share, in one line: seeds, devices, commits, days."""
+    def listed(title, values):
+        distinct = list(dict.fromkeys(value for value in values if value))
+        return f"{title}{'s' if len(distinct) > 1 else ''} {', '.join(distinct)}" * bool(distinct)
+
+    parts = (listed("seed", [str(seed) for seed in sorted(run.seed for run in runs)]),
+             listed("device", map(device, runs)),
+             listed("commit", [_commit(run.record)[:10] for run in runs]),
+             "started " + " to ".join(sorted({str(run.record.get("started") or "")[:10]
+                                              for run in runs})[::max(1, len(runs) - 1)]))
+    return "; ".join(filter(None, parts))
 
 
 def run_facts(run):
     """RunFacts of a run; a part that its record lacks is left out."""
     record = run.record
     versions = _dict(record.get("versions"))
-    facts = [("folder", run.folder), ("command", _command(record.get("command"))),
+    facts = [("folder", run.folder), ("started", str(record.get("started") or "")),
+             ("command", _command(record.get("command"))),
              ("solver", f"{_dict(record.get('solver')).get('file', '')}: {run.solver.type}, "
                         f"base_lr {run.solver.base_lr:g}, {run.solver.lr_policy}")]
     facts += [("resumed", f"at iteration {entry.get('iteration')}, {entry.get('started')}: "
@@ -80,13 +98,6 @@ def _training_seconds(run):
                 total += (entry["iteration"] - before) / rate
             before = entry["iteration"]
     return total
-
-
-def _duration(seconds):
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _number(value):

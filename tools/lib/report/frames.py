@@ -4,6 +4,7 @@ The nets are the last snapshots of the runs, one a group, and the weights that a
 started from. They predict a few frames spread evenly over the split; of these, the page shows the
 frames that "before" and "after" label most differently.
 """
+import argparse
 import base64
 import io
 import os
@@ -18,8 +19,8 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.registry import open_dataset
 from tools.lib.report.run_files import groups
+from tools.lib.scoring.net_options import make_predictor, require_classes
 from tools.lib.scoring.pictures import colours
-from tools.lib.scoring.predictor import Predictor
 from tools.lib.training.record import RECORD
 from tools.lib.training.solver import absolute
 
@@ -74,11 +75,11 @@ def nothing(reason):
     return Pictures([], 0, 0, [], 0, "", None, [], reason)
 
 
-def draw_pictures(runs, count, among, device, data_root, known):
-    """Pictures of `count` frames, chosen from `among`.
+def draw_pictures(runs, options, known):
+    """Pictures of options.frames frames, chosen from options.among.
 
-    device: "cpu" or "gpu:N".  data_root: of the data sets; None: as the runs recorded.
-    known: {(weights, their time, frame): label map} of earlier calls, which is filled.
+    options: from report_command.parse().  known: {(weights, their time, frame): label map} of
+    earlier calls, which is filled.
     """
     data, models, before, after = _chosen(runs)
     if data is None:
@@ -86,18 +87,19 @@ def draw_pictures(runs, count, among, device, data_root, known):
                        "python3 tools/test.py ... --json RUN/test.json makes one.")
     if not models:
         return nothing("no run has a snapshot yet.")
-    root = data_root or next((run.record["options"].get("data_root") for run in runs
+    among = options.among
+    root = options.data_root or next((run.record["options"].get("data_root") for run in runs
                               if run.record["options"].get("data_root")), None)
     try:
         dataset = open_dataset(data.dataset, root, data.label_space)
         frames = dataset.frames(data.split)
         frames = [frames[index * len(frames) // among] for index in range(among)] \
             if among < len(frames) else frames
-        maps = _predict(data, models, dataset, frames, device, known)
+        maps = _predict(data, models, dataset, frames, options, known)
     except (InputError, OSError) as problem:    # a run that goes on removes old snapshots
         return nothing(f"the frames could not be predicted: {getattr(problem, 'what', problem)}.")
     changed = [100.0 * np.mean(first != last) for first, last in zip(maps[before], maps[after])]
-    order = sorted(range(len(frames)), key=lambda index: -changed[index])[:count]
+    order = sorted(range(len(frames)), key=lambda index: -changed[index])[:options.frames]
     shown = [_picture(dataset, frames[index], changed[index], [row[index] for row in maps])
              for index in order]
     classes = len(dataset.space.classes)
@@ -110,13 +112,12 @@ def draw_pictures(runs, count, among, device, data_root, known):
 def _chosen(runs):
     """(TestData or None, [Model], before, after): numbers of the models."""
     data = next((found for found in map(_test_data, reversed(runs)) if found), None)
-    models = [Model(group, members[0].snapshots[-1][1])
-              for group, members in groups(runs).items() if members[0].snapshots]
+    first = [members[0] for members in groups(runs).values() if members[0].snapshots]
+    models = [Model(run.group, run.snapshots[-1][1]) for run in first]
     if not models:
         return data, [], 0, 0
     after = len(models) - 1
-    last = next(run for run in reversed(runs) if run.snapshots)
-    start = _start(last)
+    start = _start(first[-1])
     if start is None:
         return data, models, 0, after
     same = [number for number, model in enumerate(models)
@@ -136,7 +137,7 @@ def _start(run):
         return Model("before", paths[-1])
     if len(run.snapshots) > 1:
         iteration, path = run.snapshots[0]
-        return Model(f"{run.name} at iteration {iteration}", path)
+        return Model(f"iteration {iteration}", path)
     return None
 
 
@@ -155,7 +156,7 @@ def _test_data(run):
                     record["label_space"], float(record.get("resize", 1.0)))
 
 
-def _predict(data, models, dataset, frames, device, known):
+def _predict(data, models, dataset, frames, options, known):
     """[[label map]]: for each model the labels (H, W) uint8 of every frame."""
     maps = []
     with tqdm(total=len(models) * len(frames), desc="predicting frames", unit="image", disable=None,
@@ -166,19 +167,18 @@ def _predict(data, models, dataset, frames, device, known):
             predictor = None
             for key, frame in zip(keys, frames):
                 if key not in known:
-                    predictor = predictor or _predictor(data, model, device, dataset)
+                    predictor = predictor or _predictor(data, model, options, dataset)
                     known[key] = predictor.predict(dataset.read_image(frame), scale=data.resize)
                 bar.update()
             maps.append([known[key] for key in keys])
     return maps
 
 
-def _predictor(data, model, device, dataset):
-    predictor = Predictor(data.model, model.weights, device)
-    classes = len(dataset.space.classes)
-    if predictor.classes != classes:
-        raise InputError(f"{model.weights} gives {predictor.classes} classes, but "
-                         f"{data.dataset} has {classes}")
+def _predictor(data, model, options, dataset):
+    net = argparse.Namespace(model=data.model, device=options.device, tf32=options.tf32, mean=None,
+                             memory=None, score_blob=None)
+    predictor = make_predictor(net, model.weights)
+    require_classes(predictor, net, len(dataset.space.classes), data.dataset, "run")
     return predictor
 
 

@@ -33,14 +33,16 @@ def html(runs, pictures, command, renewed=None):
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(cell=cell, number=_number)
+    environment.filters.update(cell=cell, number=_number, sentence=_sentence)
     return environment.get_template("report.html").render(
-        title=_title(runs, found), runs=runs, groups=found, colours=colours,
+        title=_title(runs, found), summary=facts.summary(runs), notes=_notes(runs), runs=runs,
+        groups=found, colours=colours,
         tests=test_sets(runs), pictures=pictures, sizes=class_sizes.class_sizes(runs, pictures),
         charts=curves.charts(runs, colours), run_table=facts.run_table(runs),
         facts=[facts.run_facts(run) for run in runs], going=[r for r in runs if not r.finished],
         written=datetime.datetime.now().astimezone(), command=command, renewed=renewed,
-        chart=curves, size_chart=class_sizes, palette=_palette(pictures.space),
+        chart=curves, palette=_palette(pictures.space),
+        model_colours=[colours.get(title, len(found) % COLOURS) for title in pictures.models],
         style=Markup(_read("report.css")), script=Markup(script), digest=digest)
 
 
@@ -62,6 +64,12 @@ def _title(runs, found):
     return names
 
 
+def _notes(runs):
+    """What a reader of the experiments' results has to know, each once."""
+    notes = [run.experiment.note for run in runs if run.experiment and run.experiment.note]
+    return list(dict.fromkeys(notes))
+
+
 def _palette(space):
     """[(class, colour of the style sheet)] of a LabelSpace, or of None."""
     if space is None:
@@ -76,6 +84,11 @@ def _number(text):
         return float(str(text).split(" ")[0])
     except (ValueError, IndexError):
         return None
+
+
+def _sentence(text):
+    """The text with a capital letter at its start; the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def _read(name):

@@ -4,7 +4,7 @@ import sys
 import time
 
 from tools.lib.command import count, positive
-from tools.lib.device_options import device
+from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import require_file
 from tools.lib.report import page
 from tools.lib.report.frames import draw_pictures, nothing
@@ -33,6 +33,7 @@ def parse(arguments=None):
                              "them (default 20)")
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N",
                         help="where the frames are predicted")
+    add_tf32_argument(parser)
     parser.add_argument("--data-root",
                         help="folder of the data sets (default: as the runs recorded)")
     parser.add_argument("--watch", type=positive, nargs="?", const=PERIOD, metavar="SECONDS",
@@ -68,7 +69,7 @@ def main(arguments=None):
 
 def _write(args, runs, command, known, renewed):
     pictures = nothing("--no-frames leaves the pictures out.") if args.no_frames else draw_pictures(
-        runs, args.frames, args.among, args.device, args.data_root, known)
+        runs, args, known)
     if pictures.reason and not args.no_frames:
         print(f"no frames: {pictures.reason}", file=sys.stderr)
     text = page.html(runs, pictures, command, renewed)

@@ -21,7 +21,7 @@ from tools.lib.training.snapshots import read_manifest
 from tools.lib.training.solver import absolute
 
 #: {name of a committed solver: (experiment, stage)}.
-KNOWN = {solver_name(experiment, stage): (experiment, stage)
+KNOWN = {solver_name(experiment, stage): (experiment.trainer(stage), stage)
          for experiment in EXPERIMENTS.values() for stage in STAGES}
 
 
@@ -56,8 +56,9 @@ class Run:
 
 
 def read_runs(folders):
-    """The Runs of the folders, in their order, with groups and names.
+    """The Runs of the folders, with groups and names.
 
+    Runs of an experiment come in the order of its stages and seeds, others as they were given.
     Raises InputError for a folder that holds no run or a run that has not logged anything yet, for
     one that is given twice, and for runs that were tested over different classes.
     """
@@ -65,7 +66,7 @@ def read_runs(folders):
                 if number > 1]
     if repeated:
         raise InputError(f"{os.path.relpath(repeated[0])} is given twice", "name each run once")
-    runs = [_read_run(folder) for folder in folders]
+    runs = _ordered([_read_run(folder) for folder in folders])
     _name(runs)
     classes = {tuple(record["classes"]): (run, record) for run in runs for record in run.results}
     if len(classes) > 1:
@@ -104,6 +105,21 @@ def _read_run(folder):
     experiment, stage = KNOWN.get(_solver_stem(record), (None, None))
     return Run(folder, record, solver, log, [pair for pair in snapshots if os.path.isfile(pair[1])],
                _results(folder), experiment, stage)
+
+
+def _ordered(runs):
+    """The runs of one experiment by stage and seed, at the place of its first run."""
+    first = {}
+    for number, run in enumerate(runs):
+        first.setdefault(run.experiment.name if run.experiment else number, number)
+
+    def place(numbered):
+        number, run = numbered
+        if run.experiment is None:
+            return number, 0, 0
+        return first[run.experiment.name], STAGES.index(run.stage), run.seed
+
+    return [run for _, run in sorted(enumerate(runs), key=place)]
 
 
 def _solver_file(record):
