@@ -3,6 +3,7 @@
     bench_training       a step of tools/train.py against bare Caffe, PyTorch, and GA against source
     bench_gpu            a GA + CA step on a GPU, in each build of Caffe and in PyTorch
     bench_layers         the share of the Python layers in a full-width step
+    bench_normalisation  time and error of RMSNorm beside Caffe's LRN
     bench_constraints    the solver of the size constraints against scipy's L-BFGS-B
     bench_reading        a data set as a folder against its LMDB, in frames a second
     bench_scoring        the scoring of saved predictions against Cityscapes' own evaluation
