@@ -152,7 +152,7 @@ def test_the_keyring_of_removed_keys_stays_out_while_the_others_do(key, web, tmp
 @needs_programs
 def test_the_message_names_every_address_that_was_tried(key, web, tmp_path):
     _, address, _ = web
-    with pytest.raises(debian.NoSuite) as caught:
+    with pytest.raises(debian.NoPackages) as caught:
         debian.open_apt(str(tmp_path / "apt"), [address + "/debian"])
     text = str(caught.value)
     assert f"{address}/debian (" in text and f"{address}/debian-archive/debian (" in text

@@ -129,6 +129,12 @@ def test_a_runtime_without_a_list_of_packages_has_to_be_made_anew(world, tmp_pat
     assert not (tmp_path / "x").exists()
 
 
+def test_without_a_finished_private_runtime_there_is_nothing_to_pack(world, tmp_path):
+    os.unlink(str(world / "caffe" / private_runtime.READY))
+    with pytest.raises(InputError, match="no finished private runtime"):
+        pack.write_pack(str(tmp_path / "x"), report=lambda line: None)
+
+
 def test_no_byte_can_be_cut_and_none_of_the_payload_altered(packed, elsewhere):
     with open(packed, "rb") as file:
         whole = file.read()

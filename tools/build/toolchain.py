@@ -4,22 +4,17 @@ Programs write to a log file; the terminal shows percentages.
 """
 import os
 import re
-import shutil
 import subprocess
 import sysconfig
 
 from data.errors import InputError
+from tools.lib.runtime import source_builds
 from tools.lib.runtime.setup import Counter
-
-#: program: what it is, for a machine without it.
-NEEDED = {"g++": "the C++ compiler", "make": "make",
-          "dpkg-source": "the unpacker of Debian source packages", "strip": "binutils",
-          "git": "git, which applies the project's patches"}
 
 
 def check_programs():
     """Raises InputError naming the programs that the machine lacks for a build."""
-    missing = [f"{name} ({what})" for name, what in NEEDED.items() if shutil.which(name) is None]
+    missing = source_builds.missing_programs()
     if missing:
         raise InputError(f"missing: {', '.join(missing)}",
                          fix="apt install build-essential dpkg-dev git")

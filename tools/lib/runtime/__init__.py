@@ -11,6 +11,7 @@ private_runtime.py  runtime 2: the folder .caffe, and how programs start in it
 setup.py            makes .caffe, in five phases that go on where they stopped
 mirrors.py          phase 1: the Debian mirrors that the machine uses, and their archives
 debian.py           phases 1 to 3: Debian 11's Caffe, by an apt of its own; unpacking
+last_resort.py      where Debian 11's packages are gone: Caffe compiled from their source
 pack.py             the finished runtime as one file, and the set-up from such a file
 wheels.py           phase 4: Python packages, pinned by hash in requirements.lock
 mpi.py              a private MPI in .mpi, for training in several processes

@@ -140,15 +140,15 @@ class AptFailed(Exception):
         return lines[0] if lines else str(self).strip() or "no message"
 
 
-class NoSuite(InputError):
-    """Neither the mirrors nor their archives have the suite."""
+class NoPackages(InputError):
+    """Neither the mirrors nor their archives have the suite, or they lack packages of it."""
 
 
 def open_apt(folder, mirrors, suite=SUITE, kinds=("deb",)):
     """PrivateApt on the first address that has the suite, its index fetched.
 
     The addresses are `mirrors`, then the archives of retired releases that belong to them.
-    Raises NoSuite, which says what each address answered.
+    Raises NoPackages, which says what each address answered.
     """
     gone, failed = [], []
     archives = archives_of(mirrors)
@@ -162,11 +162,11 @@ def open_apt(folder, mirrors, suite=SUITE, kinds=("deb",)):
             answers = gone if problem.suite_is_gone() or apt.retired else failed
             answers.append(f"{address} ({problem.first_error()})")
     if failed:
-        raise NoSuite(f"no package index of {RELEASES[suite]} ({suite}) from "
+        raise NoPackages(f"no package index of {RELEASES[suite]} ({suite}) from "
                       f"{'; '.join(failed + gone)}",
                       fix="check the network and try again, or " + OTHER_ROUTES)
     why = ", the last Debian with Caffe" if suite == SUITE else ""
-    raise NoSuite(f"the mirror has dropped {RELEASES[suite]} ({suite}){why}, and no archive of "
+    raise NoPackages(f"the mirror has dropped {RELEASES[suite]} ({suite}){why}, and no archive of "
                   f"retired releases beside it has it: {'; '.join(gone)}", fix=OTHER_ROUTES)
 
 

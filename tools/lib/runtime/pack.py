@@ -50,9 +50,14 @@ def write_pack(path, report=print):
     """Writes the finished private runtime and MPI as the file `path`; returns the manifest.
 
     report: called with each line of progress.
-    Raises InputError when the runtime was made by an older set-up, which kept no list of packages.
+    Raises InputError without a finished private runtime of this version of the set-up, and for one
+    whose set-up kept no list of packages.
     """
     folder = private_runtime.prefix_folder()
+    if not setup.is_current(folder):
+        raise InputError(f"no finished private runtime in {folder}: no other can be packed",
+                         fix=f"{SETUP} makes it; a source build is packed by "
+                             "tools/build/build_caffe.py --archive")
     packages = packages_of(folder, mpi.FOLDER)
     members = _members(folder, "caffe") + _members(mpi.FOLDER, "mpi")
     report(f"Packing {len(members)} files of {len(packages)} packages")

@@ -16,7 +16,7 @@ import sys
 from data.errors import InputError
 from data.files import ROOT, folder_aside, replace_folder, write_whole
 from tools.lib.outputs import make_folder
-from tools.lib.runtime import debian, mirrors, private_runtime, wheels
+from tools.lib.runtime import debian, last_resort, mirrors, private_runtime, wheels
 
 #: Bytes of downloads and unpacked packages together, at the worst moment.
 NEEDED_BYTES = 1.3e9
@@ -66,6 +66,9 @@ def is_current(folder):
 def set_up_runtime(mirror=None, debs=None, rebuild=False, report=print):
     """Makes the private runtime unless it is there. Returns its folder.
 
+    Where Debian 11's packages are gone and only their source is left, Caffe is compiled instead,
+    the commands use that build, and its folder is returned.
+
     mirror: address of a Debian mirror; None reads the machine's apt sources.
     debs: folder with the .deb files; no mirror is asked then.
     rebuild: make it anew although it is there.
@@ -82,7 +85,14 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, report=print):
             return folder
         # made and removed under the lock: another set-up may be waiting for it
         os.makedirs(work, exist_ok=True)
-        tree = _unpacked_debs(work, mirror, debs, report)
+        try:
+            tree = _unpacked_debs(work, mirror, debs, report)
+        except debian.NoPackages as problem:
+            source = last_resort.source_mirror(os.path.join(work, "apt-source"),
+                                               mirrors.mirrors_to_ask(mirror))
+            if source is None:
+                raise
+            return last_resort.build(source, problem, report)
         _install_wheels(work, tree, report)
         report("[5/5] Checking that Caffe works")
         put_in_place(tree, folder)
@@ -128,11 +138,11 @@ def _fetched(apt, folder, report):
         report(f"[2/5] Downloading {len(wanted)} packages, {megabytes:.0f} MB, from {source}")
         apt.fetch(wanted, folder, Counter("package", len(wanted)).step)
     except debian.AptFailed as problem:
-        what = ("has dropped packages of Debian 11" if problem.suite_is_gone()
-                else "could not deliver")
-        raise InputError(
-            f"{apt.mirror} {what}: {problem.first_error()}",
-            fix=f"run this again, it goes on where it stopped; or {mirrors.OTHER_ROUTES}") from None
+        fix = f"run this again, it goes on where it stopped; or {mirrors.OTHER_ROUTES}"
+        if problem.suite_is_gone():
+            raise debian.NoPackages(f"{apt.mirror} has dropped packages of Debian 11: "
+                                    f"{problem.first_error()}", fix) from None
+        raise InputError(f"{apt.mirror} could not deliver: {problem.first_error()}", fix) from None
     paths = []
     for package in wanted:
         path = os.path.join(folder, package.file)

@@ -3,6 +3,7 @@
 CAFFE_BUILD=FOLDER names a build; CAFFE_BUILD= (empty) means none. Without the variable, the
 commands use the build that `tools/build/build_caffe.py --activate` has chosen, if any.
 """
+import glob
 import json
 import os
 import shutil
@@ -24,6 +25,12 @@ CUDA_LIB = "cuda/lib"
 ONE_COLUMN_BUFFER = "006-one-column-buffer.patch"
 #: Patch with which Caffe multiplies in TF32 where the environment says CAFFE_TF32=1.
 TF32_OPTION = "005-tf32-option-of-matrix-products.patch"
+#: Programs that a build needs: what each is, for a machine without it.
+PROGRAMS = {"g++": "the C++ compiler", "make": "make",
+            "dpkg-source": "the unpacker of Debian source packages", "strip": "binutils",
+            "git": "git, which applies the project's patches"}
+#: Lock files of the Pythons that a build can be for.
+LOCKS = os.path.join(ROOT, "tools", "build", "locks", "python-*.lock")
 BUILD = "python3 tools/build/build_caffe.py"
 REPAIR = (f"{BUILD} --activate (on a machine without a GPU: --variant cpu --activate), or unset "
           f"CAFFE_BUILD, or {BUILD} --deactivate")
@@ -57,6 +64,32 @@ def read_record(folder):
         raise InputError(f"{folder} is not a finished build of Caffe ({RECORD}: {problem})",
                          fix=REPAIR) from None
     return record
+
+
+def missing_programs():
+    """Names and purposes of the PROGRAMS that this machine lacks."""
+    return [f"{name} ({what})" for name, what in PROGRAMS.items() if shutil.which(name) is None]
+
+
+def buildable_pythons():
+    """Versions of Python that a build can be for, such as ["3.11", "3.12"]."""
+    names = [os.path.basename(path) for path in glob.glob(LOCKS)]
+    versions = [name[len("python-"):-len(".lock")] for name in names]
+    return sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
+
+
+def building_python():
+    """Path of a Python, this one or one on PATH, that a build can be for; None without one.
+
+    It has its headers.
+    """
+    versions = buildable_pythons()
+    here = [sys.executable] if RUNNING_PYTHON in versions else []
+    for path in here + [shutil.which("python" + version) for version in reversed(versions)]:
+        include = path and ask(path, "sysconfig.get_paths()['include']")
+        if include and os.path.isfile(os.path.join(include, "Python.h")):
+            return path
+    return None
 
 
 def has_patch(name, environ=None):
