@@ -21,6 +21,7 @@ display: 20
 snapshot: 100
 snapshot_prefix: "x/toy"
 random_seed: %d
+solver_mode: CPU
 """
 
 

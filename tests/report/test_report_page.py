@@ -1,15 +1,29 @@
 """The report's content, read from the file without a browser."""
+import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 pytest.importorskip("caffe")
 pytest.importorskip("jinja2", reason="jinja2 is missing: python3 tools/setup_caffe.py")
 
 from data.errors import InputError
+from data.files import ROOT
+from data.label_spaces import CAMVID, CITYSCAPES, TOY
+from tools.lib.experiment.paper import paper_tables
+from tools.lib.experiment.report import spread
+from tools.lib.report import page as page_module
+from tools.lib.report.curves import charts, thinned
 from tools.lib.report.report_command import main
+from tools.lib.report.run_files import read_runs
+from tools.lib.results import read_results
 
 from made_runs import add_snapshot, make_run, write, write_result
 
@@ -17,11 +31,14 @@ EMPTY = {"meta", "link", "img", "input", "br"}
 
 
 class Page(HTMLParser):
-    """The elements of a page: (tag, {attribute}), their texts, and elements that are not closed."""
+    """The elements of a page: (tag, {attribute}), their texts, and elements that are not closed.
+
+    .tables: the rows of each table, as lists of cell texts.
+    """
 
     def __init__(self, path):
         super().__init__(convert_charrefs=True)
-        self.elements, self.texts, self.open, self.wrong = [], [], [], []
+        self.elements, self.texts, self.open, self.wrong, self.tables = [], [], [], [], []
         with open(path, encoding="utf-8") as file:
             self.source = file.read()
         self.feed(self.source)
@@ -31,6 +48,12 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attributes)))
         if tag not in EMPTY:
             self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
 
     def handle_startendtag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
@@ -41,11 +64,13 @@ class Page(HTMLParser):
 
     def handle_data(self, text):
         self.texts.append((self.open[-1] if self.open else "", text))
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += text.strip()
 
     def all(self, tag):
         return [attributes for found, attributes in self.elements if found == tag]
 
-    def text(self, *without):
+    def text(self):
         return " ".join(text for tag, text in self.texts if tag not in ("script", "style"))
 
 
@@ -120,3 +145,176 @@ def test_a_folder_that_is_no_run_is_refused_and_the_page_stays(tmp_path):
     with pytest.raises(InputError, match="holds no line of training yet"):
         report(tmp_path, run)
     assert (tmp_path / "report.html").read_text() == "before"
+
+
+def iou_of(run, name="test_toy_target_val.json"):
+    return [None if value is None else 100 * value
+            for value in read_results(os.path.join(run, name))[0]["iou"]]
+
+
+def test_iou_is_that_of_the_result_files_mean_and_spread_over_the_seeds(tmp_path):
+    runs = [make_run(tmp_path / f"toy_ga_seed{seed}", "ga", seed) for seed in (1, 2, 3)]
+    runs.append(make_run(tmp_path / "toy_source", "source"))
+    header, *rows = report(tmp_path, *runs, options=["--no-frames"]).tables[0]
+    # the stages' order, whatever the order of the runs
+    assert header == ["IoU %", "source only", "GA"]
+    *classes, mean = rows
+    for index, row in enumerate(classes):
+        ga = [iou_of(run)[index] for run in runs[:3]]
+        source = iou_of(runs[3])[index]
+        # the last class is in neither truth nor prediction
+        assert row[1:] == (["nan", "nan"] if source is None else [spread([source]), spread(ga)])
+    assert mean[0] == "mIoU" and "±" in mean[2] and "±" not in mean[1]
+    assert len(rows) == 9
+
+
+def test_the_papers_numbers_stand_beside_ours(tmp_path):
+    run = make_run(tmp_path / "gta_ga", solver="solvers/gta_ga.prototxt", tested=False)
+    write_result(run, space=CITYSCAPES, dataset="cityscapes", split="val", name="test.json")
+    page = report(tmp_path, run)
+    printed = next(row for row in paper_tables()["paper1"]["shifts"][0]["rows"]
+                   if row["stage"] == "ga")
+    header, *rows = page.tables[0]
+    assert header == ["IoU %", "GA", "GA, paper"]
+    assert [row[2] for row in rows[:19]] == [f"{value:.1f}" for value in printed["iou"]]
+    assert [row[0] for row in rows[19:]] == ["mIoU", "mIoU-16", "mIoU-13"]
+    assert rows[19][2] == f"{printed['mean']:.1f}"
+
+
+def test_confusion_is_in_percent_of_the_truth_over_all_seeds(tmp_path):
+    runs = [make_run(tmp_path / f"toy_ga{seed}", "ga", seed) for seed in (1, 2)]
+    page = report(tmp_path, *runs)
+    counts = sum(np.array(read_results(os.path.join(run, "test_toy_target_val.json"))[0][
+        "confusion"]) for run in runs)
+    header, *rows = next(table for table in page.tables if table[0][0].startswith("truth"))
+    assert header[1:] == [row[0] for row in rows]
+    assert rows[2][1:] == [f"{100 * value / counts[2].sum():.1f}" for value in counts[2, :-1]]
+
+
+def test_every_output_of_the_log_is_drawn_once_and_runs_lie_over_each_other(tmp_path):
+    runs = read_runs([make_run(tmp_path / f"toy_{stage}", stage) for stage in ("ga", "ga_ca")])
+    drawn = charts(runs, {"GA": 0, "GA + CA": 1})
+    assert [chart.title for chart in drawn] == [
+        "whole loss", "segmentation loss", "L_D and L_Dinv", "domain classifier's accuracy",
+        "my_loss", "learning rate", "iterations a second"]
+    assert [line.name for line in drawn[2].lines] == [
+        "GA, L_D", "GA, L_Dinv", "GA + CA, L_D", "GA + CA, L_Dinv"]
+    assert [line.dashed for line in drawn[2].lines] == [False, True] * 2
+    assert {line.colour for line in drawn[0].lines} == {0, 1}
+
+
+def test_a_line_gives_back_the_values_of_the_log(tmp_path):
+    run = read_runs([make_run(tmp_path / "toy_ga", "ga")])[0]
+    chart = charts([run], {"GA": 0})[0]
+    left, right, bottom, top = chart.extent
+    points = [tuple(map(float, pair.split())) for pair in chart.lines[0].path[1:].split("L")]
+    logged = [(entry["iteration"], entry["values"]["loss"]) for entry in run.log]
+    xs, ys = np.array(points).T
+    assert left + (xs - xs[0]) / (xs[-1] - xs[0]) * (right - left) == pytest.approx(
+        [x for x, _ in logged], abs=0.5)
+    high, low = ys.min(), ys.max()
+    assert bottom + (low - ys) / (low - high) * (top - bottom) == pytest.approx(
+        [y for _, y in logged], abs=1e-3)
+
+
+def test_long_lines_keep_their_peaks():
+    points = [(x, 0.0) for x in range(100000)]
+    points[54321] = (54321, 9.0)
+    kept = thinned(points, 100)
+    assert len(kept) <= 102 and (54321, 9.0) in kept
+    assert kept[0] == points[0] and kept[-1] == points[-1] and kept == sorted(kept)
+
+
+def test_values_that_are_no_numbers_are_left_out(tmp_path):
+    run = make_run(tmp_path / "toy_ga", "ga")
+    path = os.path.join(run, "log.jsonl")
+    with open(path, "a") as file:
+        for value in (float("nan"), float("inf"), None, "x", [1], True):
+            file.write(json.dumps(dict(kind="train", iteration=220, values={
+                "loss": value, "seg_loss": 1.0})) + "\n")
+        file.write(json.dumps(dict(kind="train", iteration=240, values=[1])) + "\n")
+        file.write('{"kind": "train", "iteration": 260, "values": {"loss": 1.')
+    page = report(tmp_path, run)
+    chart = next(item for item in page.all("svg"))
+    assert chart["aria-label"].startswith("whole loss: GA from 1.") and "nan" not in page.source[
+        page.source.index('id="curves"'):page.source.index('id="confusion"')]
+
+
+def test_a_run_that_goes_on_is_reported_as_such(tmp_path):
+    run = make_run(tmp_path / "toy_ga", "ga", iterations=100, max_iter=400, tested=False)
+    page = report(tmp_path, run)
+    assert "Not finished:" in page.text() and "iteration 100 of 400" in page.text()
+    assert "No run has been tested yet" in page.text()
+    assert "no run has a snapshot yet" in page.text()
+    assert not [tag for tag in page.all("meta") if tag.get("http-equiv") == "refresh"]
+
+
+def test_watch_renews_the_page_until_it_is_interrupted(tmp_path):
+    run = make_run(tmp_path / "toy_ga", "ga", iterations=100, max_iter=400)
+    output = tmp_path / "report.html"
+    process = subprocess.Popen(
+        [sys.executable, "tools/report.py", run, "--output", str(output), "--watch", "0.2",
+         "--no-frames"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        _wait_for(lambda: output.exists() and "iteration 100 of 400" in output.read_text())
+        assert 'http-equiv="refresh"' in output.read_text()
+        with open(os.path.join(run, "log.jsonl"), "a") as file:
+            file.write(json.dumps(dict(kind="train", iteration=120, values={"loss": 1.0})) + "\n")
+        _wait_for(lambda: "iteration 120 of 400" in output.read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert "Traceback" not in process.stderr.read()
+        # the page that stays does not read itself again
+        assert 'http-equiv="refresh"' not in output.read_text()
+    finally:
+        process.kill()
+        process.stderr.close()
+        process.wait()
+
+
+def _wait_for(done):
+    deadline = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_runs_over_different_classes_or_named_twice_are_refused(tmp_path):
+    toy, camvid = (make_run(tmp_path / name, "ga", space=space, solver=f"solvers/{name}.prototxt")
+                   for name, space in (("toy_ga", TOY), ("mine", CAMVID)))
+    with pytest.raises(InputError, match="different label spaces: .*8 classes .toy.*11 classes"):
+        report(tmp_path, toy, camvid)
+    with pytest.raises(InputError, match="given twice"):
+        report(tmp_path, toy, toy + "/")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    run = make_run(tmp_path / "toy_ga", "ga")
+    write(run, "test_other.json", "{}")
+    with pytest.raises(InputError, match="test_other.json is not a result file"):
+        report(tmp_path, run)
+
+
+def test_a_page_that_would_be_too_large_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "LARGEST", 1000)
+    with pytest.raises(InputError, match="the page would have .* MB.*\n.*--frames 2"):
+        report(tmp_path, make_run(tmp_path / "toy_ga", "ga"))
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_command_ends_with_one_sentence(tmp_path):
+    done = subprocess.run([sys.executable, "tools/report.py", str(tmp_path), "--output",
+                           str(tmp_path / "x.html")], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"error: {tmp_path} is not the folder of a run: it holds no "
+                                  "record.json")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unknown_solver_and_a_sparse_record_are_reported_too(tmp_path):
+    run = make_run(tmp_path / "mine", solver="/elsewhere/mine.prototxt", versions=None, git=7,
+                   initial_weights="x", command=5, started=None, data={"a": 3},
+                   resumed=[{"iteration": 5, "command": ["a", "b"]}, "x"])
+    page = report(tmp_path, run)
+    assert page.tables[0][0] == ["IoU %", "mine"] and "at iteration 5" in page.text()

@@ -6,7 +6,7 @@ from tools.lib.training.log import PANELS
 
 #: Size of a chart and of the margins around its lines, in units of the SVG.
 WIDTH, HEIGHT = 380, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 18, 10, 26
+LEFT, RIGHT, TOP, BOTTOM = 52, 18, 10, 26
 #: Most points of a line: more cannot be told apart.
 POINTS = 240
 #: Outputs that are drawn in one chart: the second is dashed.

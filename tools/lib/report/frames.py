@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.registry import open_dataset
-from tools.lib.report.run_files import groups
+from tools.lib.report.run_files import groups, title_of
 from tools.lib.scoring.net_options import make_predictor, require_classes
 from tools.lib.scoring.pictures import colours
-from tools.lib.training.record import RECORD
+from tools.lib.training.record import read_record
 from tools.lib.training.solver import absolute
 
 #: Pixels across which pictures are shrunk to on the page.
@@ -117,7 +117,7 @@ def _chosen(runs):
     if not models:
         return data, [], 0, 0
     after = len(models) - 1
-    start = _start(first[-1])
+    start = _start(first[-1], [model.title for model in models])
     if start is None:
         return data, models, 0, after
     same = [number for number, model in enumerate(models)
@@ -127,14 +127,18 @@ def _chosen(runs):
     return data, [start] + models, 0, after + 1
 
 
-def _start(run):
-    """The Model before a run: a run's snapshot that it started from, else its own first one."""
+def _start(run, taken):
+    """The Model before a run: a run's snapshot that it started from, else its own first one.
+
+    taken: titles of the other models.
+    """
     paths = [absolute(path) for path in run.record["options"].get("weights") or []]
     # weights of another kind, such as ImageNet's, have no scores
-    paths = [path for path in paths if os.path.isfile(path)
-             and os.path.exists(os.path.join(os.path.dirname(path), RECORD))]
-    if paths:
-        return Model("before", paths[-1])
+    for path in filter(os.path.isfile, reversed(paths)):
+        record = read_record(os.path.dirname(path))
+        if record is not None:
+            title = title_of(record) or os.path.splitext(os.path.basename(path))[0]
+            return Model(f"{title}, before" if title in taken else title, path)
     if len(run.snapshots) > 1:
         iteration, path = run.snapshots[0]
         return Model(f"iteration {iteration}", path)

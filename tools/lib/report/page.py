@@ -33,7 +33,7 @@ def html(runs, pictures, command, renewed=None):
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(cell=cell, number=_number, sentence=_sentence)
+    environment.filters.update(cell=cell, number=_number, sentence=_sentence, images=_images)
     return environment.get_template("report.html").render(
         title=_title(runs, found), summary=facts.summary(runs), notes=_notes(runs), runs=runs,
         groups=found, colours=colours,
@@ -87,8 +87,12 @@ def _number(text):
 
 
 def _sentence(text):
-    """The text with a capital letter at its start; the rest as it is."""
-    return text[:1].upper() + text[1:]
+    """The text with a capital letter at its start; the name of an output stays as it is."""
+    return text if "_" in text else text[:1].upper() + text[1:]
+
+
+def _images(count):
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _read(name):

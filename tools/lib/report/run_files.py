@@ -85,6 +85,12 @@ def groups(runs):
     return found
 
 
+def title_of(record):
+    """Title of the stage that a record's run trained; None for a solver of another kind."""
+    _, stage = KNOWN.get(_solver_stem(record), (None, None))
+    return stage and TITLES[stage]
+
+
 def _read_run(folder):
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder",

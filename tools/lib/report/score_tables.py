@@ -63,13 +63,22 @@ def _test_set(runs, dataset, split):
     ious = [np.array([_percent(record["iou"]) for record in row]) for row in records]
     title = f"{dataset}, {split}"
     table = class_table(title, classes, list(found), ious)
-    table.notes += absent_notes([dict(by_run[id(run)], name=run.name) for run, _ in tested])
+    table.notes += _together(absent_notes([dict(record, name=run.name) for run, record in tested]))
     _add_paper(table, classes, found, (dataset, split))
     scores = [Score(group, spread([mean_iou(row) for row in iou]), len(iou))
               for group, iou in zip(found, ious)]
     confusion = [(group, _confused(classes, sum(np.array(record["confusion"]) for record in row)))
                  for group, row in zip(found, records)]
     return TestSet(title, scores, table, _seeds(found, ious), confusion, records[0][0]["images"])
+
+
+def _together(notes):
+    """Notes "NAME: text", those of one text as one note."""
+    names = {}
+    for note in notes:
+        name, _, text = note.rpartition(": nan ")
+        names.setdefault(text, []).append(name)
+    return [f"{'; '.join(same)}: nan {text}" for text, same in names.items()]
 
 
 def _percent(iou):
@@ -103,6 +112,8 @@ def _add_paper(table, classes, found, split):
             for cells, value in zip(table.rows, column):
                 cells.insert(at, value)
             at += 1
+    if len(table.header) > 1 + len(found):
+        table.notes.append("Paper: as printed there; its means over fewer classes are calculated.")
 
 
 def _paper_row(run, classes):
