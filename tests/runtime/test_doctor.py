@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tools.lib.runtime import checkup, machine, probe
+from tools.lib.runtime import checkup, machine, probe, routes
 from tools.lib.runtime.enter import SETUP
 
 
@@ -28,6 +28,7 @@ def test_openblas_kernel_and_threads_are_read_from_the_library_caffe_uses(monkey
 
 def findings(monkeypatch, answers):
     monkeypatch.setattr(checkup, "ask", lambda question: answers[question])
+    monkeypatch.setattr(routes, "index", lambda address: "")    # no network here
     return {f.subject: f for f in checkup.examine()}
 
 
@@ -59,6 +60,7 @@ def test_without_any_runtime_the_set_up_is_the_only_repair(monkeypatch, tmp_path
     monkeypatch.setenv("CAFFE_PREFIX", str(tmp_path / "none"))
     monkeypatch.setattr(checkup, "python_has_caffe", lambda: False)
     monkeypatch.setattr(checkup, "ask", lambda question: pytest.fail("nothing to ask"))
+    monkeypatch.setattr(routes, "index", lambda address: "")
     assert [(f.subject, f.repair) for f in checkup.examine()
             if f.grade == "MISSING"] == [("caffe", SETUP)]
 

@@ -15,6 +15,7 @@ last_resort.py      where Debian 11's packages are gone: Caffe compiled from the
 pack.py             the finished runtime as one file, and the set-up from such a file
 wheels.py           phase 4: Python packages, pinned by hash in requirements.lock
 mpi.py              a private MPI in .mpi, for training in several processes
+routes.py           which of these ways are open on this machine, and when they end
 checkup.py          the doctor's findings
 probe.py            what the doctor asks inside the runtime, in a process of its own
 known_net.py        the net that the doctor and the GPU checks compute, with a Python layer

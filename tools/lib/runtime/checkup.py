@@ -9,7 +9,7 @@ import sys
 
 from data.cores import usable_cores
 from data.files import ROOT
-from tools.lib.runtime import machine, private_runtime, source_builds
+from tools.lib.runtime import machine, private_runtime, routes, source_builds
 from tools.lib.runtime.enter import (
     CONDA,
     REBUILD,
@@ -32,6 +32,7 @@ Finding = collections.namedtuple("Finding", "subject text grade repair")
 def examine():
     """Yields Findings, the machine first, then the runtime from the outside in."""
     yield from _machine()
+    yield from _routes()
     kind, repair = runtime_kind()
     if kind is None:
         folder = private_runtime.prefix_folder()
@@ -39,6 +40,7 @@ def examine():
                                 f"{folder}", SETUP)
         return
     yield _ok("runtime", kind)
+    yield from _ends(repair)
     if repair == REBUILD and not is_current(private_runtime.prefix_folder()):
         yield Finding("runtime", "made by another version of the set-up", "note", SETUP)
     yield from _modules(repair)
@@ -93,6 +95,20 @@ def _machine():
         yield _ok("graphics", f"{len(cards)} NVIDIA card(s) with a driver: {', '.join(cards)}")
     else:
         yield _ok("graphics", "no NVIDIA driver: training on the CPU")
+
+
+def _routes():
+    """What a set-up on this machine could be made from; none of them is needed once it is made."""
+    for route in routes.routes():
+        yield Finding("route", f"{route.name}: {'open' if route.is_open else 'closed'}, "
+                               f"{route.text}", "ok" if route.is_open else "note", None)
+
+
+def _ends(repair):
+    """When the parts of the runtime in use get no more fixes; conda updates its own."""
+    if repair != CONDA:
+        for text, passed in routes.ends(source_builds.selected()):
+            yield Finding("support", text, "note" if passed else "ok", None)
 
 
 def _modules(repair):
