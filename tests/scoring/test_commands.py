@@ -438,6 +438,30 @@ def test_broken_video_leaves_nothing_behind(net, tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
+def test_a_damaged_input_stops_no_later_one(net, pictures, tmp_path, capsys):
+    (pictures / "a.avi").write_bytes(b"not a video")
+    (pictures / "c.png").write_bytes((pictures / "a.png").read_bytes()[:200])
+    with pytest.raises(InputError) as caught:
+        predict(net, [pictures / "a.avi", pictures, pictures / "v.mp4"], tmp_path / "out")
+    first, *named = caught.value.what.split("\n  ")
+    assert first == "2 of 5 inputs were not labelled whole:"
+    assert "a.avi: a text file, not a video that OpenCV can read" in named[0]
+    assert "c.png: truncated PNG file (200 bytes" in named[1] and len(named) == 2
+    written = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))
+    assert written == ["a.png", "b.png", "v.mp4"]
+    assert "3 written to" in capsys.readouterr().out
+    with pytest.raises(InputError, match="^[^\n]*c.png: truncated PNG file"):
+        predict(net, [pictures, pictures / "v.mp4"], tmp_path / "again")
+
+
+def test_many_damaged_inputs_are_counted(net, pictures, tmp_path):
+    for number in range(25):
+        (pictures / f"c{number}.png").write_bytes(b"x")
+    with pytest.raises(InputError, match="25 of 27 inputs were not labelled whole"
+                                         "(.*\n){21}  and 5 more$"):
+        predict(net, [pictures], tmp_path / "out")
+
+
 def test_file_written_aside_replaces_only_when_it_is_whole(tmp_path):
     path = tmp_path / "x.json"
     path.write_text("old")

@@ -19,6 +19,9 @@ from tools.lib.scoring.net_options import add_net_arguments, make_predictor, req
 from tools.lib.scoring.pictures import Painter, write_image
 from tools.lib.scoring.video import VIDEOS, is_video, paint_video
 
+#: Inputs that the message about faulty ones names.
+_NAMED = 20
+
 
 def parse(arguments=None):
     """The options of tools/predict.py."""
@@ -66,12 +69,29 @@ def main(arguments=None):
     def paint(image):
         return painter(image, predictor.predict(image, scale=args.resize))
 
+    problems = []       # of inputs; the later ones are labelled nevertheless
     for source, target in tqdm(jobs, unit="file", disable=None, leave=False):
-        if is_video(source):
-            paint_video(source, target, paint)
-        else:
-            write_image(target, paint(read_image(source)))
-    print(f"{len(jobs)} written to {args.output}")
+        try:
+            if is_video(source):
+                paint_video(source, target, paint)
+            else:
+                write_image(target, paint(read_image(source)))
+        except InputError as problem:
+            problems.append(problem)
+    print(f"{len(jobs) - len(problems)} written to {args.output}")
+    if problems:
+        raise _in_one(problems, len(jobs))
+
+
+def _in_one(problems, count):
+    """One InputError for the InputErrors of some of `count` inputs."""
+    if len(problems) == 1:
+        return problems[0]
+    lines = [problem.what for problem in problems[:_NAMED]]
+    if len(problems) > _NAMED:
+        lines.append(f"and {len(problems) - _NAMED} more")
+    return InputError(f"{len(problems)} of {count} inputs were not labelled whole:\n  "
+                      + "\n  ".join(lines), problems[0].fix)
 
 
 def plan(inputs, output, kind):
