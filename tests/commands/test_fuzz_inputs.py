@@ -11,14 +11,15 @@ pytest.importorskip("caffe")
 from data.errors import InputError
 
 from fuzzing import campaign, mutations
-from fuzzing.subjects import SUBJECTS, Subject
+from fuzzing.other_inputs import EVERY
+from fuzzing.subjects import Subject
 
 MUTATIONS = 2000
 SEED = 1
 
 
 def test_two_thousand_changed_files(capsys):
-    cases = campaign.run_campaign(SUBJECTS, MUTATIONS, SEED)
+    cases = campaign.run_campaign(EVERY, MUTATIONS, SEED)
     with capsys.disabled():
         ends_of = {name: dict(ends) for name, ends in campaign.table(cases).items()}
         print(f"\nfuzzing with seed {SEED}: {ends_of}")
@@ -95,7 +96,7 @@ def test_a_subject_that_fails_on_unchanged_files_stops_the_campaign():
                              SEED)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=[subject.name for subject in SUBJECTS])
+@pytest.mark.parametrize("subject", EVERY, ids=[subject.name for subject in EVERY])
 def test_the_same_seed_makes_the_same_change(subject):
     changes = []
     for seed in (1, 1, 2):

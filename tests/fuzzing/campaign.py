@@ -29,27 +29,35 @@ SUCCESS, REFUSED = "success", "refused"
 Case = collections.namedtuple("Case", "subject index end message")
 
 
-def run_campaign(subjects, mutations, seed, workers=None, report=lambda cases: None):
-    """[Case] of `mutations` cases in all, spread evenly over the subjects, in their order.
+def run_campaign(subjects, mutations, seed, workers=None, report=lambda cases: None, begun=()):
+    """[Case] of `mutations` cases in all, spread evenly over the subjects, which take turns.
 
-    workers: processes (default: one a usable core); report(cases) is called for those that ended.
+    workers: processes (default: one a usable core); report(cases) is called for those that ended;
+    begun: {subject's name: number of its cases that an earlier campaign has run}.
     """
-    parts = []
+    begun, parts = dict(begun), []
     for number, subject in enumerate(subjects):
         share = mutations // len(subjects) + (number < mutations % len(subjects))
-        parts += [(subject, range(start, min(start + BATCH, share)))
-                  for start in range(0, share, BATCH)]
+        start = begun.get(subject.name, 0)
+        while start < share:
+            stop = min(start // BATCH * BATCH + BATCH, share)
+            parts.append((start, number, range(start, stop)))
+            start = stop
     cases = []
-    for done in each_result(lambda part: run_subject(*part, seed), parts, workers, chunk=1):
+    for done in each_result(lambda part: run_subject(subjects[part[1]], part[2], seed),
+                            sorted(parts, key=lambda part: part[:2]), workers, chunk=1):
         cases += done
         report(done)
     return cases
 
 
 def run_subject(subject, indices, seed):
-    """[Case] of the cases `indices` of one subject, in batches that share a child process."""
+    """[Case] of the cases `indices` of one subject, in batches that share a child process.
+
+    The indices lie between two multiples of BATCH.
+    """
     indices = list(indices)
-    with _own_place(f"{subject.name} {indices[0]}") as place:
+    with _own_place(f"{subject.name} {indices[0] // BATCH * BATCH}") as place:
         files = _make(subject, place)
         _use_unchanged(subject, files, place)
         cases = []
