@@ -1,4 +1,5 @@
 """Changed input files end in success or a clear refusal, and the campaign notices other ends."""
+import json
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from data.errors import InputError
 
 from fuzzing import campaign, mutations
 from fuzzing.other_inputs import EVERY
+from fuzzing.record import Record, page
 from fuzzing.subjects import Subject
 
 MUTATIONS = 2000
@@ -86,6 +88,52 @@ def test_the_campaign_tells_every_bad_end(monkeypatch):
     assert [case.index for case in cases] == list(range(11))
     assert "KeyError: 'key'" in cases[2].message
     assert [case.index for case in campaign.failures(cases)] == [1, 2, 4, 5, 6, 7, 9, 10]
+
+
+def test_a_stopped_campaign_goes_on_where_it_was(tmp_path):
+    def use(place):
+        with open(os.path.join(place, "a.txt")) as file:
+            if int(file.read()) % 5 == 0:
+                raise InputError("a multiple of 5")
+
+    class Numbers(Subject):
+        def change(self, draw, files):
+            return {"a.txt": b"%d" % draw.randrange(1000)}
+
+    def make(place):
+        with open(os.path.join(place, "a.txt"), "w") as file:
+            file.write("1")
+
+    subjects = [Numbers(name, make, (".txt",), None, use) for name in ("one", "two")]
+    whole = campaign.run_campaign(subjects, 302, SEED, 1)
+    assert [case.index for case in whole if case.subject == "two"] == list(range(151))
+    record, seen = Record(), []
+    for mutations_so_far in (50, 220, 302):
+        cases = campaign.run_campaign(subjects, mutations_so_far, SEED, 1,
+                                      begun=record.begun(SEED))
+        record.add(SEED, cases)
+        seen += cases
+        (tmp_path / "r.json").write_text(json.dumps(record.content()))
+        record = Record.read(str(tmp_path / "r.json"))
+    assert sorted(seen) == sorted(whole)
+    assert record.subject_rows() == [
+        (name, *(ends[kind] for kind in (campaign.SUCCESS, campaign.REFUSED)), 0)
+        for name, ends in campaign.table(whole).items()]
+    assert Record.read(str(tmp_path / "none.json")).counts == {}
+
+
+def test_the_page_names_seeds_counts_and_what_ended_otherwise():
+    subject, record = Subject("one", None, (), None, None), Record()
+    cases = [campaign.Case("one", index, end, "") for index, end in
+             enumerate(("success", "refused", "SIGSEGV", "refused"))]
+    record.add(7, cases)
+    record.add(9, cases[:2])
+    text = page(record, "command")
+    assert "6 cases; 1 ended otherwise" in text and "| 7 | 4 | 1 |\n| 9 | 2 | 0 |" in text
+    assert "| one | 6 | 2 | 3 | 1 |" in text and text.endswith("Made by: `command`\n")
+    assert record.begun(7) == {"one": 4}
+    assert record.take_failures([subject]) == [(7, subject, 2)] and record.failures == []
+    assert record.begun(7) == {"one": 3}
 
 
 def test_a_subject_that_fails_on_unchanged_files_stops_the_campaign():

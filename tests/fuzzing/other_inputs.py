@@ -121,9 +121,9 @@ def make_videos(place):
 
 #: Names that a folder may hold beside its pictures.
 NAMES = ("b.png", "B.PNG", ".b.png", "._a.png", "b.jpg", "b.jpeg", "b c.png", "\u00e9.png",
-         "b.webp", "b.tif", "b.gif", "b.bmp", "Thumbs.db", "b", "b.txt", "deep/b.png", ".hidden/b.png",
-         "__MACOSX/b.png", "@eaDir/b.png", ".ipynb_checkpoints/a-checkpoint.png", "a.jpg",
-         "a.png.part", "b.png/c.png", "-b.png", "b\n.png", "b%d.png", "x" * 250 + ".png")
+         "b.webp", "b.tif", "b.gif", "b.bmp", "Thumbs.db", "b", "b.txt", "deep/b.png",
+         ".hidden/b.png", "__MACOSX/b.png", "@eaDir/b.png", ".ipynb_checkpoints/a-checkpoint.png",
+         "a.jpg", "a.png.part", "b.png/c.png", "-b.png", "b\n.png", "b%d.png", "x" * 250 + ".png")
 LINKS = "links.json"
 #: Targets of links; the odd names are what `_make_links` makes in place of one.
 TARGETS = ("a.png", "gone.png", ".", "..", "deep", "/dev/null", "/etc", "FIFO", "SOCKET", "FOLDER")
