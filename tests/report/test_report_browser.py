@@ -3,26 +3,17 @@
 Chromium and its driver are Debian's packages (apt install chromium chromium-driver); Selenium is
 fetched into a folder of its own. Without any of them these tests are skipped.
 """
-import os
-import shutil
-import sys
-
 import pytest
 
 pytest.importorskip("caffe")
 pytest.importorskip("jinja2", reason="jinja2 is missing: python3 tools/setup_caffe.py")
 
 from data.errors import InputError
-from data.files import ROOT
-from tools.bench.official import pinned_package
+from tools.bench.chromium import open_chromium, show
 from tools.lib.report.report_command import main
-from tools.lib.runtime.wheels import target_python
 
 from made_runs import add_snapshot, make_run, write_result
 
-LOCK = os.path.join(ROOT, "tests", "report", "selenium.lock")
-DRIVER = "chromedriver"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 #: The same as the name of a file, which holds no slash.
 EVIL_FILE = "<img src=x onerror='window.hacked = 1'>"
@@ -44,34 +35,12 @@ return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 
 
 @pytest.fixture(scope="module")
-def selenium():
-    """The package, from the folder .selenium."""
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+def chromium():
+    """A Chromium without a window; skips where there is none."""
     try:
-        folder = pinned_package(os.path.join(ROOT, ".selenium"), LOCK, 120, target_python(version))
+        started = open_chromium()
     except InputError as problem:
         pytest.skip(str(problem))
-    # at the end: the runtime's own packages come first
-    sys.path.append(folder)
-    yield pytest.importorskip("selenium.webdriver")
-    sys.path.remove(folder)
-
-
-@pytest.fixture(scope="module")
-def chromium(selenium):
-    """A Chromium without a window."""
-    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    driver = shutil.which(DRIVER)
-    if not browser or not driver:
-        pytest.skip("no Chromium or chromedriver: apt install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = browser
-    # in containers root has no sandbox, and /dev/shm is small
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    from selenium.webdriver.chrome.service import Service
-    started = selenium.Chrome(options=options, service=Service(driver))
     yield started
     started.quit()
 
@@ -103,14 +72,6 @@ def opened(chromium, page):
     return chromium
 
 
-def show(chromium, page, scheme="light", width=1200, media=""):
-    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", dict(
-        width=width, height=900, deviceScaleFactor=1, mobile=width < 600))
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", dict(
-        media=media, features=[dict(name="prefers-color-scheme", value=scheme)]))
-    chromium.get(page)
-
-
 def find(browser, selector):
     return browser.find_element("css selector", selector)
 
@@ -139,7 +100,7 @@ def test_hostile_names_are_shown_as_they_are(opened):
     assert EVIL in texts(opened, "#scores tbody th") and EVIL_FILE in find(opened, "h1").text
 
 
-def test_the_line_moves_by_keyboard_and_by_pointer(opened, selenium):
+def test_the_line_moves_by_keyboard_and_by_pointer(opened):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
     slider, right = find(opened, ".stack input"), find(opened, ".stack img.right")
@@ -156,7 +117,7 @@ def test_the_line_moves_by_keyboard_and_by_pointer(opened, selenium):
     assert 0.65 < (handle["x"] - stack["x"]) / stack["width"] < 0.85
 
 
-def test_any_two_nets_can_be_compared(opened, selenium):
+def test_any_two_nets_can_be_compared(opened):
     from selenium.webdriver.support.select import Select
     before = find(opened, ".stack img.left").get_attribute("src")
     Select(find(opened, "select[data-side=left]")).select_by_index(2)
@@ -186,7 +147,7 @@ def test_tables_sort_by_any_column_and_the_means_stay_below(opened):
     assert table.find_element("css selector", "tfoot").text == foot
 
 
-def test_charts_are_read_by_the_arrow_keys(opened, selenium):
+def test_charts_are_read_by_the_arrow_keys(opened):
     from selenium.webdriver.common.keys import Keys
     chart = find(opened, ".chart svg")
     assert "whole loss" in chart.accessible_name

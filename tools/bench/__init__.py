@@ -8,6 +8,7 @@
     bench_reading        a data set as a folder against its LMDB, in frames a second
     bench_scoring        the scoring of saved predictions against Cityscapes' own evaluation
     bench_deployment     a net in Caffe, ONNX Runtime and OpenCV
+    bench_report         the report page of some runs: time, memory, size, and its picture
     bench_scaling        a step of several processes, and a plan for several GPUs
     bench_long_runs      kills that a run survives, and its memory over many iterations
 
@@ -26,6 +27,7 @@
     sample_labels        drawn label maps and flawed predictions, to score
     official             Cityscapes' evaluation; official_run runs it in a process of its own
     onnx_runtime         ONNX Runtime in a folder of its own
+    chromium             a Chromium that shows the report page
     scaling_plan         the calculation for several GPUs
     toy_run              starts tools/train.py on the toy
     long_run_kills       kills a toy run at random moments

@@ -9,7 +9,7 @@ index of a mirror.
     python                           tools/build/locks/python-<version>.lock, from python.in
     tools, cuda, inspect             tools/build/locks/, from the list of that name
     ruff                             .ci/ruff.lock, from ruff.in
-    selenium                         tests/report/selenium.lock, from selenium.in
+    selenium                         tools/bench/selenium.lock, from selenium.in
     torch                            tools/bench/locks/, from torch.in
 
 The lists python and torch are for the Python that runs this, runtime and selenium for the private
@@ -35,7 +35,7 @@ from tools.lib.runtime.mirrors import mirrors_to_ask
 #: Lists that name everything themselves: pip adds no dependencies.
 EXACT = ("tools", "cuda", "inspect")
 RUFF = os.path.join(ROOT, ".ci", "ruff.in")
-SELENIUM = os.path.join(ROOT, "tests", "report", "selenium.in")
+SELENIUM = os.path.join(ROOT, "tools", "bench", "selenium.in")
 TORCH = os.path.join(torch_env.LOCKS, "torch.in")
 MPI = ("mpi4py", "mpich")
 MPI_PYTHONS = ("3.9", "3.10", "3.11", "3.12")
