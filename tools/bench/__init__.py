@@ -11,6 +11,7 @@
     bench_report         the report page of some runs: time, memory, size, and its picture
     bench_scaling        a step of several processes, and a plan for several GPUs
     bench_long_runs      kills that a run survives, and its memory over many iterations
+    bench_fresh_machines the set-up and README.md's commands on minimal machines, as new users
 
     timing               ratios of paired times, and the machine that they were taken on
     random_nets          train nets with random images in the place of their data layer
@@ -32,4 +33,5 @@
     toy_run              starts tools/train.py on the toy
     long_run_kills       kills a toy run at random moments
     long_run_memory      watches the memory of a toy run
+    minimal_tree         a minimal Debian in a folder, removed without a trace
 """
