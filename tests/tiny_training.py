@@ -97,6 +97,16 @@ layer { name: "quiet" type: "Silence" bottom: "target" }
 layer { name: "seg_loss" type: "SoftmaxWithLoss" bottom: "source" bottom: "label" top: "seg_loss"
         loss_param { ignore_label: 255 } }
 """
+#: The deploy net of TOY.
+TOY_DEPLOY = """name: "toy_deploy"
+layer { name: "data" type: "Input" top: "data"
+        transform_param { mean_value: 128 }
+        input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }
+layer { name: "final" type: "Convolution" bottom: "conv" top: "final"
+        convolution_param { num_output: 8 kernel_size: 1 } }
+"""
 SOLVER = dict(base_lr=0.01, lr_policy='"step"', gamma=0.5, stepsize=3, momentum=0.9,
               weight_decay=0.0005, max_iter=8, iter_size=2, display=1, snapshot=2,
               snapshot_prefix='"tiny"', random_seed=5)

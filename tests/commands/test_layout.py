@@ -11,8 +11,8 @@ ORDER = (
     "tools.lib.command", "tools.lib.outputs", "tools.lib.dataset_options",
     "tools.lib.device_options", "tools.lib.tables",
     "tools.lib.confusion", "tools.lib.results",
-    "tools.lib.runtime", "tools.lib.checking", "tools.lib.export", "tools.lib.training",
-    "tools.lib.scoring", "tools.lib.categories", "tools.lib.datasets", "tools.lib.experiment",
+    "tools.lib.runtime", "tools.lib.checking", "tools.lib.export", "tools.lib.scoring",
+    "tools.lib.training", "tools.lib.categories", "tools.lib.datasets", "tools.lib.experiment",
     "tools.lib.report",
     "tools.bench", "tools.build", "tools")
 

@@ -1,6 +1,8 @@
 """Event files of train.py --tensorboard, as TensorBoard itself reads them."""
 import os
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("caffe")
@@ -9,7 +11,18 @@ from data.errors import InputError
 from tools.bench.tensorboard_reader import reading, tensorboard
 from tools.lib.training.event_file import EventFile, group_of
 
-from tiny_training import STILL, entries, finish, model, start, train, wait_for, write_run
+from tiny_training import (
+    STILL,
+    TOY,
+    TOY_DEPLOY,
+    entries,
+    finish,
+    model,
+    start,
+    train,
+    wait_for,
+    write_run,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -122,6 +135,23 @@ def test_event_file_of_another_program_stays_and_one_of_ours_without_record_is_r
     (other / "events.out.tfevents.1700000000.123").write_text("mine")
     with pytest.raises(InputError, match="tfevents.1700000000.123 and no record.json"):
         train(solver, other, "--tensorboard")
+
+
+def test_pictures_of_the_filmstrip_are_shown_at_every_snapshot_also_after_a_resume(tmp_path):
+    (tmp_path / "deploy.prototxt").write_text(TOY_DEPLOY)
+    solver, out = write_run(tmp_path, net=TOY, snapshot=2, max_iter=6), tmp_path / "out"
+    train(solver, out, "--max-iter", 4, "--filmstrip", 2, "--tensorboard")
+    train(solver, out, "--max-iter", 6, "--resume")
+    found = read(out)["images"]
+    assert len(found) == 2 and all(tag.startswith("filmstrip/") for tag in found)
+    for number, tag in enumerate(sorted(found)):
+        assert [step for step, _, _, _ in found[tag]] == [2, 4, 6]
+        image = cv2.imread(str(out / "filmstrip" / f"frame_{number}.png"))
+        for step, width, height, encoded in found[tag]:
+            shown = cv2.imdecode(np.frombuffer(bytes.fromhex(encoded), np.uint8), 1)
+            predicted = cv2.imread(str(out / "filmstrip" / f"{step:06d}_{number}.png"))
+            assert (height, width) == shown.shape[:2]
+            assert np.array_equal(shown, np.hstack([image, predicted]))
 
 
 def test_warnings_and_presence_are_shown(tmp_path):

@@ -99,20 +99,23 @@ def iteration_seconds(path):
             if entry.get("iterations_per_second")]
 
 
-def plot_in_child(log_path, path, title):
+def plot_in_child(log_path, path, title, also):
     """Draws a log file in a child process, so that matplotlib's memory is freed with the child.
+
+    also(): draws what else needs matplotlib, in the same child.
 
     A plot that fails is only a warning, because the run matters more.
     """
-    outcome = run_in_child(functools.partial(_plot_file, log_path, path, title), SLOWEST_PLOT)
+    outcome = run_in_child(functools.partial(_plot_file, log_path, path, title, also), SLOWEST_PLOT)
     failure = outcome.error or outcome.exception
     if failure or outcome.signal or outcome.timeout:
         logging.getLogger(__name__).warning("%s could not be drawn: %s", path,
                                             failure or "it hung or died")
 
 
-def _plot_file(log_path, path, title):
+def _plot_file(log_path, path, title, also):
     plot_log(read_log(log_path), path, title)
+    also()
 
 
 def plot_log(entries, path, title):

@@ -17,8 +17,9 @@ def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
     Order within iteration i, as in Caffe: test; forward and backward, iter_size times; display;
     update. Then i + 1 updates are done, and a snapshot may be due.
 
-    monitors: objects whose check(iteration, values) returns a warning or None. on_snapshot() is
-    called after each snapshot. Raises InputError when a guard, the data or the disk stops the run.
+    monitors: objects whose check(iteration, values) returns a warning or None. on_snapshot(entry)
+    is called after each snapshot, with its entry in the manifest. Raises InputError when a guard,
+    the data or the disk stops the run.
     """
     param, saved = engine.param, engine.iteration
     window, probed = collections.deque(maxlen=param.average_loss), {}
@@ -30,7 +31,7 @@ def train(engine, snapshots, log, progress, signals, monitors, on_snapshot):
         entry = snapshots.save(engine)
         saved = engine.iteration
         log.write("snapshot", saved, file=entry["model"]["name"])
-        on_snapshot()
+        on_snapshot(entry)
 
     def write_line(kind, iteration, **values):
         try:

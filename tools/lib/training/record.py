@@ -51,7 +51,7 @@ def new_record(options, resolved, data, initial, processes):
                     "data_root": options.data_root, "device": options.device,
                     "tf32": options.tf32,
                     "keep_snapshots": options.keep_snapshots,
-                    "tensorboard": options.tensorboard},
+                    "tensorboard": options.tensorboard, "filmstrip": options.filmstrip},
         "initial_weights": initial,
         "data": data,
         "versions": versions(),
@@ -94,10 +94,11 @@ def read_record(folder):
 def _check(record):
     """ValueError, KeyError or TypeError unless the parts that --resume reads are well-formed."""
     options = record["options"]
-    optional = options["seed"], options.get("max_iter"), options.get("keep_snapshots")
+    optional = [options.get(name) for name in ("seed", "max_iter", "keep_snapshots", "filmstrip")]
     counts = [record["seed"]] + [count for count in optional if count is not None]
     if not all(type(count) is int and 0 <= count < 2 ** 31 for count in counts):
-        raise ValueError(f"seed, max_iter or keep_snapshots is not a count: {counts}")
+        raise ValueError("seed, max_iter, keep_snapshots or filmstrip is not a count: "
+                         f"{counts}")
     device = options.get("device")
     if device is not None and not DEVICE.fullmatch(device):
         raise ValueError(f"device is neither cpu nor gpu:N: {device!r}")

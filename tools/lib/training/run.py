@@ -1,5 +1,6 @@
 """The command line of tools/train.py and its steps in order."""
 import argparse
+import functools
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from tools.lib.command import count, seed
 from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
-from tools.lib.training import parallel, run_folder, weights
+from tools.lib.training import filmstrip, parallel, run_folder, weights
 from tools.lib.training.crash_watch import crash_watch
 from tools.lib.training.engine import Engine, choose_device, gpu_of
 from tools.lib.training.guards import ClassifierMonitor, FeatureMonitor, FirstLossMonitor
@@ -75,6 +76,9 @@ def parse(arguments=None):
                         help="keep the newest N snapshots only (default: all)")
     parser.add_argument("--tensorboard", action="store_true", default=None,
                         help="write an event file for TensorBoard too; --resume goes on with it")
+    parser.add_argument("--filmstrip", type=int, choices=range(filmstrip.MOST + 1), metavar="N",
+                        help="draw the predictions of N target frames at every snapshot, 0 to "
+                             f"{filmstrip.MOST} (default: {filmstrip.USUAL})")
     options = parser.parse_args(arguments)
     options.solver = os.path.abspath(options.solver)
     if options.weights is not None:
@@ -98,6 +102,8 @@ def main(arguments=None):
     folder = output_folder(options)
     record = read_record(folder) if options.resume else None
     run_folder.recall_options(options, record)
+    if options.filmstrip is None:
+        options.filmstrip = filmstrip.USUAL
     use_data_root(options)
 
     # Every fault that can be found early is found before anything is written.
@@ -166,8 +172,10 @@ def run(options, resolved, shapes, record, entry, weight_reports, group):
         if options.resume:
             add_resume(record, engine.iteration)
             write_record(resolved.output, record)
-        stopped = run_loop(engine, resolved, snapshots, make_monitors(shapes, weight_reports),
-                           options.tensorboard)
+        unfilled = weights.unfilled_layers(weight_reports, shapes)
+        strip = filmstrip.start(options, resolved, group, entry, weight_reports, unfilled, report)
+        stopped = run_loop(engine, resolved, snapshots, make_monitors(shapes, unfilled),
+                           strip, options.tensorboard)
     finally:
         snapshots.close()
     if stopped is not None:
@@ -178,17 +186,19 @@ def run(options, resolved, shapes, record, entry, weight_reports, group):
     return 0
 
 
-def run_loop(engine, resolved, snapshots, monitors, tensorboard):
-    """The loop with its log, progress line, plot and signals; returns what train() returns.
+def run_loop(engine, resolved, snapshots, monitors, strip=None, tensorboard=False):
+    """The loop with its log, progress line, pictures and signals; returns what train() returns.
 
-    tensorboard: whether an event file is written.
+    strip: the Filmstrip or None; tensorboard: whether an event file is written.
     """
     log_path = os.path.join(resolved.output, LOG)
-    log = Log(log_path, engine.iteration)
+    log, events = Log(log_path, engine.iteration), None
     if tensorboard:
         # imported here: its package costs a tenth of a second and a few MB
         from tools.lib.training.event_file import EventFile
-        log.also(EventFile(resolved.output, read_log(log_path)).add)
+        events = EventFile(resolved.output, read_log(log_path),
+                           strip.all_pictures() if strip else ())
+        log.also(events.add)
     monitors = monitors + [FeatureMonitor(read_log(log_path))]
     progress = Progress(resolved.name, engine.iteration, resolved.param.max_iter)
     drawn = time.monotonic()
@@ -196,23 +206,36 @@ def run_loop(engine, resolved, snapshots, monitors, tensorboard):
     def plot(at_once=False):
         nonlocal drawn
         if at_once or time.monotonic() - drawn > PLOT_EVERY:
-            plot_in_child(log_path, os.path.join(resolved.output, PLOT), resolved.name)
+            plot_in_child(log_path, os.path.join(resolved.output, PLOT), resolved.name,
+                          functools.partial(filmstrip.write_strip, resolved.output))
             drawn = time.monotonic()
+
+    def show_snapshot(entry):
+        if strip is not None:
+            failed = strip.draw(entry)
+            if failed:
+                progress.write(f"warning: no pictures of iteration {entry['iteration']}: {failed}")
+            elif events is not None:
+                events.add_pictures(entry["iteration"], strip.pictures(entry["iteration"]))
+        plot()
 
     try:
         with Signals(progress.write) as signals:
             stopped = train(engine, snapshots, log, progress, engine.group.agreed(signals),
-                            monitors, plot)
+                            monitors, show_snapshot)
         plot(at_once=True)
     finally:
         progress.close()
     return stopped
 
 
-def make_monitors(shapes, weight_reports):
-    """The monitors of a run; of the first loss only where layer `final` starts from its filler."""
+def make_monitors(shapes, unfilled):
+    """The monitors of a run; of the first loss only where layer `final` starts from its filler.
+
+    unfilled: names of the layers that no caffemodel fills.
+    """
     monitors = [ClassifierMonitor()]
-    if "final" in weights.unfilled_layers(weight_reports, shapes):
+    if "final" in unfilled:
         monitors.append(FirstLossMonitor(shapes.parameters["final"][0][0]))
     return monitors
 

@@ -12,6 +12,7 @@ from google.protobuf import text_format
 from data.errors import InputError
 from data.files import writing
 from tools.lib.device_options import TF32_VARIABLE, asks_for_tf32
+from tools.lib.training.filmstrip import FOLDER, STRIP
 from tools.lib.training.log import EVENTS, LOG, PLOT
 from tools.lib.training.record import RECORD, read_record
 from tools.lib.training.snapshots import MANIFEST, PARTIAL, read_manifest
@@ -37,7 +38,8 @@ def recall_options(options, record):
     recorded = record["options"]
     if options.seed is None:
         options.seed = recorded["seed"]
-    for name in ("max_iter", "data_root", "device", "keep_snapshots", "tensorboard"):
+    for name in ("max_iter", "data_root", "device", "keep_snapshots", "tensorboard",
+                 "filmstrip"):
         if getattr(options, name) is None:
             setattr(options, name, recorded.get(name))
     if options.weights is None and recorded.get("weights"):
@@ -91,7 +93,7 @@ def refuse_overwriting(resolved, resume):
                          "Or delete the folder.")
     if read_record(folder) is not None:
         return
-    names = {LOG, PLOT, PARTIAL, MANIFEST, *prototxts(resolved)}
+    names = {LOG, PLOT, PARTIAL, MANIFEST, FOLDER, STRIP, *prototxts(resolved)}
     snapshot = re.compile(re.escape(resolved.prefix)
                           + r"_iter_[0-9]+\.(caffemodel|solverstate|classifierstate)")
     foreign = [name for name in sorted(os.listdir(folder))
