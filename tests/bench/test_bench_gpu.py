@@ -13,7 +13,14 @@ from data.errors import InputError
 from models.build import nets
 from models.experiments.gta import GTA
 from models.shapes import SLIM
-from tools.bench import bench_gpu, gpu_engines, random_nets, step_process, torch_env
+from tools.bench import (
+    bench_gpu,
+    gpu_engines,
+    gpu_tables,
+    random_nets,
+    step_process,
+    torch_env,
+)
 from tools.bench.gpu_engines import Result, largest
 from tools.bench.layer_costs import LayerTraffic
 
@@ -169,22 +176,23 @@ def test_the_error_that_stopped_a_larger_batch_is_returned(monkeypatch):
 
 
 def test_ratios_are_those_of_the_same_batch_and_precision():
-    layers = {"gate": [0.25, 1, 2 ** 20], "loss": [0.25, 0, 0], "all": 2.0}
+    layers = {"gate": [0.25, 1, 2 ** 20], "loss": [0.25, 0, 0], "conv": [1.5, None, None]}
     results = [
         Result("Caffe", False, 1, [1.0, 3.0], 2**20, None, layers),
         Result("PyTorch", False, 1, [2.0, 2.0], 2**21, None, None),
         Result("PyTorch, TF32", True, 1, [0.5, 0.5], 2**21, None, None),
         Result("Caffe", False, 4, [8.0], 2**22, 9, layers)
     ]
-    rows = bench_gpu.step_rows(results)
+    rows = gpu_tables.step_rows(results)
     assert rows[0][2:] == [
         "2000.0 ms", "1.00", "1.000 (0.500 to 1.500)", "1.000", "1 MiB", "25.00 %"
     ]
     assert rows[1][4:6] == ["", ""] and rows[3][1:6] == ["4 + 4", "8000.0 ms", "1.00", "", ""]
-    largest_of_each = bench_gpu.step_rows(results +
-                                            [Result("PyTorch", False, 8, [4.0], 0, None, None)])
+    largest_of_each = gpu_tables.step_rows(results +
+                                           [Result("PyTorch", False, 8, [4.0], 0, None, None)])
     assert largest_of_each[3][4:6] == ["", "0.250"]     # 8 images in 8 s against 16 in 4 s
-    assert bench_gpu.layer_rows(results)[0] == [
+    assert len(gpu_tables.layer_rows(results)) == 4     # conv is no Python layer
+    assert gpu_tables.layer_rows(results)[0] == [
         "Caffe", "1 + 1", "gate", "250.0 ms", "12.500 %", "0.00 MiB", "1.00 MiB"
     ]
 

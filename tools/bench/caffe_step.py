@@ -5,8 +5,9 @@
 torch_step.py does the same in PyTorch. SPEC is JSON, made by gpu_engines.caffe_engine().
 Prints {"version", "parameters": numbers in the net, "free": bytes on the GPU}, then for each line
 on standard input {"seconds": of the step, "gradients": of its forward and backward pass, "memory":
-bytes allocated so far}. The line "layers" is answered with {name: [seconds, bytes touched forwards,
-bytes touched backwards]} of the Python layers, and the seconds of all layers under "all".
+bytes allocated so far}. The line "layers" is answered with {name: [seconds forwards and backwards,
+bytes touched forwards, bytes touched backwards]} of every layer, in the net's order; the bytes are
+null for layers that are not written in Python.
 """
 import json
 import resource
@@ -20,11 +21,14 @@ from caffe.proto import caffe_pb2
 from layers import gpu_arrays
 from models.build import nets
 from models.shapes import Shape
-from tools.bench.layer_costs import LayerTraffic, step_times
+from tools.bench.layer_costs import LayerTraffic, layer_seconds, step_times
 from tools.bench.random_nets import experiment
 from tools.bench.training_step import BareSteps, gta_solver
 from tools.lib.checking.device import device_memory, use_device
 from tools.lib.command import run_command
+
+#: How often each layer is timed; the median counts.
+LAYER_TURNS = 3
 
 
 class Device:
@@ -66,9 +70,10 @@ def layer_report(net, device):
               if layer.type == "Python"}
     with LayerTraffic(python) as traffic:
         step_times(net, device.now)
-    seconds = step_times(net, device.now)       # again: counting bytes takes time
-    report = {name: [seconds[name], *traffic.bytes[name]] for name in python}
-    return dict(report, all=sum(seconds.values()))
+    # again: counting bytes takes time
+    turns = [step_times(net, device.now) for _ in range(LAYER_TURNS)]
+    return {name: [layer_seconds(turns, name), *traffic.bytes.get(name, (None, None))]
+            for name in net._layer_names}
 
 
 def main():

@@ -4,6 +4,7 @@ import os
 from collections import namedtuple
 from contextlib import ExitStack
 
+import threadpoolctl
 from tqdm import tqdm
 
 from data.errors import InputError
@@ -66,7 +67,9 @@ def adaptation(shape, size):
     layers = {layer.python_param.layer: layer for layer in net.layer if layer.type == "Python"}
     domain = json.loads(layers["DomainAdversarialLoss"].python_param.param_str)
     rule = json.loads(layers["ConstrainedMILLoss"].python_param.param_str)
-    return dict(root=ROOT, hidden=shape.hidden, normalised="RMSNorm" in layers,
+    # threadpoolctl is one file in Python, which PyTorch does not bring
+    paths = [ROOT, os.path.dirname(threadpoolctl.__file__)]
+    return dict(paths=paths, hidden=shape.hidden, normalised="RMSNorm" in layers,
                 objective=domain["objective"],
                 weight=domain["weight"], statistics=os.path.join(ROOT, rule.pop("statistics")),
                 rule=rule, mil_weight=layers["ConstrainedMILLoss"].loss_weight[0])

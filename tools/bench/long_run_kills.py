@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import sha256
-from tools.bench.toy_run import start, write_solver
+from tools.bench.toy_run import require_exit, start, write_solver
 from tools.lib.training.log import LOG, iteration_seconds
 from tools.lib.training.snapshots import PARTIAL, read_manifest
 
@@ -35,7 +35,7 @@ def survive_kills(stage, kills, seed, folder):
                           max_iter=iterations, snapshot=1, display=5)
     with open(os.path.join(folder, "log.txt"), "w+b") as log:
         undisturbed, killed = (os.path.join(folder, name) for name in ("undisturbed", "killed"))
-        _require_success(start(solver, undisturbed, log, "--keep-snapshots", "1").wait(), log)
+        require_exit(start(solver, undisturbed, log, "--keep-snapshots", "1").wait(), log)
         counts = _kill(solver, killed, log, kills, random.Random(seed), stage,
                        statistics.median(iteration_seconds(os.path.join(undisturbed, LOG))))
     if sum(counts.values()) < kills:
@@ -67,7 +67,7 @@ def _kill(solver, output, log, kills, draw, stage, iteration):
             process.kill()
             process.wait()
         if code != -9:
-            _require_success(code, log)
+            require_exit(code, log)
             bar.close()
             return counts
 
@@ -101,10 +101,3 @@ def _writing(output):
 def _wait(process, condition):
     while process.poll() is None and not condition():
         time.sleep(0.002)
-
-
-def _require_success(code, log):
-    if code != 0:
-        log.seek(max(0, log.seek(0, 2) - 2000))
-        raise InputError(
-            f"a run ended with exit code {code}:\n{log.read().decode('utf-8', 'replace')}")

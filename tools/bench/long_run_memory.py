@@ -8,8 +8,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import write_aside
-from tools.bench.toy_run import start, write_solver
-from tools.lib.training.log import LOG, read_log
+from tools.bench.toy_run import last_iteration, start, write_solver
 
 #: iteration: the last one in the log.  training, workers: resident MB of the training process and
 #: of its data workers.  files: open files of the training process.  processes: the training process
@@ -35,7 +34,7 @@ def watch_run(iterations, folder):
         try:
             while process.poll() is None:
                 time.sleep(0.2)
-                reached = _iteration(output)
+                reached = last_iteration(output)
                 if reached is not None and (not samples or reached > samples[-1].iteration):
                     # the children of the first sample: no snapshot is being written yet
                     workers = workers or children(process.pid)
@@ -117,10 +116,3 @@ def draw_curve(samples, path):
     with write_aside(path) as aside:
         figure.savefig(aside, dpi=100)
     pyplot.close(figure)
-
-
-def _iteration(output):
-    """The last iteration in the log, None where there is none yet."""
-    train = [entry["iteration"] for entry in read_log(os.path.join(output, LOG))
-             if entry["kind"] == "train"]
-    return train[-1] if train else None

@@ -108,7 +108,7 @@ def build(spec):
     """The net that the spec describes."""
     if "adaptation" not in spec:
         return SourceOnly(spec)
-    sys.path.append(spec["adaptation"]["root"])
+    sys.path.extend(spec["adaptation"]["paths"])
     from torch_adapted import Adapted
     return Adapted(spec)
 

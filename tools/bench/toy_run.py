@@ -1,4 +1,4 @@
-"""Starts tools/train.py on a stage of the toy, with a schedule given by the caller."""
+"""Starts tools/train.py on a stage of the toy, with a given schedule, and watches it."""
 import os
 import subprocess
 import sys
@@ -6,8 +6,10 @@ import sys
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from data.errors import InputError
 from data.files import ROOT, write_whole
 from tools.lib.checking.solver_file import load_solver
+from tools.lib.training.log import LOG, read_log
 
 
 def write_solver(stage, folder, **fields):
@@ -33,3 +35,18 @@ def start(solver, output, log, *options):
     return subprocess.Popen(
         [sys.executable, train, "--solver", solver, "--output", output, *options],
         stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
+
+
+def last_iteration(output):
+    """The last iteration in the log of a run's folder; None where there is none yet."""
+    train = [entry["iteration"] for entry in read_log(os.path.join(output, LOG))
+             if entry["kind"] == "train"]
+    return train[-1] if train else None
+
+
+def require_exit(code, log, expected=0):
+    """InputError, with the end of the open file `log`, when a run's exit code is another one."""
+    if code != expected:
+        log.seek(max(0, log.seek(0, 2) - 2000))
+        raise InputError(f"a run ended with exit code {code}, expected {expected}:\n"
+                         f"{log.read().decode('utf-8', 'replace')}")

@@ -9,6 +9,9 @@ import sys
 from data.files import ROOT
 
 CUDA_DRIVER = "libcuda.so.1"
+DRIVER_VERSION = "/proc/driver/nvidia/version"
+#: `git archive` puts the commit into this file (.gitattributes).
+ARCHIVED = os.path.join(ROOT, ".git_archival.txt")
 #: The driver makes one folder a card here; some containers do not have it.
 CARD_FOLDERS = "/proc/driver/nvidia/gpus"
 #: A program that prints the name of each card that CUDA would use, in CUDA's order.
@@ -78,8 +81,49 @@ def listed_cards(folder=CARD_FOLDERS):
     return names
 
 
-def git_state():
-    """{"commit", "dirty"} of the repository; None where there is no git."""
+def driver_version(path=DRIVER_VERSION):
+    """Version of NVIDIA's driver, such as "580.159"; "unknown" where neither source names it.
+
+    path: the driver's own file; containers without it may have the program nvidia-smi.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", file.read())
+        if found:
+            return found.group(1)
+    except OSError:
+        pass
+    try:
+        done = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return (done.stdout.split() or ["unknown"])[0] if done.returncode == 0 else "unknown"
+
+
+def commit_text():
+    """The project's commit as a page shows it, "changed" where files differ from it."""
+    state = git_state()
+    if state is None:
+        return "unknown"
+    return state["commit"][:12] + (", changed" if state["dirty"] else "")
+
+
+def git_state(archived=ARCHIVED):
+    """{"commit", "dirty"} of the repository; None where neither git nor an archive names it.
+
+    dirty: whether files differ from the commit; None in an unpacked archive, which cannot tell.
+    archived: the file in which an archive has its commit.
+    """
+    try:
+        with open(archived, encoding="ascii", errors="replace") as file:
+            found = re.search(r"^commit: ([0-9a-f]{40,64})$", file.read(), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return {"commit": found.group(1), "dirty": None}
+
     def git(*arguments):
         # Without locks: a run that is killed here would leave .git/index.lock, and git would refuse
         # to work.

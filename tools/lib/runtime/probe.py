@@ -33,7 +33,7 @@ def engine():
     answer = {
         "version": caffe.__version__, "place": os.path.dirname(caffe.__file__), "blas": None,
         "kernel": None, "threads": None, "cuda": any("libcudart" in path for path in libraries),
-        "devices": _cuda_devices(libraries)}
+        "devices": _cuda_devices(libraries), "cuda_versions": cuda_versions(libraries)}
     for path in libraries:
         name = os.path.basename(path)
         if name.startswith("libmkl_rt"):
@@ -76,6 +76,28 @@ def _cuda_devices(libraries):
             error = ctypes.CDLL(path).cudaGetDeviceCount(ctypes.byref(count))
             return 0 if error else count.value
     return None
+
+
+def cuda_versions(paths, load=ctypes.CDLL):
+    """{"CUDA": "13.0", "cuBLAS": "13.1.0"} of NVIDIA's libraries among `paths`.
+
+    load: gives the library at a path.
+    """
+    found = {}
+    for path in paths:
+        name = os.path.basename(path)
+        if name.startswith("libcudart.so"):
+            number = ctypes.c_int(0)
+            if load(path).cudaRuntimeGetVersion(ctypes.byref(number)) == 0:
+                found["CUDA"] = f"{number.value // 1000}.{number.value % 1000 // 10}"
+        elif name.startswith("libcublas.so"):
+            library, parts = load(path), []
+            for property_ in range(3):          # libraryPropertyType: major, minor, patch
+                number = ctypes.c_int(0)
+                if library.cublasGetProperty(property_, ctypes.byref(number)) == 0:
+                    parts.append(str(number.value))
+            found["cuBLAS"] = ".".join(parts)
+    return found
 
 
 def _mapped_libraries():

@@ -67,7 +67,7 @@ class TestReport:
         reasons = collections.Counter(_reason(report) for report in skipped)
         cards = ", ".join(machine.cards()) or "no GPU was seen"
         rows = {
-            "commit": _commit(),
+            "commit": machine.commit_text(),
             "runtime": (runtime_kind()[0] or "none").split(", /")[0],
             "Python": platform.python_version(),
             "packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
@@ -84,13 +84,6 @@ class TestReport:
         lines += _list("Failed", [report.nodeid for report in failed])
         lines += _list("Skipped", [f"{count}: {why}" for why, count in sorted(reasons.items())])
         return "\n".join(lines) + "\n"
-
-
-def _commit():
-    state = machine.git_state()
-    if state is None:
-        return "unknown"
-    return state["commit"][:12] + (", changed" if state["dirty"] else "")
 
 
 def _reason(report):
