@@ -13,7 +13,7 @@ from tools.bench.check_options import enter
 
 enter()
 
-from tools.bench.check_command import main
+from tools.bench.gpu_check import main
 from tools.lib.command import run_command
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
 from data.errors import InputError
-from tools.bench import check_command, check_page, check_parts, check_steps, check_training
+from tools.bench import check_page, check_parts, check_steps, check_training, gpu_check
 from tools.bench.check_page import Page, Part, run_parts
 from tools.bench.gpu_engines import Result
 from tools.lib.tables import Table
@@ -72,10 +72,10 @@ def test_every_result_is_on_the_page_and_in_the_output(run_on_cpu):
 
 
 def test_without_a_gpu_the_command_names_the_check_that_needs_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(check_command.machine, "cards", lambda: ["a card"])
+    monkeypatch.setattr(gpu_check.machine, "cards", lambda: ["a card"])
     path = tmp_path / "page.md"
     with pytest.raises(InputError, match="gpu:1: CUDA sees 1 NVIDIA GPU(.|\n)*--device cpu"):
-        check_command.main(["--device", "gpu:1", "--output", str(path)])
+        gpu_check.main(["--device", "gpu:1", "--output", str(path)])
     assert not path.exists()
 
 
@@ -84,7 +84,7 @@ def fake(monkeypatch, parts):
     monkeypatch.setattr(check_parts, "parts", lambda gpu: parts)
     monkeypatch.setattr(check_parts, "facts", lambda *_: FACTS)
     monkeypatch.setattr(check_parts, "find_torch", lambda *_: (None, "none"))
-    monkeypatch.setattr(check_command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(gpu_check.signal, "signal", lambda *_: None)
 
 
 def fails(settings):
@@ -105,7 +105,7 @@ def test_a_part_that_fails_is_reported_the_others_run_and_the_exit_code_is_1(
         tmp_path, monkeypatch, capsys):
     fake(monkeypatch, [Part("one", 0, fails), Part("two", 0, crashes), Part("three", 0, works)])
     path = tmp_path / "page.md"
-    assert check_command.main(["--device", "cpu", "--output", str(path)]) == 1
+    assert gpu_check.main(["--device", "cpu", "--output", str(path)]) == 1
     page, output = path.read_text(), capsys.readouterr().out
     for text in ("| one | FAILED | 0 |", "before it\n\nwrong bytes\n", "buy another card",
                  "| two | FAILED | 0 |", "ZeroDivisionError: by nothing", "| three | passed | 0 |",
@@ -113,7 +113,7 @@ def test_a_part_that_fails_is_reported_the_others_run_and_the_exit_code_is_1(
         assert text in page
     assert "2 part(s) failed" in output and "one: FAILED" in output
     monkeypatch.setattr(check_parts, "parts", lambda gpu: [Part("three", 0, works)])
-    assert check_command.main(["--device", "cpu", "--output", str(path)]) == 0
+    assert gpu_check.main(["--device", "cpu", "--output", str(path)]) == 0
 
 
 def sleeps(settings):
@@ -136,7 +136,7 @@ def test_when_the_time_is_over_a_part_is_stopped_and_the_rest_skipped(tmp_path, 
 #: Runs fake parts, of which the second waits.  Argument: the page.
 WAITING = """
 import sys, time
-from tools.bench import check_command, check_parts
+from tools.bench import gpu_check, check_parts
 from tools.bench.check_page import Part
 from tools.lib.command import run_command
 def first(settings): yield "36 passed"
@@ -145,7 +145,7 @@ check_parts.parts = lambda gpu: [Part("tests", 0, first), Part("steps", 0, secon
                                  Part("toy", 0, first)]
 check_parts.facts = lambda *_: {"commit": "unknown"}
 check_parts.find_torch = lambda *_: (None, "none")
-run_command(lambda: check_command.main(["--device", "cpu", "--output", sys.argv[1]]))
+run_command(lambda: gpu_check.main(["--device", "cpu", "--output", sys.argv[1]]))
 """
 
 

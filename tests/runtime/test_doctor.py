@@ -108,3 +108,18 @@ def test_cards_are_those_the_driver_names_or_else_lists(monkeypatch, tmp_path):
     assert machine.cards() == ["one", "two"]
     monkeypatch.setattr(machine, "PRINT_CARDS", "raise SystemExit(1)")
     assert machine.cards() == ["listed"]
+
+
+def test_versions_of_cuda_are_asked_of_its_libraries():
+    class Library:
+        def cudaRuntimeGetVersion(self, number):
+            number._obj.value = 13010
+            return 0
+
+        def cublasGetProperty(self, which, number):
+            number._obj.value = (13, 1, 2)[which]
+            return 0
+    paths = ["/x/libcudart.so.13", "/x/libcublas.so.13", "/x/libcublasLt.so.13", "/x/libm.so"]
+    assert probe.cuda_versions(paths, lambda path: Library()) == {"CUDA": "13.1",
+                                                                  "cuBLAS": "13.1.2"}
+    assert probe.cuda_versions(paths[2:]) == {}

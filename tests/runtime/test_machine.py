@@ -1,6 +1,9 @@
 """OpenBLAS kernels from CPU flags, threads from affinity and quota, the environment of both."""
+import io
 import math
 import os
+import subprocess
+import tarfile
 
 import pytest
 
@@ -93,3 +96,50 @@ def test_users_python_path_stays_behind_the_repository_once():
     env = runtime_environment({"PYTHONPATH": os.pathsep.join(["/mine", ROOT])})
     assert env["PYTHONPATH"] == os.pathsep.join([ROOT, "/mine"])
     assert runtime_environment(env)["PYTHONPATH"] == env["PYTHONPATH"]
+
+
+@pytest.mark.parametrize("text, version", [
+    ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.159.03  Mon May 5 2026\nGCC 12.2.0",
+     "580.159.03"),
+    ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build",
+     "580.95.05")])
+def test_drivers_version_is_read_from_its_file(tmp_path, text, version):
+    (tmp_path / "version").write_text(text)
+    assert machine.driver_version(str(tmp_path / "version")) == version
+
+
+def test_drivers_version_is_asked_of_nvidia_smi_where_there_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.driver_version(str(tmp_path / "none")) == "unknown"
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 580.159\necho 580.159\n")
+    program.chmod(0o755)
+    assert machine.driver_version(str(tmp_path / "none")) == "580.159"
+
+
+def test_an_unpacked_archive_names_its_commit_without_git(tmp_path, monkeypatch):
+    archived = tmp_path / ".git_archival.txt"
+    archived.write_text(f"commit: {'0a' * 20}\n")
+    assert machine.git_state(str(archived)) == {"commit": "0a" * 20, "dirty": None}
+    monkeypatch.setattr(machine, "ROOT", str(tmp_path))
+    for left in ("commit: $Format:%H$\n", "commit: 0a0a\n"):
+        archived.write_text(left)
+        assert machine.git_state(str(archived)) is None
+    monkeypatch.setattr(machine, "git_state", lambda: None)
+    assert machine.commit_text() == "unknown"
+    monkeypatch.setattr(machine, "git_state", lambda: {"commit": "0a" * 20, "dirty": True})
+    assert machine.commit_text() == "0a0a0a0a0a0a, changed"
+
+
+def test_git_archive_puts_the_commit_where_it_is_read(tmp_path, repo_root):
+    try:
+        packed = subprocess.run(["git", "-C", repo_root, "archive", "HEAD", ".git_archival.txt"],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        packed = None
+    if packed is None or packed.returncode:
+        pytest.skip("no git, or no repository: this is an archive itself")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        (tmp_path / "archived").write_bytes(archive.extractfile(".git_archival.txt").read())
+    state = machine.git_state(str(tmp_path / "archived"))
+    assert state["commit"] == machine.git_state()["commit"]

@@ -42,4 +42,6 @@ def _extract(archive, folder):
             raise ValueError(f"{member.name} is not a file of a build")
         member.name = rest or "."
         members.append(member)
+    # Python 3.12 warns without a filter; the oldest releases of 3.8 have none
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)
     archive.extractall(folder, members)
