@@ -1,7 +1,7 @@
 """Lists the files of a folder: one rule for links, hidden files and files of other formats.
 
-- A link to a file or folder counts as the file or folder; a link to a folder that it is inside of
-  would never end, and is left out.
+- A link to a file or folder counts as the file or folder. A link to a folder around it has no end,
+  and is left out.
 - Hidden files are left out: names that begin with a dot (`._x.jpg` of macOS,
   `.ipynb_checkpoints`), `__MACOSX` and `@eaDir`.
 - Pictures of formats that are not read (WebP, BMP, TIFF, GIF and others) are left out.
@@ -111,7 +111,7 @@ def _walk(top, inside, parents, listing, endings, below, without):
             if without is not None and os.path.realpath(entry.path) == without:
                 listing.odd.append((entry.path, "the folder of the results"))
             elif own in parents:
-                listing.odd.append((entry.path, "a link to a folder that it is inside of"))
+                listing.odd.append((entry.path, "a link to a folder around it"))
             else:
                 _walk(top, name, parents, listing, endings, True, without)
         elif not folder:
@@ -122,7 +122,7 @@ def _add(entry, name, listing, endings):
     """Sorts the file `entry` into the listing."""
     lower = entry.name.lower()
     if lower.endswith(endings):
-        # a link to nothing stays: reading it names it
+        # a broken link is listed: reading it raises an error with its path
         if entry.is_file() or not os.path.exists(entry.path):
             listing.files.append((name, entry.path))
         else:
@@ -130,7 +130,7 @@ def _add(entry, name, listing, endings):
     elif os.path.splitext(lower)[1] in OTHER_FORMATS:
         listing.other[OTHER_FORMATS[os.path.splitext(lower)[1]]] += 1
     elif entry.is_symlink() and not os.path.exists(entry.path):
-        listing.odd.append((entry.path, "a link to nothing"))
+        listing.odd.append((entry.path, "a broken link"))
 
 
 def _hidden_files(top, name, folder, endings):

@@ -139,8 +139,8 @@ def without_skipped(frames, folder, split):
     skipped = read_skipped(folder)
     kept = [frame for frame in frames if frame.name not in skipped]
     if len(kept) < len(frames):
-        _report(f"{os.path.join(folder, SKIP_FILE)} takes {len(frames) - len(kept)} of "
-                f"{len(frames)} frames out of {split}")
+        _report(f"{os.path.join(folder, SKIP_FILE)} removes {len(frames) - len(kept)} of "
+                f"{len(frames)} frames from {split}")
     return kept
 
 

@@ -4,8 +4,8 @@
         --record docs/results/fuzzing.json --summary docs/results/fuzzing.md
     tools/caffe_python tests/fuzz.py --subject "net prototxt" --seeds 1 --only 17      one case
 
-With --record, a campaign that was stopped goes on where it was, and its cases that ended otherwise
-are run again first.
+With --record, a campaign that Ctrl-C has stopped goes on where it was, and its cases that ended
+otherwise are run again first.
 """
 import argparse
 import json
@@ -68,14 +68,17 @@ def main():
             keep(seed, ended)
             bar.update(len(ended))
 
-        for seed, subject, index in record.take_failures(subjects):
-            keep(seed, campaign.run_subject(subject, [index], seed))
-        for seed in args.seeds:
-            begun = record.begun(seed)
-            bar.update(sum(begun.values()))
-            campaign.run_campaign(subjects, args.mutations, seed, args.workers,
-                                  lambda ended, seed=seed: report(seed, ended), begun)
-    text = page(record, "tools/caffe_python tests/fuzz.py "
+        try:
+            for seed, subject, index in record.take_failures(subjects):
+                keep(seed, campaign.run_subject(subject, [index], seed))
+            for seed in args.seeds:
+                begun = record.begun(seed)
+                bar.update(sum(begun.values()))
+                campaign.run_campaign(subjects, args.mutations, seed, args.workers,
+                                      lambda ended, seed=seed: report(seed, ended), begun)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on")
+    text = page(record, args.mutations * len(args.seeds), "tools/caffe_python tests/fuzz.py "
                 + " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--messages"))
     print(text)
     print(f"{time.monotonic() - started:.0f} s")

@@ -73,7 +73,11 @@ class CategoryLoss:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one stage is trained: the fields of its Caffe solver."""
+    """How one stage is trained: the fields of its Caffe solver.
+
+    The paper's schedule stands in full in every family, although several repeat its numbers: a
+    family can be read, and changed, without another one.
+    """
 
     start: Optional[str]    # a stage (its last snapshot), a caffemodel's path, or None (random)
     type: str               # of the solver: "SGD" or "Adam"

@@ -128,7 +128,8 @@ def test_the_page_names_seeds_counts_and_what_ended_otherwise():
              enumerate(("success", "refused", "SIGSEGV", "refused"))]
     record.add(7, cases)
     record.add(9, cases[:2])
-    text = page(record, "command")
+    assert "6 of 8 cases so far; 1 ended" in page(record, 8, "command")
+    text = page(record, 6, "command")
     assert "6 cases; 1 ended otherwise" in text and "| 7 | 4 | 1 |\n| 9 | 2 | 0 |" in text
     assert "| one | 6 | 2 | 3 | 1 |" in text and text.endswith("Made by: `command`\n")
     assert record.begun(7) == {"one": 4}

@@ -131,7 +131,7 @@ def test_skipped_pairs_are_left_out_counted_and_reported(gta5, capsys):
     assert code == 0 and (report["listed"], report["skipped"], report["opened"]) == (4, 1, 3)
     found = capsys.readouterr()
     assert "1 left out by skip.txt" in found.out
-    assert "skip.txt takes 1 of 4 frames out of mine" in found.err
+    assert "skip.txt removes 1 of 4 frames from mine" in found.err
 
 
 def test_opening_a_split_says_what_is_skipped_once_and_slices_afterwards(gta5, capsys):
@@ -139,7 +139,7 @@ def test_opening_a_split_says_what_is_skipped_once_and_slices_afterwards(gta5, c
     data = open_dataset("gta5", gta5)
     assert [frame.name for frame in data.frames("mine[:2]")] == ["00001", "00003"]
     data.frames("mine")
-    assert capsys.readouterr().err.count("takes 1 of 4") == 1
+    assert capsys.readouterr().err.count("removes 1 of 4") == 1
 
 
 def test_a_skip_file_that_takes_all_or_cannot_be_read_is_refused(gta5):

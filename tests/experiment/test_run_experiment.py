@@ -125,8 +125,8 @@ def test_the_plan_says_what_is_done_and_what_it_needs(in_folder):
 def test_runs_of_other_settings_are_not_taken_for_done(tmp_path):
     task = Task(
         "source seed 2",
-        plan.tool("train.py", "--solver", "solvers/toy_source.prototxt", "--seed", "2", "--output",
-                  str(tmp_path / "out")), (), "x", "")
+        plan.command_of("train.py", "--solver", "solvers/toy_source.prototxt", "--seed", "2",
+                        "--output", str(tmp_path / "out")), (), "x", "")
     preconditions.require_unchanged([task])                                  # nothing has run yet
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "record.json").write_text("{}")

@@ -241,8 +241,11 @@ def read_odd_set(place):
         lmdb_command.main([*chosen, "--output", os.path.join(place, "out", "packed")])
 
 
-def make_picture_list(place):
-    """A net whose pictures Caffe's own ImageData layer reads."""
+RESIZED = "new_height: 12 new_width: 12"
+
+
+def make_picture_list(place, more=""):
+    """A net whose pictures Caffe's own ImageData layer reads; more: fields of that layer."""
     lines = []
     for number in range(4):
         write_image(os.path.join(place, f"{number}.png"), random_image(number, 12, 12))
@@ -250,7 +253,8 @@ def make_picture_list(place):
     write(place, "list.txt", "".join(lines))
     write(place, "net.prototxt", f"""layer {{ name: "data" type: "ImageData"
         top: "data" top: "label"
-        image_data_param {{ source: "{place}/list.txt" root_folder: "{place}/" batch_size: 2 }} }}
+        image_data_param {{ source: "{place}/list.txt" root_folder: "{place}/" batch_size: 2
+                           {more} }} }}
 """ + TRUNK.replace("CLASSES", str(CLASSES)) + """
 layer { name: "all" type: "Pooling" bottom: "final" top: "all"
         pooling_param { pool: AVE global_pooling: true } }
@@ -269,6 +273,8 @@ OTHER = [
     OddFolder("odd folder", make_odd_inputs, "in", predict_odd),
     OddFolder("odd data set", make_odd_set, "gta5/images", read_odd_set),
     Subject("list of ImageData", make_picture_list, ("list.txt",), mutations.text, train),
-    Subject("picture of ImageData", make_picture_list, (".png",), mutations.png, train),
+    Subject("picture of ImageData", functools.partial(make_picture_list, more=RESIZED), (".png",),
+            lambda draw, content: draw.choice((lambda: mutations.png(draw, content),
+                                               lambda: odd_picture(draw)))(), train),
 ]
 EVERY = SUBJECTS + OTHER

@@ -74,17 +74,18 @@ class Record:
                 for name, ends in total.items()]
 
 
-def page(record, command):
-    """The record as a Markdown page; command: the one that has made it."""
+def page(record, planned, command):
+    """The record as a Markdown page; planned: number of cases; command: the one that made it."""
     seeds = "\n".join(f"| {seed} | {count} | {failed} |"
                       for seed, count, failed in record.seed_rows())
     subjects = "\n".join(f"| {name} | {success + refused + failed} | {success} | {refused} | "
                          f"{failed} |" for name, success, refused, failed in record.subject_rows())
     total = sum(count for _, count, _ in record.seed_rows())
+    count = f"{total} cases" if total >= planned else f"{total} of {planned} cases so far"
     return f"""# Hostile input
 
 Valid files were changed at random and given to the commands; see tests/fuzzing. "Refused" is exit
-code 2 with one message. {total} cases; {len(record.failures)} ended otherwise. The test suite runs
+code 2 with one message. {count}; {len(record.failures)} ended otherwise. The test suite runs
 2000 more, with seed 1.
 
 | seed | cases | otherwise |

@@ -37,7 +37,7 @@ from tools.lib.command import count, positive, run_command
 from tools.lib.outputs import require_file
 from tools.lib.runtime import mpi
 from tools.lib.training import parallel
-from tools.lib.training.solver import shown
+from tools.lib.training.solver import display_path
 
 #: (GPUs in all, machines)
 PLANS = ((2, 1), (8, 1), (16, 2), (32, 4))
@@ -66,7 +66,7 @@ def main():
         worker(options.net, options.steps)
         return
     require_file(options.output, "--output")
-    check_net(load_net(options.net), caffe.TRAIN, shown(options.net))
+    check_net(load_net(options.net), caffe.TRAIN, display_path(options.net))
     load = os.getloadavg()[0]
     lines, ring = measured(options, load)
     memory = options.memory * 1e9 if options.memory else ring
@@ -119,8 +119,8 @@ def measured(options, load):
 
     The ring exchanges the full-width net's gradients. load: load average at the start.
     """
-    lines = [f"## Measured: {shown(options.net)}, one thread a process, {usable_cores()} cores, "
-             f"load average {load:.1f} at the start", "",
+    lines = [f"## Measured: {display_path(options.net)}, one thread a process, {usable_cores()} "
+             f"cores, load average {load:.1f} at the start", "",
              "| processes | step, median | fastest | exchange in the step | its share | exchange "
              "without waiting | bytes |",
              "|---|---|---|---|---|---|---|"]

@@ -1,4 +1,4 @@
-"""What a file given as weights is, by its content: each wrong kind is named, with the way out."""
+"""Recognises by its content a file that was given as weights and is of another kind."""
 import os
 import re
 

@@ -10,7 +10,7 @@ from data.files import ROOT
 from models.experiments.fields import ADAPTED
 from models.shapes import FULL
 from tools.lib.experiment.placement import PRECISION, recorded_options
-from tools.lib.experiment.plan import done
+from tools.lib.experiment.plan import is_done
 from tools.lib.training.log import LOG, iteration_seconds, read_log
 
 #: Milliseconds of a pass on one H200 in TF32, forward and backward, at full width: 1 image of the
@@ -29,7 +29,7 @@ def describe(experiment, tasks, placement):
         where = f"on {', '.join(placement.devices)} in {PRECISION[placement.tf32]}"
     left, sources, unknown = {}, [], []
     for task in tasks:
-        if task.stage is None or done(task):
+        if task.stage is None or is_done(task):
             continue
         seconds, source = seconds_an_iteration(experiment, tasks, task, placement)
         if seconds is None:

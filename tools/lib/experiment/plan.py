@@ -65,7 +65,7 @@ def ordered_stages(experiment, wanted):
     return [stage for stage in STAGES if stage in needed]
 
 
-def tool(name, *arguments):
+def command_of(name, *arguments):
     """argv of the project's command tools/NAME, in the Python that runs now."""
     return [sys.executable, os.path.join(ROOT, "tools", name)] + list(arguments)
 
@@ -75,7 +75,7 @@ def preparation(experiment, stages, data_root=None):
     """
     tasks = []
     if experiment.initial_weights:
-        tasks.append(Task("initial weights", tool("make_vgg_weights.py"), (),
+        tasks.append(Task("initial weights", command_of("make_vgg_weights.py"), (),
                           experiment.initial_weights, "ImageNet VGG-16, 64 MB to fetch"))
     if not set(stages) & set(CONSTRAINED):
         return tasks
@@ -83,9 +83,9 @@ def preparation(experiment, stages, data_root=None):
     # The net sees crops, so class sizes are counted in windows that have a crop's size once the
     # source is resized.
     window = [f"{round(side / source.resize)}" for side in experiment.crop]
-    argv = tool("label_stats.py", "--dataset", source.argument, "--split", source.split,
-                "--label-space", experiment.label_space, "--window", *window, "--output",
-                statistics, *root_option(data_root))
+    argv = command_of("label_stats.py", "--dataset", source.argument, "--split", source.split,
+                      "--label-space", experiment.label_space, "--window", *window, "--output",
+                      statistics, *root_option(data_root))
     tasks.append(Task("statistics", argv, (), statistics, "label statistics of the source, P_LS"))
     return tasks
 
@@ -103,7 +103,7 @@ def _training(experiment, stage, seed, data_root):
         needs.append("initial weights")
     if os.path.exists(os.path.join(ROOT, folder, "record.json")):
         arguments.append("--resume")
-    return Task(f"{stage} seed {seed}", tool("train.py", *arguments), tuple(needs),
+    return Task(f"{stage} seed {seed}", command_of("train.py", *arguments), tuple(needs),
                 last_weights(experiment, stage, seed), f"{schedule.max_iter} iterations", stage,
                 schedule, computes=True)
 
@@ -127,8 +127,8 @@ def scoring(experiment, name, weights, dataset, split, result, needs, data_root=
 
     needs: name of the task that makes the caffemodel.
     """
-    argv = tool("test.py", *prediction_options(experiment, dataset, split), "--weights", weights,
-                "--json", result, *root_option(data_root))
+    argv = command_of("test.py", *prediction_options(experiment, dataset, split), "--weights",
+                      weights, "--json", result, *root_option(data_root))
     return Task(name, argv, (needs,), result, "IoU", computes=True)
 
 
@@ -156,7 +156,7 @@ def tasks(experiment, stages=STAGES, seeds=(1,), data_root=None):
     return planned
 
 
-def done(task):
+def is_done(task):
     """Whether the task's result is there."""
     return os.path.exists(os.path.join(ROOT, task.result))
 
@@ -166,7 +166,7 @@ def describe(experiment, planned, jobs):
 
     jobs: commands that run at a time.
     """
-    todo = [task for task in planned if not done(task)]
+    todo = [task for task in planned if not is_done(task)]
     kinds = [experiment.schedules[task.stage].type for task in todo if task.stage is not None]
     disk = KEPT * sum(snapshot_bytes(parameters(experiment.shape, experiment.classes), kind)
                       for kind in kinds)
@@ -176,7 +176,7 @@ def describe(experiment, planned, jobs):
                                    source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))
     lines = [f"{experiment.name}: {len(planned)} tasks, {len(planned) - len(todo)} done"]
     width = max(len(task.name) for task in planned)
-    lines += [f"  {'done' if done(task) else '':4} {task.name:{width}}  {task.about}"
+    lines += [f"  {'done' if is_done(task) else '':4} {task.name:{width}}  {task.about}"
               for task in planned]
     lines.append(f"needs about {disk / 1e9:.2g} GB of disk and {memory / 1e9:.2g} GB of memory "
                  f"({jobs} at a time)")

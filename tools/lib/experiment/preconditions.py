@@ -12,11 +12,11 @@ from data.registry import open_dataset
 from models.experiments.fields import ADAPTED
 from tools.lib.categories import statistics_command
 from tools.lib.experiment.placement import PRECISION, recorded_options
-from tools.lib.experiment.plan import done
+from tools.lib.experiment.plan import is_done
 from tools.lib.training import run_folder
 from tools.lib.training.record import RECORD
 from tools.lib.training.run import parse
-from tools.lib.training.solver import resolve, shown
+from tools.lib.training.solver import display_path, resolve
 
 
 def needed_data(experiment, stages):
@@ -60,7 +60,7 @@ def require_unchanged(tasks):
     """
     for task in tasks:
         command = os.path.basename(task.argv[1])
-        if command == "label_stats.py" and done(task):
+        if command == "label_stats.py" and is_done(task):
             _require_same_statistics(task)
         elif command == "train.py":
             _require_same_prototxts(task)
@@ -90,7 +90,8 @@ def _require_same_prototxts(task):
         return
     differences = run_folder.prototxt_differences(resolved)
     if differences:
-        raise InputError(f"{task.name}: {shown(resolved.output)} was trained with other settings:\n"
+        raise InputError(f"{task.name}: {display_path(resolved.output)} was trained with other "
+                         "settings:\n"
                          f"{run_folder.first_lines(differences)}",
                          "Undo the difference, or delete the folder and those of the stages that "
                          "start from it.")

@@ -13,7 +13,7 @@ from data.label_spaces import SPACES
 from data.registry import open_dataset
 from models.experiments import STAGES
 from models.experiments.fields import Experiment
-from tools.lib.experiment.plan import Task, last_weights, prediction_options, run_folder, tool
+from tools.lib.experiment.plan import Task, command_of, last_weights, prediction_options, run_folder
 
 #: Every file of the zip has this date, so that equal label maps give equal bytes.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -86,11 +86,11 @@ def tasks(models, splits, data_root=None):
         for model in models:
             folder = _frames_folder(model, dataset, split)
             options = dict(zip(*[iter(prediction_options(model.experiment, dataset, split))] * 2))
-            argv = tool("predict.py", *[os.path.abspath(path) for _, path in images],
-                        "--model", options["--model"], "--weights", model.weights,
-                        "--label-space", model.experiment.label_space,
-                        "--resize", options["--resize"], "--kind", "labels", "--overwrite",
-                        "--output", folder)
+            argv = command_of("predict.py", *[os.path.abspath(path) for _, path in images],
+                              "--model", options["--model"], "--weights", model.weights,
+                              "--label-space", model.experiment.label_space,
+                              "--resize", options["--resize"], "--kind", "labels", "--overwrite",
+                              "--output", folder)
             planned.append(Task(f"predict {model.folder} {dataset} {split}", argv, (),
                                 os.path.join(folder, last), f"{len(images)} images",
                                 computes=True))

@@ -9,11 +9,11 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from tools.lib.confusion import class_subsets, mean_iou
 from tools.lib.experiment.plan import (
+    command_of,
     last_weights,
     prediction_options,
     result_file,
     run_folder,
-    tool,
 )
 from tools.lib.outputs import require_file
 from tools.lib.results import read_results
@@ -177,7 +177,7 @@ def _where(data_root, device):
 def _start(kind, path, *argv):
     """Runs one of the project's commands, which makes the picture or the page `path`."""
     try:
-        subprocess.run(tool(*argv), cwd=ROOT, check=True)
+        subprocess.run(command_of(*argv), cwd=ROOT, check=True)
     except subprocess.CalledProcessError as problem:
         raise InputError(
             f"the {kind} {path} could not be made, for the reason above (exit code "

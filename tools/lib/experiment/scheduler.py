@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import ROOT
-from tools.lib.experiment.plan import done
+from tools.lib.experiment.plan import is_done
 
 POLL_SECONDS = 0.2
 
@@ -59,7 +59,7 @@ def run(tasks, jobs, threads, log_folder, devices=()):
     on_gpus = bool(devices) and devices[0] != "cpu"
     free = list(devices) if on_gpus else [devices[0] if devices else None] * jobs
     os.makedirs(log_folder, exist_ok=True)
-    names = {task.name for task in tasks if not done(task)}
+    names = {task.name for task in tasks if not is_done(task)}
     waiting = [task for task in tasks if task.name in names]
     running, finished = {}, set()
     before = signal.signal(signal.SIGTERM, _exit_on_signal)
@@ -83,7 +83,7 @@ def run(tasks, jobs, threads, log_folder, devices=()):
                     if code is None:
                         continue
                     del running[name]
-                    if code or not done(started.task):
+                    if code or not is_done(started.task):
                         raise _failure(started.task, code, started.log_path)
                     if started.takes_place:
                         free.append(started.device)

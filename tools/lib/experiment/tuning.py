@@ -164,10 +164,11 @@ def tasks(experiment, made, seeds, start_seed=None, data_root=None):
         resume = ["--resume"] if os.path.exists(os.path.join(ROOT, folder, "record.json")) else []
         start = variant.schedule.start
         from_seed = seed if start_seed is None else start_seed
-        argv = plan.tool("train.py", "--solver", os.path.join(variant.folder, "solver.prototxt"),
-                         "--seed", str(seed), "--output", folder,
-                         "--weights", plan.last_weights(experiment, start, from_seed),
-                         *plan.root_option(data_root), *resume)
+        argv = plan.command_of("train.py", "--solver",
+                               os.path.join(variant.folder, "solver.prototxt"),
+                               "--seed", str(seed), "--output", folder,
+                               "--weights", plan.last_weights(experiment, start, from_seed),
+                               *plan.root_option(data_root), *resume)
         needs = (f"{start} seed {from_seed}",)
         if variant.stage in CONSTRAINED:
             needs += ("statistics",)

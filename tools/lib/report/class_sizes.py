@@ -13,7 +13,7 @@ from tools.lib.categories.constraint_report_command import (
     report_table,
     summarise_prediction,
 )
-from tools.lib.training.solver import absolute
+from tools.lib.training.solver import from_display_path
 
 
 @dataclass
@@ -45,7 +45,7 @@ def class_sizes(runs, pictures):
     path = _statistics(runs)
     if path is None or not pictures.shares:
         return None
-    statistics = read_statistics(absolute(path))
+    statistics = read_statistics(from_display_path(path))
     if list(statistics.classes) != list(pictures.space.classes):
         return None
     factor = next((run.experiment.category_loss.presence_factor for run in reversed(runs)
@@ -86,4 +86,4 @@ def _statistics(runs):
              for name, entry in run.record["data"].items()
              if name.endswith(".statistics") and isinstance(entry, dict)]
     named += [run.experiment.category_loss.statistics for run in reversed(runs) if run.experiment]
-    return next((path for path in named if path and os.path.isfile(absolute(path))), None)
+    return next((path for path in named if path and os.path.isfile(from_display_path(path))), None)

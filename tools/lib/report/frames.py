@@ -22,7 +22,7 @@ from tools.lib.report.run_files import groups, title_of
 from tools.lib.scoring.net_options import make_predictor, require_classes
 from tools.lib.scoring.pictures import colours
 from tools.lib.training.record import read_record
-from tools.lib.training.solver import absolute
+from tools.lib.training.solver import from_display_path
 
 #: Pixels across which pictures are shrunk to on the page.
 WIDEST = 640
@@ -132,7 +132,7 @@ def _start(run, taken):
 
     taken: titles of the other models.
     """
-    paths = [absolute(path) for path in run.record["options"].get("weights") or []]
+    paths = [from_display_path(path) for path in run.record["options"].get("weights") or []]
     # weights of another kind, such as ImageNet's, have no scores
     for path in filter(os.path.isfile, reversed(paths)):
         record = read_record(os.path.dirname(path))
@@ -150,13 +150,13 @@ def _test_data(run):
     if run.experiment:
         side = run.experiment.target
         dataset, split = run.experiment.tests[-1]
-        return TestData(absolute(f"models/{run.experiment.name}/deploy.prototxt"), dataset, split,
-                        run.experiment.label_space, side.resize)
+        return TestData(from_display_path(f"models/{run.experiment.name}/deploy.prototxt"),
+                        dataset, split, run.experiment.label_space, side.resize)
     with_net = [record for record in run.results if isinstance(record.get("model"), str)]
     if not with_net:
         return None
     record = with_net[-1]
-    return TestData(absolute(record["model"]), record["dataset"], record["split"],
+    return TestData(from_display_path(record["model"]), record["dataset"], record["split"],
                     record["label_space"], float(record.get("resize", 1.0)))
 
 

@@ -18,7 +18,7 @@ from tools.lib.training.log import LOG, read_log
 from tools.lib.training.record import RECORD, read_record
 from tools.lib.training.run_folder import SOLVER
 from tools.lib.training.snapshots import read_manifest
-from tools.lib.training.solver import absolute
+from tools.lib.training.solver import from_display_path
 
 #: {name of a committed solver: (experiment, stage)}.
 KNOWN = {solver_name(experiment, stage): (experiment.trainer(stage), stage)
@@ -137,7 +137,7 @@ def _solver_file(record):
 def _solver_stem(record):
     """Name of the committed solver that a run was started with; "" for one from elsewhere."""
     path = _solver_file(record)
-    inside = os.path.dirname(absolute(path)) == os.path.join(ROOT, "solvers")
+    inside = os.path.dirname(from_display_path(path)) == os.path.join(ROOT, "solvers")
     return os.path.splitext(os.path.basename(path))[0] if path and inside else ""
 
 

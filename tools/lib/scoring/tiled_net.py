@@ -1,10 +1,10 @@
-"""Scores of a net that can be computed in tiles, and the proof that its tiles are right.
+"""Scores of a net that can be computed in tiles, and a comparison of tiles with the whole net.
 
 Tiles are counted in units of the score map (`stride` pixels each).  A net without padding computes
-each unit from its own window of the padded image, and tiles need no overlap.  A net with zero
-padding is wrong near a cut edge: a tile computes `overlap` more units there, which are thrown away.
-At the image's own edge a tile has no more units: the whole image would be padded with zeros there
-too.
+each unit from its own window of the padded image, and tiles need no overlap.  In a net with zero
+padding, the units near a tile's edge are wrong where the tile was cut from the image: the tile
+computes `overlap` more units there and discards them.  At the image's own edge it computes no more
+units, because the whole image is padded with zeros there too.
 """
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Reads videos, paints every frame and writes them again."""
+"""Reads a video, paints every frame and writes the frames to a new video."""
 import os
 from statistics import median
 
@@ -23,7 +23,7 @@ def is_video(path):
 
 
 class VideoReader:
-    """An iterator over the frames (H, W, 3) uint8 BGR of a video, upright, and what it read.
+    """Iterates over the frames (H, W, 3) uint8 BGR of a video, upright; counts them.
 
     count: the container's number of frames; 0 when it has none.  rate: frames a second.  read:
     frames that could be read so far.  Raises InputError when OpenCV cannot open the file.
@@ -67,9 +67,9 @@ def expected_frames(count, rate, times):
     """How many frames a video has whose container stores a duration and no number of frames.
 
     count: the duration (the longest of pictures and sound) times `rate`, frames a second; times:
-    milliseconds of the frames that could be read.  A gap in an even rhythm is frames that are
-    missing; an uneven rhythm has no gaps.  Sound may go on for half a second (a tenth in short
-    videos) after the last frame.
+    milliseconds of the frames that could be read.  Where most frames follow at equal intervals, a
+    longer interval means missing frames; elsewhere it means nothing.  Sound may go on for half a
+    second (a tenth in short videos) after the last frame.
     """
     frames = len(times)
     gaps = [(later - earlier) * rate / 1000 for earlier, later in zip(times, times[1:])]

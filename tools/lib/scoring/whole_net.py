@@ -1,7 +1,7 @@
-"""Scores of a net that is computed whole, image by image, because tiles would not be right.
+"""Scores of a net that is computed whole, image by image, because tiles would be wrong.
 
-Nothing is known about its layers: Caffe itself is asked, in a child process, which sizes the net
-takes and how large its output is.  The rules are these:
+Its layers may be of any kind.  Caffe therefore builds the net for inputs of several sizes, in a
+child process; this shows which sizes the net takes and how large its output is.  The rules:
 
 1. An input of n pixels gives (n - 2 margin) / stride units of the output, along both axes.
 2. Every side of an image is continued by `margin` pixels, and its right and bottom side by as many

@@ -24,7 +24,7 @@ from layers.source_target_data import served_frames
 from tools.lib.checking.net import DATA_LAYER, running_layers
 from tools.lib.device_options import DEVICE, tf32_in_use
 from tools.lib.runtime.machine import git_state
-from tools.lib.training.solver import python_keys, shown, write_run_file
+from tools.lib.training.solver import display_path, python_keys, write_run_file
 
 RECORD = "record.json"
 #: Caffe's layers that read a list file, and their parameter with its path.
@@ -42,11 +42,11 @@ def new_record(options, resolved, data, initial, processes):
     return {
         "command": command(),
         "started": now(),
-        "solver": {"file": shown(options.solver), "text": solver_text},
+        "solver": {"file": display_path(options.solver), "text": solver_text},
         "nets": sorted(resolved.nets),
         "seed": resolved.seed,
         "processes": processes,
-        "options": {"weights": [shown(path) for path in options.weights or []],
+        "options": {"weights": [display_path(path) for path in options.weights or []],
                     "seed": options.seed, "max_iter": options.max_iter,
                     "data_root": options.data_root, "device": options.device,
                     "tf32": options.tf32,
@@ -65,8 +65,8 @@ def describe_weights(reports, commands):
 
     reports: from weights.compare_all(); commands: from weights.making_commands().
     """
-    return [{"file": shown(report.path), "sha256": sha256(report.path),
-             "made_by": commands.get(shown(report.path)),
+    return [{"file": display_path(report.path), "sha256": sha256(report.path),
+             "made_by": commands.get(display_path(report.path)),
              "loaded": report.loaded, "skipped": report.skipped} for report in reports]
 
 
@@ -121,7 +121,7 @@ def write_record(folder, record):
 
 def command():
     """The command line of this process."""
-    return ["python3", shown(os.path.abspath(sys.argv[0])), *sys.argv[1:]]
+    return ["python3", display_path(os.path.abspath(sys.argv[0])), *sys.argv[1:]]
 
 
 def now():
@@ -177,7 +177,7 @@ def data_lists(nets):
         for layer in net.layer:
             if layer.type in LIST_LAYERS:
                 path = getattr(layer, LIST_LAYERS[layer.type]).source
-                found[layer.name] = {"list": shown(path), "sha256": sha256(path)}
+                found[layer.name] = {"list": display_path(path), "sha256": sha256(path)}
             elif layer.type == "Python" and layer.python_param.module == DATA_LAYER:
                 keys = python_keys(layer) or {}
                 for side in ("source", "target"):

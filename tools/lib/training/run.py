@@ -38,7 +38,7 @@ from tools.lib.training.record import (
 )
 from tools.lib.training.run_folder import FolderLock
 from tools.lib.training.snapshots import Snapshots, newest_complete
-from tools.lib.training.solver import output_folder, resolve, shown, use_data_root
+from tools.lib.training.solver import display_path, output_folder, resolve, use_data_root
 
 DESCRIPTION = """Trains a net as a Caffe solver prototxt says, on the CPU or one GPU.
 
@@ -112,12 +112,12 @@ def main(arguments=None):
     train_net, test_nets = load_nets(solver, options.solver)
     # Paths in prototxts and param_strs are relative to the repository, as for stock Caffe there.
     os.chdir(ROOT)
-    check_files([train_net] + test_nets, shown(options.solver))
+    name = display_path(options.solver)
+    check_files([train_net] + test_nets, name)
     if resolved.param.solver_mode == caffe_pb2.SolverParameter.CPU:
         for net in [train_net] + test_nets:
-            refuse_gpu_only(running_layers(net, net.state.phase, shown(options.solver)),
-                            shown(options.solver))
-    shapes = dry_run_solver(solver, train_net, test_nets, shown(options.solver))
+            refuse_gpu_only(running_layers(net, net.state.phase, name), name)
+    shapes = dry_run_solver(solver, train_net, test_nets, name)
     data = data_lists([train_net] + test_nets)
     entry = newest_complete(folder, report) if options.resume else None
     weight_reports = []
@@ -129,11 +129,10 @@ def main(arguments=None):
     run_folder.choose_precision(options, resolved, record)
     use_precision(options.tf32)
     choose_device(resolved.param, group)
-    check_memory(running_layers(train_net, train_net.state.phase, shown(options.solver)), shapes,
-                 shown(options.solver), device_memory(), resolved.param.type,
+    check_memory(running_layers(train_net, train_net.state.phase, name), shapes, name,
+                 device_memory(), resolved.param.type,
                  source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER))
-    dry_run_step(solver, [train_net] + test_nets, shown(options.solver), report,
-                 gpu_of(resolved.param, group))
+    dry_run_step(solver, [train_net] + test_nets, name, report, gpu_of(resolved.param, group))
     make_folder(folder, "--output")
     with FolderLock(folder):
         if record is None:
@@ -182,7 +181,7 @@ def run(options, resolved, shapes, record, entry, weight_reports, group):
         report(f"stopped by {signal.Signals(stopped).name} after {engine.iteration} iterations; "
                f"go on with:\n  {resume_command(options, group)}")
         return 128 + stopped
-    report(f"done: {engine.iteration} iterations, in {shown(resolved.output)}")
+    report(f"done: {engine.iteration} iterations, in {display_path(resolved.output)}")
     return 0
 
 
@@ -243,8 +242,9 @@ def make_monitors(shapes, unfilled):
 def resume_command(options, group):
     """The command line that goes on with a stopped run."""
     launcher = f"tools/mpirun -n {group.size} " if group.size > 1 else ""
-    output = f" --output {shown(options.output)}" if options.output else ""
-    return f"{launcher}python3 tools/train.py --solver {shown(options.solver)}{output} --resume"
+    output = f" --output {display_path(options.output)}" if options.output else ""
+    return (f"{launcher}python3 tools/train.py --solver {display_path(options.solver)}{output} "
+            "--resume")
 
 
 def report(text):

@@ -16,7 +16,7 @@ from tools.lib.training.filmstrip import FOLDER, STRIP
 from tools.lib.training.log import EVENTS, LOG, PLOT
 from tools.lib.training.record import RECORD, read_record
 from tools.lib.training.snapshots import MANIFEST, PARTIAL, read_manifest
-from tools.lib.training.solver import MAKE_ROOM, absolute, shown, write_run_file
+from tools.lib.training.solver import MAKE_ROOM, display_path, from_display_path, write_run_file
 
 #: File name of the resolved solver.
 SOLVER = "solver.prototxt"
@@ -43,7 +43,7 @@ def recall_options(options, record):
         if getattr(options, name) is None:
             setattr(options, name, recorded.get(name))
     if options.weights is None and recorded.get("weights"):
-        options.weights = [absolute(path) for path in recorded["weights"]]
+        options.weights = [from_display_path(path) for path in recorded["weights"]]
 
 
 def choose_precision(options, resolved, record):
@@ -57,13 +57,13 @@ def choose_precision(options, resolved, record):
     before = asked if record is None else recorded_tf32(record)
     if asked and not before:
         raise InputError(
-            f"--tf32 or {TF32_VARIABLE}=1: the run in {shown(resolved.output)} computes in "
+            f"--tf32 or {TF32_VARIABLE}=1: the run in {display_path(resolved.output)} computes in "
             "float32, and a run keeps its setting",
             "Go on without TF32, or start a run of its own with --output ANOTHER_FOLDER.")
     if before and not on_gpu:
         raise InputError(
-            f"the run in {shown(resolved.output)} computes in TF32, which the CPU does not have, "
-            "and a run keeps its setting",
+            f"the run in {display_path(resolved.output)} computes in TF32, which the CPU does not "
+            "have, and a run keeps its setting",
             "Go on with --device gpu:N, or start a run of its own with --output ANOTHER_FOLDER.")
     options.tf32 = before
 
@@ -82,13 +82,13 @@ def refuse_overwriting(resolved, resume):
     folder = resolved.output
     snapshots = read_manifest(folder)
     if snapshots and resume:
-        raise InputError(f"{shown(folder)} holds snapshots but no {RECORD}, so the run cannot be "
-                         "resumed",
+        raise InputError(f"{display_path(folder)} holds snapshots but no {RECORD}, so the run "
+                         "cannot be resumed",
                          "Restore that file, or start from the newest weights: --weights "
-                         f"{shown(os.path.join(folder, snapshots[-1]['model']['name']))} --output "
-                         "ANOTHER_FOLDER")
+                         f"{display_path(os.path.join(folder, snapshots[-1]['model']['name']))} "
+                         "--output ANOTHER_FOLDER")
     if snapshots:
-        raise InputError(f"{shown(folder)} holds the snapshots of an earlier run",
+        raise InputError(f"{display_path(folder)} holds the snapshots of an earlier run",
                          "Go on with it: --resume. Keep it: --output ANOTHER_FOLDER. "
                          "Or delete the folder.")
     if read_record(folder) is not None:
@@ -99,7 +99,7 @@ def refuse_overwriting(resolved, resume):
     foreign = [name for name in sorted(os.listdir(folder))
                if name in names or snapshot.fullmatch(name) or EVENTS.fullmatch(name)]
     if foreign:
-        raise InputError(f"{shown(folder)} holds {', '.join(foreign)} and no {RECORD}: no "
+        raise InputError(f"{display_path(folder)} holds {', '.join(foreign)} and no {RECORD}: no "
                          "run of tools/train.py wrote that, and a run would write over it",
                          "Name another folder with --output, or move these files away.")
 
@@ -121,7 +121,7 @@ def refuse_difference(resolved, data, record, processes):
     if differences:
         raise InputError(
             "--resume would not be the same run as before in "
-            f"{shown(resolved.output)}:\n{first_lines(differences)}",
+            f"{display_path(resolved.output)}:\n{first_lines(differences)}",
             "Undo the difference, or start a run of its own with --output ANOTHER_FOLDER.")
 
 

@@ -34,7 +34,7 @@ from data.files import sha256, sync, writing
 from models.cost import snapshot_bytes
 from tools.lib.checking.caffemodel import compare, read_caffemodel, read_solverstate, require_match
 from tools.lib.checking.dry_run import fatal_message, shapes_of
-from tools.lib.training.solver import MAKE_ROOM, shown, write_run_file
+from tools.lib.training.solver import MAKE_ROOM, display_path, write_run_file
 
 #: Names in the output folder.
 MANIFEST, PARTIAL = "snapshots.json", "partial"
@@ -86,7 +86,7 @@ class Snapshots:
                 os.unlink(os.path.join(self.partial, name))
             raise InputError(
                 f"the snapshot of iteration {engine.iteration} cannot be written to "
-                f"{shown(self.folder)}: {why}",
+                f"{display_path(self.folder)}: {why}",
                 "The earlier snapshots are intact. Make room, then go on with --resume.") from None
 
     def restore(self, engine, entry):
@@ -103,7 +103,7 @@ class Snapshots:
             append_string(copy, LEARNED_NET, model)
         except OSError as problem:
             raise InputError(f"the snapshot of iteration {entry['iteration']} cannot be copied "
-                             f"aside in {shown(self.folder)}: {problem.strerror}") from None
+                             f"aside in {display_path(self.folder)}: {problem.strerror}") from None
         classifier = None
         if "classifier" in entry:
             classifier = os.path.join(self.folder, entry["classifier"]["name"])
@@ -120,7 +120,8 @@ class Snapshots:
         else:
             files = _in_child(engine.caffe_snapshot, failed)
         model, state = files["model"], files["state"]
-        append_string(state, LEARNED_NET, shown(os.path.join(self.folder, os.path.basename(model))))
+        append_string(state, LEARNED_NET,
+                      display_path(os.path.join(self.folder, os.path.basename(model))))
 
         # In a child, whose memory is freed with it: reading takes twice the file's size.
         if _in_child(functools.partial(_read_back, shapes, files), failed) != engine.iteration:

@@ -49,11 +49,11 @@ def resolve(options):
     if seed is None:
         seed = param.random_seed if param.random_seed >= 0 else 1
     param.random_seed = seed
-    param.snapshot_prefix = shown(os.path.join(output, prefix))
+    param.snapshot_prefix = display_path(os.path.join(output, prefix))
     if options.max_iter is not None:
         param.max_iter = options.max_iter
     if options.weights is not None:
-        given = [shown(path) for path in options.weights]
+        given = [display_path(path) for path in options.weights]
     else:                   # in Caffe, one value may be a list with commas
         given = [path for entry in param.weights for path in entry.split(",") if path]
     param.ClearField("weights")
@@ -93,8 +93,8 @@ def engine_param(resolved, folder):
     param = copy.deepcopy(resolved.param)
     for field in ("net", "train_net"):
         if param.HasField(field):
-            setattr(param, field, absolute(getattr(param, field)))
-    tests = [absolute(path) for path in param.test_net]
+            setattr(param, field, from_display_path(getattr(param, field)))
+    tests = [from_display_path(path) for path in param.test_net]
     param.ClearField("test_net")
     param.test_net.extend(tests)
     if len(param.test_iter):
@@ -108,14 +108,14 @@ def engine_param(resolved, folder):
     return param
 
 
-def shown(path):
+def display_path(path):
     """A path for files and messages: relative to the repository when inside it."""
     inside = os.path.relpath(path, ROOT)
     return path if inside.startswith(os.pardir) else inside
 
 
-def absolute(path):
-    """The absolute path of a path that shown() returned."""
+def from_display_path(path):
+    """The absolute path of a path that display_path() returned."""
     return os.path.join(ROOT, path)
 
 
@@ -153,7 +153,7 @@ def _take_nets(param, solver_path, output):
 
     def take(path, field, file_name):
         nets[file_name] = load_net(find_file(path, solver_path, field))
-        return shown(os.path.join(output, file_name))
+        return display_path(os.path.join(output, file_name))
 
     if param.HasField("net"):
         param.net = take(param.net, "net", "net.prototxt")

@@ -19,7 +19,7 @@ from tools.lib.checking.caffemodel import (
     require_finite,
     require_match,
 )
-from tools.lib.training.solver import absolute, shown
+from tools.lib.training.solver import display_path, from_display_path
 
 MADE_BY = re.compile(r"#\s*initial weights, made by:\s*(.+?)\s*\n\s*weights:\s*[\"']([^\"']+)[\"']")
 
@@ -39,7 +39,7 @@ def check_present(paths, commands):
         if path.endswith((".h5", ".hdf5")):
             raise InputError(f"{path}: weights in HDF5 are not supported",
                              "Save them as a .caffemodel (snapshot_format: BINARYPROTO).")
-        if not os.path.isfile(absolute(path)):
+        if not os.path.isfile(from_display_path(path)):
             raise InputError(f"the initial weights {path} do not exist{_others(path)}",
                              f"Make them with: {commands[path]}" if path in commands
                              else "Name others with --weights.")
@@ -50,7 +50,7 @@ def compare_all(paths, shapes):
 
     InputError when a layer has another shape in a caffemodel, or no layer is in it.
     """
-    reports = [compare(shapes, read_caffemodel(absolute(path))) for path in paths]
+    reports = [compare(shapes, read_caffemodel(from_display_path(path))) for path in paths]
     for report in reports:
         require_match(report)
     return reports
@@ -74,7 +74,7 @@ def load(net, reports, write):
 
 def _others(path):
     """" (FILE does: --weights FILE)" for the newest caffemodel of the same folder, or ""."""
-    folder = os.path.dirname(absolute(path))
+    folder = os.path.dirname(from_display_path(path))
     if not os.path.isdir(folder):
         return ""
     models = [os.path.join(folder, name) for name in os.listdir(folder)
@@ -82,4 +82,4 @@ def _others(path):
     if not models:
         return ""
     newest = max(models, key=os.path.getmtime)
-    return f" ({shown(newest)} does: --weights {shown(newest)})"
+    return f" ({display_path(newest)} does: --weights {display_path(newest)})"
