@@ -36,7 +36,13 @@ from tools.lib.checking.solver_file import find_file, load_solver
 from tools.lib.scoring.deploy_net import load_deploy
 from tools.lib.scoring.pictures import colour, write_grid, write_image
 from tools.lib.scoring.predictor import Predictor
-from tools.lib.training.solver import MAKE_ROOM, python_keys, shown, train_layers, write_run_file
+from tools.lib.training.solver import (
+    MAKE_ROOM,
+    display_path,
+    python_keys,
+    train_layers,
+    write_run_file,
+)
 
 #: Names in the run's folder.
 FOLDER, STRIP, FRAMES = "filmstrip", "filmstrip.png", "frames.json"
@@ -187,7 +193,7 @@ def _deploy_net(solver_path):
             path = os.path.join(os.path.dirname(os.path.abspath(net)), "deploy.prototxt")
             if os.path.isfile(path):
                 return path
-            raise InputError(f"{shown(path)} is missing, the net that predicts whole images")
+            raise InputError(f"{display_path(path)} is missing, the net that predicts whole images")
     raise InputError("the solver holds its net itself, so there is no deploy net beside it")
 
 
@@ -214,8 +220,8 @@ def _predict(deploy, model, device, data, frames, resize, space, folder, iterati
     """In a child: writes the pictures of one iteration; returns True."""
     predictor = Predictor(deploy, model, device, budget=BUDGET)
     if predictor.classes != len(space.classes):
-        raise InputError(f"{shown(deploy)} gives {predictor.classes} classes, and the label space "
-                         f"{space.name} has {len(space.classes)}")
+        raise InputError(f"{display_path(deploy)} gives {predictor.classes} classes, and the label "
+                         f"space {space.name} has {len(space.classes)}")
     for number, frame in enumerate(frames):
         image = data.read_image(frame)
         height, width = image.shape[:2]
