@@ -6,6 +6,8 @@ import numpy as np
 
 from data.files import ROOT
 from data.label_spaces import TOY
+from tools.lib.scoring.pictures import write_image
+from tools.lib.training.filmstrip import FOLDER, FRAMES
 from tools.lib.training.log import LOG
 from tools.lib.training.snapshots import write_manifest
 
@@ -84,6 +86,18 @@ def add_snapshot(folder, iteration, seed=0):
     part = {"name": name, "bytes": os.path.getsize(path), "sha256": ""}
     write_manifest(str(folder), [{"iteration": iteration, "model": part, "state": part}])
     return path
+
+
+def add_filmstrip(folder, iterations, names=("a", "b"), classes=("road", "sky")):
+    """Adds the filmstrip of a run: grey pictures of 16 x 9 pixels."""
+    inside = os.path.join(str(folder), FOLDER)
+    os.makedirs(inside)
+    write(inside, FRAMES, json.dumps({
+        "dataset": "toy", "frames": names, "classes": classes,
+        "palette": [[10 * number, 20, 30] for number in range(len(classes))]}))
+    for number in range(len(names)):
+        for name in [f"frame_{number}"] + [f"{each:06d}_{number}" for each in iterations]:
+            write_image(os.path.join(inside, name + ".png"), np.full((9, 16, 3), 90, np.uint8))
 
 
 def write(folder, name, text):

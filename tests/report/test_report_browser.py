@@ -12,7 +12,7 @@ from data.errors import InputError
 from tools.bench.chromium import open_chromium, show
 from tools.lib.report.report_command import main
 
-from made_runs import add_snapshot, make_run, write_result
+from made_runs import add_filmstrip, add_snapshot, make_run, write_result
 
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 #: The same as the name of a file, which holds no slash.
@@ -57,6 +57,7 @@ def page(tmp_path_factory):
         add_snapshot(runs[-1], 200, seed=2)
     runs.append(make_run(folder / "mine", solver=f"solvers/{EVIL_FILE}.prototxt", iterations=400))
     add_snapshot(runs[-1], 200, seed=3)
+    add_filmstrip(before, [0, 100], names=[EVIL], classes=[EVIL])
     for run in runs:
         found = write_result(run)
         write_result(run, classes=[EVIL] + found["classes"][1:])
@@ -93,7 +94,7 @@ def test_the_page_opens_without_errors_and_never_scrolls_sideways(chromium, page
 def test_every_picture_loads(opened):
     sizes = opened.execute_script(
         "return [...document.images].map(image => [image.complete, image.naturalWidth])")
-    assert len(sizes) == 2 * 5 and all(complete and width > 0 for complete, width in sizes)
+    assert len(sizes) == 2 * 5 + 3 and all(complete and width > 0 for complete, width in sizes)
 
 
 def test_hostile_names_are_shown_as_they_are(opened):

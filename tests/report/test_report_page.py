@@ -25,7 +25,7 @@ from tools.lib.report.report_command import main
 from tools.lib.report.run_files import read_runs
 from tools.lib.results import read_results
 
-from made_runs import add_snapshot, make_run, write, write_result
+from made_runs import add_filmstrip, add_snapshot, make_run, write, write_result
 
 EMPTY = {"meta", "link", "img", "input", "br"}
 
@@ -189,6 +189,32 @@ def test_confusion_is_in_percent_of_the_truth_over_all_seeds(tmp_path):
     header, *rows = next(table for table in page.tables if table[0][0].startswith("truth"))
     assert header[1:] == [row[0] for row in rows]
     assert rows[2][1:] == [f"{100 * value / counts[2].sum():.1f}" for value in counts[2, :-1]]
+
+
+def test_the_filmstrip_shows_every_snapshot_and_the_first_and_last_of_many(tmp_path):
+    few, many = (make_run(tmp_path / f"toy_{stage}", stage) for stage in ("ga", "ga_ca"))
+    add_filmstrip(few, [0, 300], names=["<b>", "b"])
+    os.remove(os.path.join(few, "filmstrip", "000300_1.png"))   # killed before it was drawn
+    add_filmstrip(many, range(0, 2000, 100))
+    page = report(tmp_path, few, many)
+    shown = [image["alt"] for image in page.all("img") if "iteration" in image["alt"]]
+    assert shown[:3] == ["Labels of frame <b> by GA, iteration 0",
+                         "Labels of frame <b> by GA, iteration 300",
+                         "Labels of frame b by GA, iteration 0"]
+    assert len(shown) == 3 + 2 * 8
+    assert shown[3].endswith("iteration 0") and shown[10].endswith("iteration 1900")
+    # without other frames, the legend is that of the filmstrip
+    assert "rgb(10, 20, 30)" in page.source and page.open == page.wrong == []
+
+
+def test_pictures_of_a_filmstrip_are_png_or_left_out_and_its_list_is_checked(tmp_path):
+    run = make_run(tmp_path / "toy_ga", "ga")
+    add_filmstrip(run, [100])
+    write(os.path.join(run, "filmstrip"), "000100_0.png", "<svg onload='alert(1)'/>")
+    assert len(report(tmp_path, run).all("img")) == 3
+    write(os.path.join(run, "filmstrip"), "frames.json", '{"frames": 3}')
+    with pytest.raises(InputError, match="frames.json is not the list of a filmstrip's frames"):
+        report(tmp_path, run)
 
 
 def test_every_output_of_the_log_is_drawn_once_and_runs_lie_over_each_other(tmp_path):

@@ -21,6 +21,7 @@ from data.registry import open_dataset
 from tools.lib.report.run_files import groups, title_of
 from tools.lib.scoring.net_options import make_predictor, require_classes
 from tools.lib.scoring.pictures import colours
+from tools.lib.training.filmstrip import chosen_frames
 from tools.lib.training.record import read_record
 from tools.lib.training.solver import from_display_path
 
@@ -87,14 +88,12 @@ def draw_pictures(runs, options, known):
                        "python3 tools/test.py ... --json RUN/test.json makes one.")
     if not models:
         return nothing("no run has a snapshot yet.")
-    among = options.among
     root = options.data_root or next((run.record["options"].get("data_root") for run in runs
                               if run.record["options"].get("data_root")), None)
     try:
         dataset = open_dataset(data.dataset, root, data.label_space)
         frames = dataset.frames(data.split)
-        frames = [frames[index * len(frames) // among] for index in range(among)] \
-            if among < len(frames) else frames
+        frames = [frames[number] for number in chosen_frames(len(frames), options.among)]
         maps = _predict(data, models, dataset, frames, options, known)
     except (InputError, OSError) as problem:    # a run that goes on removes old snapshots
         return nothing(f"the frames could not be predicted: {getattr(problem, 'what', problem)}.")

@@ -12,6 +12,7 @@ from data.files import write_whole
 from tools.lib.report import class_sizes, curves, facts
 from tools.lib.report.run_files import groups
 from tools.lib.report.score_tables import test_sets
+from tools.lib.report.strips import filmstrips
 from tools.lib.tables import cell
 
 TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
@@ -29,6 +30,7 @@ def html(runs, pictures, command, renewed=None):
     """
     found = groups(runs)
     colours = {group: number % COLOURS for number, group in enumerate(found)}
+    strips = filmstrips(runs)
     script = _read("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True,
@@ -41,7 +43,7 @@ def html(runs, pictures, command, renewed=None):
         charts=curves.charts(runs, colours), run_table=facts.run_table(runs),
         facts=[facts.run_facts(run) for run in runs], going=[r for r in runs if not r.finished],
         written=datetime.datetime.now().astimezone(), command=command, renewed=renewed,
-        chart=curves, palette=_palette(pictures.space),
+        chart=curves, palette=_palette(pictures.space, strips), strips=strips,
         model_colours=[colours.get(title, len(found) % COLOURS) for title in pictures.models],
         style=Markup(_read("report.css")), script=Markup(script), digest=digest)
 
@@ -70,12 +72,10 @@ def _notes(runs):
     return list(dict.fromkeys(notes))
 
 
-def _palette(space):
-    """[(class, colour of the style sheet)] of a LabelSpace, or of None."""
-    if space is None:
-        return []
-    return [(name, "rgb({}, {}, {})".format(*map(int, rgb)))
-            for name, rgb in zip(space.classes, space.palette)]
+def _palette(space, strips):
+    """[(class, colour of the style sheet)] of the frames' LabelSpace, else of the filmstrips."""
+    classes = zip(space.classes, space.palette) if space else strips[0].classes if strips else []
+    return [(name, "rgb({}, {}, {})".format(*map(int, rgb))) for name, rgb in classes]
 
 
 def _number(text):

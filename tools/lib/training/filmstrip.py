@@ -205,6 +205,13 @@ def iterations_in(folder):
     return sorted({int(match.group(1)) for match in found if match})
 
 
+def evenly(numbers, most):
+    """At most `most` (2 or more) of a list's numbers, the first and the last among them."""
+    if len(numbers) <= most:
+        return numbers
+    return [numbers[round(place * (len(numbers) - 1) / (most - 1))] for place in range(most)]
+
+
 def _predictions(folder, iteration):
     """Paths of the predictions of an iteration, by the number of the frame."""
     found = [name for name in os.listdir(folder) if PREDICTION.fullmatch(name)
@@ -241,15 +248,12 @@ def write_strip(run):
     The first and the last snapshot are among them. Without pictures, nothing is drawn.
     """
     folder = os.path.join(run, FOLDER)
-    numbers = iterations_in(folder)
+    numbers = evenly(iterations_in(folder), COLUMNS)
     if not numbers:
         return
     with open(os.path.join(folder, FRAMES), encoding="utf-8") as file:
         described = json.load(file)
     space = LabelSpace("", tuple(described["classes"]), np.array(described["palette"], np.uint8))
-    if len(numbers) > COLUMNS:
-        numbers = [numbers[round(place * (len(numbers) - 1) / (COLUMNS - 1))]
-                   for place in range(COLUMNS)]
     rows = []
     for row, name in enumerate(described["frames"]):
         paths = [_frame_file(folder, row)] + [
