@@ -27,7 +27,11 @@ GTA = Experiment(
     domain_loss=DomainLoss(
         objective="confusion",      # the paper's, Eq. 7
         weight=0.1,                 # CyCADA's weight of the adversarial loss on the features
-        classifier_lr=1),
+        classifier_lr=1,
+        normalised=True,
+        why=("The paper has no domain_normalised. Without it the features can satisfy",
+             "Eq. 7 by shrinking; on the toy they did, and mIoU gained nothing",
+             "(docs/watching_adaptation.md, docs/results/toy_families.md).")),
     category_loss=CategoryLoss(
         statistics="data/statistics/gta_windows.json",
         mil_weight=0.1,             # the toy's
