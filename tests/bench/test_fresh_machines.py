@@ -102,6 +102,8 @@ def step(command, code=0, last="", **more):
 
 def test_the_page_shows_outcomes_failures_and_what_was_not_reached(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_fresh_machines, "KEPT", str(tmp_path))
+    monkeypatch.setattr(bench_fresh_machines, "PACKED", str(tmp_path / "packed.json"))
+    (tmp_path / "packed.json").write_text('{"bytes": 300000000, "seconds": 28}')
     well = {"packages": ["python3"], "disk": 2e6, "steps": [
         step("git clone"), step("python3 tools/run_experiment.py toy", **{"set-up": 5}),
         step("python3 tools/run_tests.py", last="== 9 passed, 1 skipped in 3s ==")]}
@@ -111,6 +113,7 @@ def test_the_page_shows_outcomes_failures_and_what_was_not_reached(tmp_path, mon
         (tmp_path / (suite + ".json")).write_text(json.dumps(
             {"commit": "c0ffee", "python": "3.9.2", "pack": 3e8,
              "routes": {"offline": route, "online": route}}))
+    assert bench_fresh_machines.page().endswith("runtime: 300 MB; packed in 28 s.\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")]
             for line in bench_fresh_machines.page().splitlines() if line.startswith("|")]
     assert ["`python3 tools/run_tests.py`", "7 s: 9 passed, 1 skipped in 3s",

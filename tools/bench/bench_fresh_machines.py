@@ -42,6 +42,8 @@ README = ("tools/run_experiment.py toy", "tools/run_tests.py")
 SHORT = ("tools/run_experiment.py toy --stages source",
          "tools/run_tests.py -q tests/layers tests/models")
 KEPT = os.path.join(ROOT, "runs", "fresh_machines")
+#: Size and seconds of the last packing.
+PACKED = os.path.join(KEPT, "packed.json")
 ROUTES = {"offline": "No network: `tools/setup_caffe.py --unpack FILE`",
           "online": "With a network: the first command sets up"}
 
@@ -70,6 +72,8 @@ def main():
     for number in INTERRUPTS:
         # an exception, so that everything is removed
         signal.signal(number, signal.default_int_handler)
+    # the repository may move on meanwhile
+    options.commit = machine.git_state()["commit"]
     with working_folder(options.work) as work:
         failed = [suite for suite in options.suites if not measured(suite, work, options)]
     text = page()
@@ -98,11 +102,11 @@ def measure(suite, work, options):
     with open(os.path.join(KEPT, suite + ".log"), "w+", encoding="utf-8") as log, \
             MinimalTree(os.path.join(work, suite), suite, mirrors + archives_of(mirrors), OFFLINE,
                         log) as tree:
-        print(f"{MACHINES[suite]}: the minimal machine is there")
+        print(f"{MACHINES[suite]}: the minimal machine is there", flush=True)
         for path in (pack, bundle):
             shutil.copy(path, os.path.join(tree.folder, "srv"))
             os.chmod(os.path.join(tree.folder, "srv", os.path.basename(path)), 0o644)
-        result = {"commit": machine.git_state()["commit"][:10], "short": options.short,
+        result = {"commit": options.commit[:10], "short": options.short,
                   "python": tree.output(["python3", "-c",
                                          "import platform; print(platform.python_version())"]),
                   "pack": os.path.getsize(pack), "routes": {}}
@@ -114,11 +118,17 @@ def measure(suite, work, options):
 
 
 def prepared(work, options):
-    """(path of the packed runtime, path of a git bundle of the present commit), made once."""
+    """(path of the packed runtime, path of a git bundle of the present commit), made once.
+
+    The seconds of packing are kept for the page.
+    """
     pack = options.pack or os.path.join(work, "runtime.pack")
     if not os.path.exists(pack):
+        began = time.time()
         subprocess.run([sys.executable, os.path.join(ROOT, "tools/setup_caffe.py"), "--pack", pack],
                        check=True)
+        kept = {"bytes": os.path.getsize(pack), "seconds": round(time.time() - began)}
+        write_whole(PACKED, json.dumps(kept) + "\n")
     bundle = os.path.join(work, "project.bundle")
     if not os.path.exists(bundle):
         subprocess.run(["git", "-C", ROOT, "bundle", "create", "-q", bundle, "HEAD"], check=True)
@@ -143,7 +153,7 @@ def route(tree, name, packages, commands):
         if number and os.path.exists(stamp) and os.path.getmtime(stamp) > began:
             step["set-up"] = round(os.path.getmtime(stamp) - began)
         print(f"{MACHINES[tree.suite]}, {name}: {step['command']}: {step['seconds']} s, "
-              f"exit code {code}")
+              f"exit code {code}", flush=True)
         found["steps"].append(step)
         if code:
             break
@@ -187,9 +197,17 @@ def page():
         rows.append(["set-up alone, seconds"] + [set_up_seconds(each["steps"]) for each in routes])
         rows.append(["disk, MB, afterwards"] + [f"{each['disk'] / 1e6:.0f}" for each in routes])
         blocks += [f"## {title}", render(Table(head, rows), "markdown")]
-    packs = sorted({f"{result['pack'] / 1e6:.0f} MB" for result in results.values()})
-    blocks.append(f"The packed runtime: {', '.join(packs)}.")
+    blocks.append("The packed runtime: " + packed_sizes(results.values()))
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+def packed_sizes(results):
+    """A sentence about the size of the packed runtimes, and the seconds of the last packing."""
+    text = ", ".join(sorted({f"{result['pack'] / 1e6:.0f} MB" for result in results}))
+    if os.path.exists(PACKED):
+        with open(PACKED, encoding="utf-8") as file:
+            text += f"; packed in {json.load(file)['seconds']} s"
+    return text + "."
 
 
 def outcome(steps, number):
