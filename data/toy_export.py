@@ -2,12 +2,12 @@
 import os
 
 import cv2
-from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import folder_aside
 from data.frame_lists import slice_split
 from data.label_spaces import IGNORED, TOY
+from data.progress import progress_bar
 from data.records.toy import SPLITS
 from data.registry import open_dataset
 
@@ -34,7 +34,8 @@ def export_toy(output, splits):
                for index, (name, (red, green, blue)) in enumerate(zip(TOY.classes, TOY.palette))]
     try:
         with folder_aside(output) as aside:
-            with tqdm(total=sum(len(frames) for _, frames in listed), unit="frame") as progress:
+            total = sum(len(frames) for _, frames in listed)
+            with progress_bar(desc="drawing", total=total, unit="frame") as progress:
                 for name, frames in listed:
                     _write_split(toy, aside, name, frames, progress)
             _write_lines(aside, "classes.txt", classes + [f"{IGNORED} ignored"])

@@ -17,9 +17,9 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 os.environ.setdefault("GLOG_minloglevel", "2")
 
-from tqdm import tqdm  # noqa: E402
 
 from data.files import write_whole  # noqa: E402
+from data.progress import progress_bar  # noqa: E402
 
 from fuzzing import campaign  # noqa: E402
 from fuzzing.other_inputs import EVERY  # noqa: E402
@@ -55,11 +55,12 @@ def main():
         return 0
     record = Record.read(args.record) if args.record else Record()
     started = time.monotonic()
-    with tqdm(total=args.mutations * len(args.seeds), unit="case") as bar:
+    with progress_bar(total=args.mutations * len(args.seeds), unit="case",
+                      desc="mutations", leave=True) as bar:
         def keep(seed, ended):
             for case in ended if args.messages else campaign.failures(ended):
-                tqdm.write(f"seed {seed}: {case.subject}, case {case.index}: {case.end}: "
-                           f"{case.message}", sys.stdout)
+                bar.write(f"seed {seed}: {case.subject}, case {case.index}: {case.end}: "
+                          f"{case.message}", sys.stdout)
             record.add(seed, ended)
             if args.record:
                 write_whole(args.record, json.dumps(record.content(), indent=1) + "\n")

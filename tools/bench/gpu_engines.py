@@ -5,10 +5,10 @@ from collections import namedtuple
 from contextlib import ExitStack
 
 import threadpoolctl
-from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import ROOT
+from data.progress import progress_bar
 from models.build import nets
 from tools.bench.random_nets import experiment
 from tools.bench.step_process import StepProcess, TorchSteps
@@ -85,7 +85,7 @@ def take_turns(engines, images, repeats):
             check_same_size(running[0].first["parameters"], process.first["parameters"])
             memory.append(process.step()["memory"])     # allocates: before the next one starts
         times = [[] for _ in running]
-        for _ in tqdm(range(repeats), desc=f"{images} + {images} images", unit="turn"):
+        for _ in progress_bar(range(repeats), desc=f"{images} + {images} images", unit="turn"):
             for process, seconds in zip(running, times):
                 seconds.append(process.step()["seconds"])
         return [

@@ -7,8 +7,8 @@ import time
 from collections import namedtuple
 
 import numpy as np
-from tqdm import tqdm
 
+from data.progress import progress_bar
 from models.experiments.gta import GTA
 from tools.bench.random_nets import build
 
@@ -41,7 +41,7 @@ def measure(stage, size, images, repeats, shape=FULL_WIDTH):
     """
     built = {name: build(name, size, images, shape) for name in ("source", stage)}
     times = {name: [] for name in built}
-    for turn in tqdm(range(repeats + 1), desc="layers", unit="turn"):
+    for turn in progress_bar(range(repeats + 1), desc="layers", unit="turn"):
         for name, (net, _) in built.items():
             seconds = step_times(net)
             if turn:        # the first step allocates

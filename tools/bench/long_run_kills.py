@@ -5,10 +5,9 @@ import random
 import statistics
 import time
 
-from tqdm import tqdm
-
 from data.errors import InputError
 from data.files import sha256
+from data.progress import progress_bar
 from tools.bench.toy_run import require_exit, start, write_solver
 from tools.lib.training.log import LOG, iteration_seconds
 from tools.lib.training.snapshots import PARTIAL, read_manifest
@@ -54,7 +53,7 @@ def _kill(solver, output, log, kills, draw, stage, iteration):
     iteration: seconds of one.
     """
     counts = dict(start=0, training=0, writing=0)
-    bar = tqdm(total=kills, desc=f"kills of {stage}", unit="kill")
+    bar = progress_bar(total=kills, desc=f"kills of {stage}", unit="kill")
     while True:
         process = start(solver, output, log, "--resume", "--keep-snapshots", "2")
         try:

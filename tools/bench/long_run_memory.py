@@ -4,10 +4,9 @@ import re
 import time
 from collections import namedtuple
 
-from tqdm import tqdm
-
 from data.errors import InputError
 from data.files import write_aside
+from data.progress import progress_bar
 from tools.bench.toy_run import last_iteration, start, write_solver
 
 #: iteration: the last one in the log.  training, workers: resident MB of the training process and
@@ -29,7 +28,7 @@ def watch_run(iterations, folder):
                           snapshot=max(iterations // 4, 1))
     output, samples, workers = os.path.join(folder, "out"), [], None
     with open(os.path.join(folder, "log.txt"), "w+b") as log, \
-            tqdm(total=iterations, desc="watching", unit="it") as bar:
+            progress_bar(total=iterations, desc="watching", unit="it") as bar:
         process = start(solver, output, log)
         try:
             while process.poll() is None:

@@ -5,11 +5,11 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from data.dataset import unlabelled
 from data.files import write_aside, write_whole
 from data.label_statistics import ALPHA_QUANTILE, GAMMA_QUANTILE, read_statistics, summarise_shares
+from data.progress import progress_bar
 from data.registry import open_dataset
 from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, category_rule, predicted_shares
@@ -92,7 +92,7 @@ def predict_shares(predictor, dataset, frames, scale):
     """(images, C) share of the score map's units that each class wins, as the loss computes it."""
     shares = np.empty((len(frames), predictor.classes))
     for index, frame in enumerate(
-            tqdm(frames, "predicting", unit="image", disable=None, leave=False)):
+            progress_bar(frames, "predicting", unit="image")):
         shares[index] = predicted_shares(predictor.scores(resize(dataset.read_image(frame), scale)))
     return shares
 

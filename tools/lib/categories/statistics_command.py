@@ -7,13 +7,13 @@ import time
 from array import array
 
 import numpy as np
-from tqdm import tqdm
 
 from data.cores import usable_cores
 from data.errors import InputError
 from data.files import write_aside, write_whole
 from data.label_statistics import class_fractions, summarise, to_json
 from data.parallel import each_result
+from data.progress import progress_bar
 from data.registry import open_dataset
 from tools.lib.command import count
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
@@ -91,7 +91,7 @@ def count_shares(dataset, frames, workers=None, window=None):
     # arrays grow in place and hold only what the exact quantiles need: no zeros of absent classes
     occurring = [array("d") for _ in dataset.space.classes]
     images = 0
-    for counts in tqdm(found, "counting", len(frames), unit="image", disable=None, leave=False):
+    for counts in progress_bar(found, "counting", len(frames), unit="image"):
         fractions = class_fractions(counts[counts.any(axis=1)] if window else counts[None])
         images += len(fractions)
         for shares, column in zip(occurring, fractions.T.tolist()):

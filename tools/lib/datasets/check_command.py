@@ -6,11 +6,11 @@ import json
 import os
 
 import numpy as np
-from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import write_whole
 from data.frame_lists import SKIP_FILE, names_without_frame, slice_split
+from data.progress import progress_bar
 from data.registry import open_dataset
 from data.split_check import UNREADABLE, check_split
 from tools.lib.dataset_options import add_dataset_arguments, add_workers_argument
@@ -45,8 +45,7 @@ def main(arguments=None):
               for split in args.split or data.record.whole or data.record.splits]
     reports = []
     for split, total in totals:
-        progress = functools.partial(tqdm, desc=split, total=total, unit="image", disable=None,
-                                     leave=False)
+        progress = functools.partial(progress_bar, desc=split, total=total, unit="image")
         reports.append(check_split(data, split, not args.images_only, args.workers, progress))
         print("\n".join(lines(reports[-1])), flush=True)
     # a misspelt name would skip nothing

@@ -2,9 +2,8 @@
 import argparse
 import os
 
-from tqdm import tqdm
-
 from data.lmdb_writer import pack
+from data.progress import progress_bar
 from data.registry import open_dataset
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.outputs import require_folder
@@ -28,8 +27,7 @@ def main(arguments=None):
     require_folder(args.output, "--output")
     data = open_dataset(args.dataset, args.data_root, args.label_space)
     meta = pack(data, args.dataset, args.split, args.output, not args.images_only, args.workers,
-                lambda items, what, total: tqdm(items, what, total, unit="image", disable=None,
-                                                leave=False))
+                lambda items, what, total: progress_bar(items, what, total, unit="image"))
     size = sum(os.path.getsize(os.path.join(folder, name))
                for folder, _, files in os.walk(args.output) for name in files)
     labels = f" with labels of {meta.space.name}" if meta.labelled else ", images only"

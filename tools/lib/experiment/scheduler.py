@@ -6,10 +6,9 @@ import sys
 import time
 from collections import namedtuple
 
-from tqdm import tqdm
-
 from data.errors import InputError
 from data.files import ROOT
+from data.progress import progress_bar
 from tools.lib.experiment.plan import is_done
 
 POLL_SECONDS = 0.2
@@ -63,7 +62,7 @@ def run(tasks, jobs, threads, log_folder, devices=()):
     waiting = [task for task in tasks if task.name in names]
     running, finished = {}, set()
     before = signal.signal(signal.SIGTERM, _exit_on_signal)
-    with tqdm(total=len(waiting), unit="task", mininterval=1) as bar:
+    with progress_bar(total=len(waiting), desc="tasks", unit="task", leave=True) as bar:
         try:
             while waiting or running:
                 ready = [task for task in waiting

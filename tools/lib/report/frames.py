@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Optional
 import cv2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from data.errors import InputError
+from data.progress import progress_bar
 from data.registry import open_dataset
 from tools.lib.report.run_files import groups, title_of
 from tools.lib.scoring.net_options import make_predictor, require_classes
@@ -162,8 +162,8 @@ def _test_data(run):
 def _predict(data, models, dataset, frames, options, known):
     """[[label map]]: for each model the labels (H, W) uint8 of every frame."""
     maps = []
-    with tqdm(total=len(models) * len(frames), desc="predicting frames", unit="image", disable=None,
-              leave=False) as bar:
+    total = len(models) * len(frames)
+    with progress_bar(desc="predicting frames", total=total, unit="image") as bar:
         for model in models:
             keys = [(model.weights, os.stat(model.weights).st_mtime_ns, frame.name)
                     for frame in frames]

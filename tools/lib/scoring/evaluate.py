@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from tqdm import tqdm
 
 from data.errors import InputError
 from data.parallel import each_result
+from data.progress import progress_bar
 from data.reading import read_ids
 from tools.lib.confusion import Confusion
 from tools.lib.scoring.pictures import colour, write_image
@@ -68,7 +68,7 @@ def _score_chunk(predictions, dataset, frames):
 
 
 def _progress(frames, title):
-    return tqdm(total=len(frames), desc=title, unit="image", disable=None, leave=False)
+    return progress_bar(total=len(frames), desc=title, unit="image")
 
 
 class PredictionFolder:

@@ -3,9 +3,9 @@ import argparse
 import heapq
 
 import numpy as np
-from tqdm import tqdm
 
 from data.errors import InputError
+from data.progress import progress_bar
 from data.registry import open_dataset
 from tools.lib.command import count
 from tools.lib.outputs import require_file
@@ -90,7 +90,7 @@ def _predicted(predictors, dataset, frames, scale):
 
     changed: number of pixels that the first and the last model label differently.
     """
-    for frame in tqdm(frames, unit="image", disable=None, leave=False):
+    for frame in progress_bar(frames, "predicting", unit="image"):
         image = dataset.read_image(frame)
         maps = [predictor.predict(image, scale=scale) for predictor in predictors]
         yield int(np.count_nonzero(maps[0] != maps[-1])), frame, image, maps

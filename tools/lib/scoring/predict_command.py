@@ -3,13 +3,12 @@ import argparse
 import os
 import sys
 
-from tqdm import tqdm
-
 from data.errors import InputError
 from data.file_kinds import BYTES as KIND_BYTES
 from data.file_kinds import kind_of
 from data.folders import IMAGE_ENDINGS, list_folder, report_left_out
 from data.label_spaces import SPACES
+from data.progress import progress_bar
 from data.reading import read_image
 from data.records.folder import CLASSES_FILE
 from tools.lib.command import number_between
@@ -70,7 +69,7 @@ def main(arguments=None):
         return painter(image, predictor.predict(image, scale=args.resize))
 
     problems = []       # of inputs; the later ones are labelled nevertheless
-    for source, target in tqdm(jobs, unit="file", disable=None, leave=False):
+    for source, target in progress_bar(jobs, "predicting", unit="file"):
         try:
             if is_video(source):
                 paint_video(source, target, paint)

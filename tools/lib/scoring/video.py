@@ -3,11 +3,11 @@ import os
 from statistics import median
 
 import cv2
-from tqdm import tqdm
 
 from data.errors import InputError
 from data.file_kinds import BYTES, kind_of
 from data.files import write_aside
+from data.progress import progress_bar
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
@@ -92,8 +92,8 @@ def paint_video(source, target, paint):
     frames, writer = VideoReader(source), None
     with write_aside(target) as aside:
         try:
-            for image in tqdm(frames, total=frames.count or None, unit="frame",
-                              desc=os.path.basename(source), disable=None, leave=False):
+            for image in progress_bar(frames, total=frames.count or None, unit="frame",
+                                      desc=os.path.basename(source)):
                 picture = paint(image)
                 # the encoder requires even sides
                 picture = picture[:picture.shape[0] // 2 * 2, :picture.shape[1] // 2 * 2]

@@ -6,10 +6,9 @@ import os
 import re
 import sys
 
-from tqdm import tqdm
-
 from data.child_process import run_in_child
 from data.files import write_aside, writing
+from data.progress import progress_bar
 from tools.lib.training.solver import MAKE_ROOM, write_run_file
 
 #: Names in the output folder.
@@ -35,9 +34,6 @@ SHOWN = (("loss", "loss"), ("seg_loss", "seg"), ("domain_loss", "L_D"),
          ("domain_accuracy_target", "accT"), ("mil_loss", "MIL"), ("mil_present", "present"),
          ("mil_active", "active"), ("mil_relaxed", "relaxed"),
          ("domain_gradient_ratio", "dom/seg"), ("mil_precision", "prec"), ("mil_recall", "rec"))
-
-# tqdm's monitor is a thread, and a run forks: for the dry run, data workers and snapshots.
-tqdm.monitor_interval = 0
 
 
 class Log:
@@ -163,9 +159,8 @@ class Progress:
     """A bar over the iterations: losses, rate, time left."""
 
     def __init__(self, name, start, end):
-        self._bar = tqdm(total=end, initial=start, desc=name, unit="it", dynamic_ncols=True,
-                         # In a file, a line every tenth of a second would be too many.
-                         mininterval=0.1 if sys.stderr.isatty() else 10.0)
+        self._bar = progress_bar(total=end, initial=start, desc=name, unit="it",
+                                 leave=True)
 
     def advance(self):
         self._bar.update(1)

@@ -13,11 +13,11 @@ import sys
 import caffe
 import google.protobuf
 import numpy
-from tqdm import tqdm
 
 from data.batches import check_ahead, forget_checks
 from data.errors import InputError
 from data.files import sha256
+from data.progress import progress_bar
 from data.registry import open_dataset
 from layers.constrained_mil_loss import inside_repository
 from layers.source_target_data import served_frames
@@ -154,8 +154,8 @@ def check_files(nets, name):
                 continue
             try:
                 for side, data, frames, labelled in served_frames(layer.python_param.param_str):
-                    bar = functools.partial(tqdm, desc=f"checking {layer.name}.{side}",
-                                            unit="image", disable=None, leave=False)
+                    bar = functools.partial(progress_bar, desc=f"checking {layer.name}.{side}",
+                                            unit="image")
                     check_ahead(data, frames, labelled, bar)
             # Any exception: a param_str may hold anything, and only the dry run is safe from it.
             except Exception:
