@@ -74,8 +74,8 @@ def main(arguments=None):
     for name, source in zip(args.names, args.weights or args.predictions):
         if args.weights:
             confusion = _score_net(args, name, source, dataset, frames)
-            origin = dict(weights=source, model=args.model, resize=args.resize,
-                          device=args.device, tf32=args.tf32)
+            origin = dict(weights=source, model=args.model, score_blob=args.score_blob,
+                          resize=args.resize, device=args.device, tf32=args.tf32)
         else:
             confusion = _score_folder(args, source, dataset, frames)
             origin = dict(predictions=source)
