@@ -40,8 +40,9 @@ def parse(arguments=None):
     parser.add_argument("--device", type=device, default="gpu:0", metavar="cpu|gpu:N",
                         help="default: gpu:0")
     parser.add_argument("--builds", nargs="+", metavar="FOLDER",
-                        help="source builds to compare (default: on a GPU all CUDA builds of "
-                             ".caffe-build, on the CPU the runtime in use)")
+                        help="source builds to compare, and 'none' for the runtime in use "
+                             "(default: on a GPU all CUDA builds of .caffe-build, on the CPU "
+                             "'none')")
     add_size(parser)
     parser.add_argument("--padded", action="store_true",
                         help="convolutions padded, the input is --size itself (default: 186 pixels "
@@ -76,7 +77,7 @@ def main(arguments=None):
             refusals += [refusal] if refusal else []
     tables = [
         Table(STEPS, step_rows(results), title(options),
-              notes=notes(options, number, reason) + refusals),
+              notes=notes(options, number, engines, reason) + refusals),
         Table(LAYERS, layer_rows(results),
               "Python layers, each timed on its own after all other work was done",
               notes=LAYER_NOTES)
@@ -93,7 +94,8 @@ def find_engines(options, number):
     size = tuple(options.size)
     precisions = (False,) if number is None else (False, True)
     if options.builds:
-        builds = [os.path.abspath(folder) for folder in options.builds]
+        builds = [None if folder == "none" else os.path.abspath(folder)
+                  for folder in options.builds]
     else:
         builds = found_builds(number)
     engines = [gpu_engines.caffe_engine(shape, size, number, build, tf32)
@@ -127,13 +129,17 @@ def title(options):
     height, width = options.size
     command = f"python3 tools/bench/bench_gpu.py --device {options.device} --size {height} {width}"
     command += " --padded" * options.padded
+    if options.builds:
+        names = (os.path.join(".caffe-build", os.path.basename(os.path.normpath(folder)))
+                 if folder != "none" else folder for folder in options.builds)
+        command += f" --builds {' '.join(names)}"
     command += f" --width {options.width} --repeats {options.repeats}"
     command += " --without-torch" * options.without_torch
     return f"Written by {command}"
 
 
-def notes(options, number, reason):
-    """Sentences under the first table. number, reason: as in find_engines()."""
+def notes(options, number, engines, reason):
+    """Sentences under the first table. number, engines, reason: as in find_engines()."""
     margin = 0 if options.padded else GTA.shape.margin
     height, width = options.size
     if number is None:
@@ -154,6 +160,9 @@ def notes(options, number, reason):
         "the smallest and the largest. Times are medians; the first step is not counted. With more "
         "images each engine runs alone."
     ]
+    sentences.append("Column buffers: " + "; ".join(
+        f"{engine.label}, {'one' if engine.one_column_buffer else 'one a convolution'}"
+        for engine in engines if engine.one_column_buffer is not None) + ".")
     return sentences + ([f"No PyTorch: {reason}"] if reason else [])
 
 

@@ -18,7 +18,8 @@ from tools.lib.runtime.enter import python_command, runtime_environment
 
 #: label: its name in the tables.  start: function of the images of each domain that returns a
 #: StepProcess.  tf32: whether it may compute in TF32.
-Engine = namedtuple("Engine", "label start tf32")
+#: one_column_buffer: whether its convolutions share the memory of their columns, None for PyTorch.
+Engine = namedtuple("Engine", "label start tf32 one_column_buffer", defaults=(None,))
 
 #: What one engine measured.  images: of each domain.  times: seconds of each step but the first.
 #: memory: bytes.  free: bytes on the GPU before anything was allocated, None where unknown.
@@ -48,7 +49,8 @@ def caffe_engine(shape, size, gpu, build=None, tf32=False):
         return StepProcess(python + CAFFE_STEP + [json.dumps(dict(spec, images=images))], environ,
                            label)
 
-    return Engine(label, start, tf32)
+    return Engine(label, start, tf32,
+                  source_builds.has_patch(source_builds.ONE_COLUMN_BUFFER, environ))
 
 
 def torch_engine(shape, size, gpu, python, threads, tf32=False):
