@@ -25,6 +25,8 @@ def compared_steps(settings, images):
            f"{width}, labels {size[0]} x {size[1]}, random images and weights. A step is forward, "
            f"backward and update. The engines take turns; median of {repeats} turns, ratios of "
            "pairs with the smallest and the largest."
+           + ("" if settings.gpu is not None else
+              " Small sizes on the CPU check the command: the times say nothing about speed.")
            + ("" if settings.torch else f" PyTorch is left out: {settings.no_torch}."))
     for tf32 in (False,) if settings.gpu is None else (False, True):
         if tf32 and not source_builds.has_patch(source_builds.TF32_OPTION):
