@@ -258,6 +258,14 @@ def made_of(path, members, cut=0):
     made(path, payload, json.dumps(manifest).encode())
 
 
+@pytest.mark.parametrize("members, words", [
+    ([member("caffe/x")], "holds no mpi/"), ([member("mpi/x")], "holds no caffe/"),
+    ([member("caffe/x"), member("mpi/x")], "the dynamic loader is missing")])
+def test_a_payload_without_a_runtime_is_refused(packed, elsewhere, members, words):
+    made_of(packed, members)
+    refused(packed, elsewhere, words)
+
+
 def test_a_payload_that_is_cut_though_its_hash_fits_is_refused(packed, elsewhere):
     made_of(packed, [member("caffe/x", size=100000)], cut=30)
     refused(packed, elsewhere, "damaged|cut|holds")

@@ -39,8 +39,8 @@ MACHINES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 
 #: What a user without a network has beside the minimal base, and what a network takes in addition.
 OFFLINE, ONLINE = ("python3", "git"), ("python3-pip",)
 README = ("tools/run_experiment.py toy", "tools/run_tests.py")
-SHORT = ("tools/run_experiment.py toy --stages source",
-         "tools/run_tests.py -q tests/layers tests/models")
+SHORT = ("tools/run_tests.py -q tests/layers/test_domain_layers.py tests/models/test_nets.py",
+         "tools/train.py --solver solvers/toy_source.prototxt --max-iter 100 --output runs/short")
 KEPT = os.path.join(ROOT, "runs", "fresh_machines")
 #: Size and seconds of the last packing.
 PACKED = os.path.join(KEPT, "packed.json")

@@ -28,6 +28,8 @@ from tools.lib.runtime import debian, machine, mpi, private_runtime, setup
 from tools.lib.runtime.enter import SETUP
 
 PAYLOAD, MANIFEST = "runtime.tar.gz", "manifest.json"
+#: Folders of the payload.
+TOPS = ("caffe", "mpi")
 FORMAT, MACHINE = 1, "x86_64"
 PYTHON = private_runtime.PYTHON.replace("python", "")
 #: Bytes of the largest manifest that is read.
@@ -297,6 +299,9 @@ def _extract(path, file, manifest, into):
             if not os.path.realpath(os.path.join(into, name)).startswith(top + os.sep):
                 raise InputError(f"{path}: {name!r} links to {links[name]!r}, outside the runtime",
                                  fix=PACK_ANEW)
+        for folder in TOPS:
+            if not os.path.isdir(os.path.join(into, folder)):
+                raise InputError(f"{path} holds no {folder}/", fix=PACK_ANEW)
     except (tarfile.TarError, EOFError, zlib.error, FileExistsError, NotADirectoryError,
             IsADirectoryError) as problem:
         raise InputError(f"{path} is damaged: {problem}", fix=PACK_ANEW) from None
@@ -305,7 +310,7 @@ def _extract(path, file, manifest, into):
 def _objection(member, seen):
     """Why a member must not be written, None where it may be."""
     parts = member.name.split("/")
-    if parts[0] not in ("caffe", "mpi") or len(parts) < 2 or set(parts) & {"", ".", ".."}:
+    if parts[0] not in TOPS or len(parts) < 2 or set(parts) & {"", ".", ".."}:
         return "its path leads out of the runtime"
     if member.name in seen:
         return "it comes twice"

@@ -102,6 +102,9 @@ def set_up_runtime(mirror=None, debs=None, rebuild=False, report=print):
 
 def put_in_place(tree, folder):
     """Checks that Caffe works in the unpacked `tree`, which then becomes the runtime `folder`."""
+    if private_runtime.loader(tree) is None:
+        raise InputError(f"the dynamic loader is missing among the unpacked files in {tree}",
+                         fix=f"delete {os.path.dirname(tree)} and run this again")
     private_runtime.write_starter(tree)
     _probe(tree)
     write_whole(os.path.join(tree, private_runtime.READY),
