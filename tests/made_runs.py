@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from data.files import ROOT
+from data.files import ROOT, sha256
 from data.label_spaces import TOY
 from tools.lib.scoring.pictures import write_image
 from tools.lib.training.filmstrip import FOLDER, FRAMES
@@ -41,7 +41,8 @@ def make_run(folder, stage="ga_ca", seed=1, iterations=200, max_iter=200, tested
         "solver": {"file": solver or f"solvers/toy_{stage}.prototxt", "text": SOLVER % (200, 1)},
         "seed": seed, "processes": 1,
         "options": {"weights": list(map(str, weights)), "seed": seed, "data_root": None},
-        "initial_weights": [],
+        "initial_weights": [{"file": str(path), "sha256": sha256(path), "loaded": ["conv1_1"]}
+                            for path in weights],
         "data": {"data.source": {"dataset": "toy", "split": "source_train", "frames": 400}},
         "versions": {"caffe": "1.0.0", "python": "3.9.2"},
         "git": {"commit": "0fd8f5880faf5f7d495289943b23884e186862db", "dirty": False},
@@ -83,7 +84,7 @@ def add_snapshot(folder, iteration, seed=0):
     name = f"toy_iter_{iteration}.caffemodel"
     path = os.path.join(str(folder), name)
     net.save(path)
-    part = {"name": name, "bytes": os.path.getsize(path), "sha256": ""}
+    part = {"name": name, "bytes": os.path.getsize(path), "sha256": sha256(path)}
     write_manifest(str(folder), [{"iteration": iteration, "model": part, "state": part}])
     return path
 

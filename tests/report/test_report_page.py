@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,36 @@ def test_every_picture_has_a_text_and_lies_in_the_page(pictures):
 def test_frames_that_changed_more_come_first(pictures):
     changed = [float(text) for text in re.findall(r"(\d+) % of the pixels", pictures.source)]
     assert changed == sorted(changed, reverse=True) and len(changed) == 2
+
+
+def test_before_is_the_net_that_the_run_started_from_while_its_file_is_the_same(tmp_path):
+    before = make_run(tmp_path / "toy_source", "source")
+    weights = add_snapshot(before, 200, seed=1)
+    after = make_run(tmp_path / "toy_ga", "ga", weights=[weights])
+    add_snapshot(after, 200, seed=2)
+
+    def nets(*runs):
+        page = report(tmp_path, *runs, options=("--frames", "1", "--among", "1"))
+        return [image["alt"].rpartition(" by ")[2] for image in page.all("img")[1:-1]]
+
+    assert nets(after) == ["source only", "GA"]
+    # the other run is given too, from where it has moved to
+    moved = str(tmp_path / "moved")
+    shutil.copytree(before, moved)
+    assert nets(moved, after) == ["source only", "GA"]
+    # trained anew, these are other weights
+    add_snapshot(before, 200, seed=3)
+    assert nets(after) == ["GA"]
+
+
+def test_frames_that_cannot_be_predicted_are_explained(tmp_path, capsys):
+    run = make_run(tmp_path / "toy_ga", "ga")
+    path = add_snapshot(run, 200)
+    with open(path, "wb") as file:
+        file.write(b"no caffemodel")
+    page = report(tmp_path, run)
+    assert "the frames could not be predicted: " in page.text()
+    assert "no frames: the frames could not be predicted" in capsys.readouterr().err
 
 
 def test_names_are_escaped(tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data.errors import InputError
+from data.files import sha256
 from data.progress import progress_bar
 from data.registry import open_dataset
 from tools.lib.report.run_files import groups, title_of
@@ -43,6 +44,7 @@ class TestData(NamedTuple):
 class Model(NamedTuple):
     title: str
     weights: str    # path of the caffemodel
+    digest: str     # its SHA-256
 
 
 @dataclass
@@ -79,8 +81,8 @@ def nothing(reason):
 def draw_pictures(runs, options, known):
     """Pictures of options.frames frames, chosen from options.among.
 
-    options: from report_command.parse().  known: {(weights, their time, frame): label map} of
-    earlier calls, which is filled.
+    options: from report_command.parse().  known: {(SHA-256 of the weights, frame): label map}
+    of earlier calls, which is filled.
     """
     data, models, before, after = _chosen(runs)
     if data is None:
@@ -112,35 +114,35 @@ def _chosen(runs):
     """(TestData or None, [Model], before, after): numbers of the models."""
     data = next((found for found in map(_test_data, reversed(runs)) if found), None)
     first = [members[0] for members in groups(runs).values() if members[0].snapshots]
-    models = [Model(run.group, run.snapshots[-1][1]) for run in first]
+    models = [Model(run.group, *run.snapshots[-1][1:]) for run in first]
     if not models:
         return data, [], 0, 0
-    after = len(models) - 1
-    start = _start(first[-1], [model.title for model in models])
-    if start is None:
-        return data, models, 0, after
-    same = [number for number, model in enumerate(models)
-            if os.path.realpath(model.weights) == os.path.realpath(start.weights)]
-    if same:
-        return data, models, same[0], after
-    return data, [start] + models, 0, after + 1
+    start = _start(first[-1], models)
+    if start is not None and start not in models:
+        models.insert(0, start)
+    return data, models, models.index(start) if start else 0, len(models) - 1
 
 
-def _start(run, taken):
-    """The Model before a run: a run's snapshot that it started from, else its own first one.
+def _start(run, models):
+    """The Model before a run: the snapshot that it started from, else its own first one.
 
-    taken: titles of the other models.
+    The snapshot is one of `models`, or lies where the run recorded it and is still the same file.
     """
-    paths = [from_display_path(path) for path in run.record["options"].get("weights") or []]
-    # weights of another kind, such as ImageNet's, have no scores
-    for path in filter(os.path.isfile, reversed(paths)):
+    for path, digest in reversed(run.initial):
+        same = [model for model in models if model.digest == digest]
+        if same:
+            return same[0]
+        # weights of another kind, such as ImageNet's, have no scores
+        if not os.path.isfile(path) or sha256(path) != digest:
+            continue
         record = read_record(os.path.dirname(path))
         if record is not None:
             title = title_of(record) or os.path.splitext(os.path.basename(path))[0]
-            return Model(f"{title}, before" if title in taken else title, path)
+            taken = title in (model.title for model in models)
+            return Model(f"{title}, before" if taken else title, path, digest)
     if len(run.snapshots) > 1:
-        iteration, path = run.snapshots[0]
-        return Model(f"iteration {iteration}", path)
+        iteration, path, digest = run.snapshots[0]
+        return Model(f"iteration {iteration}", path, digest)
     return None
 
 
@@ -165,8 +167,7 @@ def _predict(data, models, dataset, frames, options, known):
     total = len(models) * len(frames)
     with progress_bar(desc="predicting frames", total=total, unit="image") as bar:
         for model in models:
-            keys = [(model.weights, os.stat(model.weights).st_mtime_ns, frame.name)
-                    for frame in frames]
+            keys = [(model.digest, frame.name) for frame in frames]
             predictor = None
             for key, frame in zip(keys, frames):
                 if key not in known:

@@ -33,7 +33,7 @@ class Run:
     record: dict            # of record.json
     solver: Any             # SolverParameter, as Caffe got it
     log: list               # entries of log.jsonl
-    snapshots: list         # [(iteration, path of the caffemodel)], oldest first
+    snapshots: list         # [(iteration, path of the caffemodel, its SHA-256)], oldest first
     results: list           # newest record of each (data set, split) of results.read_results
     experiment: Any         # models.experiments.fields.Experiment, or None for another solver
     stage: Optional[str]
@@ -43,6 +43,14 @@ class Run:
     @property
     def seed(self):
         return self.record["seed"]
+
+    @property
+    def initial(self):
+        """[(path, SHA-256)] of the initial weights."""
+        entries = self.record.get("initial_weights")
+        return [(from_display_path(entry["file"]), entry.get("sha256"))
+                for entry in (entries if isinstance(entries, list) else [])
+                if isinstance(entry, dict) and isinstance(entry.get("file"), str)]
 
     @property
     def iteration(self):
@@ -106,11 +114,11 @@ def _read_run(folder):
         raise InputError(f"{path} holds no line of training yet",
                          "wait for the run's first line, then give the same command")
     solver = read_prototxt(os.path.join(folder, SOLVER), caffe_pb2.SolverParameter(), "solver")
-    snapshots = [(entry["iteration"], os.path.join(folder, entry["model"]["name"]))
-                 for entry in read_manifest(folder)]
+    snapshots = [(entry["iteration"], os.path.join(folder, entry["model"]["name"]),
+                  entry["model"]["sha256"]) for entry in read_manifest(folder)]
     experiment, stage = KNOWN.get(_solver_stem(record), (None, None))
-    return Run(folder, record, solver, log, [pair for pair in snapshots if os.path.isfile(pair[1])],
-               _results(folder), experiment, stage)
+    snapshots = [entry for entry in snapshots if os.path.isfile(entry[1])]
+    return Run(folder, record, solver, log, snapshots, _results(folder), experiment, stage)
 
 
 def _ordered(runs):
