@@ -3,12 +3,12 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import types
 
 import pytest
 
 from data.errors import InputError
+from tests import signed_repository as repository
 from tools.lib.runtime import debian, mirrors, private_runtime, setup, wheels
 
 pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-deb on this machine")
@@ -17,23 +17,10 @@ pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-de
 @pytest.fixture
 def archive(tmp_path):
     """Paths of three .deb files: the prefix's loader, its Python folder, and another file."""
-    made = []
     contents = {"libc6": "lib/x86_64-linux-gnu/ld-2.31.so", "python": "usr/lib/python3.9/os.py",
                 "other": "usr/share/x"}
-    for name, file in contents.items():
-        root = tmp_path / "build" / name
-        (root / "DEBIAN").mkdir(parents=True)
-        (root / "DEBIAN").chmod(0o755)      # dpkg-deb takes no other, whatever the umask
-        (root / "DEBIAN" / "control").write_text(
-            f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: t "
-            "<t@t.test>\nDescription: t\n")
-        (root / file).parent.mkdir(parents=True)
-        (root / file).write_text(name)
-        path = tmp_path / (f"{name}_1_amd64.deb")
-        subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(root), str(path)], check=True,
-                       stdout=subprocess.DEVNULL)
-        made.append(str(path))
-    return made
+    return [repository.add_package(tmp_path / "build", name, {file: name})
+            for name, file in contents.items()]
 
 
 @pytest.fixture
