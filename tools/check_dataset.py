@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Opens every file of a data set and reports its problems; exit code 1 when there is one.
 
     python3 tools/check_dataset.py --dataset camvid

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 r"""Checks a GPU in one command, in minutes and without network: right, fast, repeatable.
 
     python3 tools/check_gpu.py --minutes 5

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Compares stages of several experiments over seeds: mIoU, differences from the control, classes.
 
     python3 tools/compare_experiments.py toy:control toy:ga toy_confusion:ga --seeds 1 2 3

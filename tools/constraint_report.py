@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Compares the class sizes that a model predicts on unlabelled images with those of the source.
 
     python3 tools/constraint_report.py --model models/toy/deploy.prototxt \

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Prints what the commands run on, and for each missing part the command that repairs it.
 
 Exit code 0 when everything needed works, 1 when something is missing.
@@ -6,13 +7,13 @@ import argparse
 
 import _init_paths  # noqa: F401
 
-from tools.lib.command import run_command
+from tools.lib.command import CommandParser, run_command
 from tools.lib.runtime.checkup import examine
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__,
-                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    CommandParser(description=__doc__,
+                  formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     wrong = 0
     for finding in examine():
         print(f"{finding.grade:<8} {finding.subject:<14} {finding.text}")

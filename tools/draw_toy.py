@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 #!/usr/bin/env python3
 """Writes toy frames to disk: PNG pairs, list files, class table (data set `folder` reads them)."""
 import _init_paths  # noqa: F401
@@ -6,14 +7,13 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse  # noqa: E402
 import os  # noqa: E402
 
-from tools.lib.command import run_command  # noqa: E402
+from tools.lib.command import CommandParser, run_command  # noqa: E402
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python3 tools/draw_toy.py", description=__doc__)
+    parser = CommandParser(prog="python3 tools/draw_toy.py", description=__doc__)
     parser.add_argument("--output", metavar="FOLDER", required=True,
                         help="a folder that does not exist yet")
     parser.add_argument("--splits", metavar="NAME", nargs="+",

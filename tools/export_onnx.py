@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Writes a trained net as an ONNX file, for machines without Caffe.
 
     python3 tools/export_onnx.py --model DEPLOY --weights X --output X.onnx

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Draws image | before | after | truth, with the class legend, as one PNG.
 
     python3 tools/figure.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Counts how much of an image each class fills in the labels of a source.
 
 The category loss (Eq. 8) reads these statistics.

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Packs a split of any data set into LMDB, which the data layer then reads as data set `lmdb`.
 
     python3 tools/make_lmdb.py --dataset gta5 --split train --output data/sets/gta5_train

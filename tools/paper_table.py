@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Prints Table 1, 2 or 3 of the paper with our numbers beside its own, a row a class.
 
     python3 tools/paper_table.py paper1

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Labels images, folders of images and videos with a trained net.
 
     python3 tools/predict.py --model models/toy/deploy.prototxt --weights A.caffemodel \

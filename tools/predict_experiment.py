@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Predicts a split that has no labels with an experiment's final models, into one zip file.
 
     python3 tools/predict_experiment.py gta_camvid --split camvid day_test --seeds 1 2 3 \
@@ -19,14 +20,14 @@ enter_runtime()
 from data.cores import usable_cores
 from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.experiment import predictions, scheduler
 from tools.lib.experiment.plan import refuse_repeated_seeds
 from tools.lib.outputs import require_file
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="+", choices=sorted(EXPERIMENTS),
                         metavar="EXPERIMENT", help="of tools/run_experiment.py")

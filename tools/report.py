@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Writes one HTML page on runs: what was run, curves, IoU, frames before and after.
 
     python3 tools/report.py runs/toy_ga_ca --output report.html

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Runs a whole experiment: weights, statistics, source, control, GA, CA, GA + CA, tests, tables.
 
     python3 tools/run_experiment.py toy
@@ -19,13 +20,13 @@ enter_runtime(set_up=True)
 from data.cores import usable_cores
 from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.device_options import add_devices_arguments
 from tools.lib.experiment import hours, placement, plan, preconditions, report, scheduler
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES),

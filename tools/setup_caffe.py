@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Sets up the Caffe runtime, once; running it again is quick and harmless.
 
 A Python that can import `caffe` (a conda environment, say) is used as it is. Otherwise Debian 11's
@@ -15,7 +16,7 @@ import _init_paths  # noqa: F401
 
 from data.errors import InputError
 from data.files import sha256
-from tools.lib.command import run_command
+from tools.lib.command import CommandParser, run_command
 from tools.lib.outputs import require_file
 from tools.lib.runtime import debian, mpi, pack, private_runtime
 from tools.lib.runtime.enter import python_has_caffe
@@ -23,8 +24,8 @@ from tools.lib.runtime.setup import is_current, set_up_runtime
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     route = parser.add_mutually_exclusive_group()
     route.add_argument("--mirror", metavar="URL",
                        help="Debian mirror (default: the one in this machine's apt sources)")

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Scores one or several models on a labelled split and prints the IoU of each class.
 
     python3 tools/test.py --model models/toy/deploy.prototxt --weights A.caffemodel B.caffemodel \

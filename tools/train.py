@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Trains the net of a Caffe solver prototxt; a stopped run can be resumed.
 
     python3 tools/train.py --solver solvers/toy_source.prototxt

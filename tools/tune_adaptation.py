@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 r"""Tries settings of one adaptation stage on several seeds and prints how each went.
 
     python3 tools/tune_adaptation.py toy --stage ga_ca --seeds 101 102 103 \
@@ -25,7 +26,7 @@ from data.cores import usable_cores
 from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.experiments import EXPERIMENTS
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.device_options import add_devices_arguments
 from tools.lib.experiment import hours, placement, plan, preconditions, scheduler, tuning
 from tools.lib.outputs import require_file
@@ -36,8 +37,8 @@ REPORTED_SEEDS = range(1, 6)        # of docs/results/toy.md
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--vary", action="append", default=[], metavar="FIELD=VALUE,VALUE",

@@ -16,7 +16,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import glob
 import os
 import time
@@ -29,7 +28,7 @@ from layers.box_newton import kkt_residual
 from layers.size_constraints import TOLERANCE, attainable_bounds, solve
 from tools.bench.constraint_problems import STREET_KINDS, street_problem
 from tools.bench.constraint_threads import thread_lines
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.tables import Table, format_of, print_and_write
 
 
@@ -128,7 +127,7 @@ def compare_solvers(problems, repeats):
 
 def main():
     """Measures, prints the table and writes it to --output."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--height", type=count, default=64)
     parser.add_argument("--width", type=count, default=128)
     parser.add_argument("--problems", metavar="FOLDER",

@@ -10,7 +10,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -23,14 +22,14 @@ import numpy as np
 from data.cores import usable_cores
 from data.files import ROOT, write_whole
 from tools.bench.onnx_runtime import run_session
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.export.export_command import main as export
 from tools.lib.outputs import require_file
 from tools.lib.tables import Table, render
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=os.path.join(ROOT, "models/gta_camvid/deploy.prototxt"),
                         help="deploy prototxt (default: models/gta_camvid)")
     parser.add_argument("--size", type=count, nargs=2, default=(256, 512), metavar=("H", "W"),

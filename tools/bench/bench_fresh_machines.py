@@ -28,7 +28,7 @@ import time
 from data.errors import InputError
 from data.files import ROOT, write_whole
 from tools.bench.minimal_tree import INTERRUPTS, MinimalTree, check_machine, working_folder
-from tools.lib.command import run_command
+from tools.lib.command import CommandParser, run_command
 from tools.lib.outputs import make_folder, require_file
 from tools.lib.runtime import machine
 from tools.lib.runtime.mirrors import archives_of, mirrors_to_ask
@@ -49,8 +49,8 @@ ROUTES = {"offline": "No network: `tools/setup_caffe.py --unpack FILE`",
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suites", nargs="+", choices=MACHINES, default=list(MACHINES),
                         help="which machines (default: all)")
     parser.add_argument("--short", action="store_true",

@@ -14,7 +14,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import glob
 import os
 
@@ -24,7 +23,7 @@ from tools.bench import gpu_engines, torch_env
 from tools.bench.gpu_tables import LAYER_NOTES, LAYERS, STEPS, layer_rows, step_rows
 from tools.bench.random_nets import add_size, check_size
 from tools.bench.timing import processor, running_engine
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.device_options import device, gpu_number
 from tools.lib.runtime import source_builds
 from tools.lib.runtime.machine import cards
@@ -35,8 +34,8 @@ CHECK = "python3 tools/bench/bench_gpu.py --device cpu --size 32 48 --padded --w
 
 def parse(arguments=None):
     """The options of the command line, checked."""
-    parser = argparse.ArgumentParser(prog="python3 tools/bench/bench_gpu.py",
-                                     description="Speed of a GA + CA step in every engine.")
+    parser = CommandParser(prog="python3 tools/bench/bench_gpu.py",
+                           description="Speed of a GA + CA step in every engine.")
     parser.add_argument("--device", type=device, default="gpu:0", metavar="cpu|gpu:N",
                         help="default: gpu:0")
     parser.add_argument("--builds", nargs="+", metavar="FOLDER",

@@ -15,20 +15,19 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 
 import numpy as np
 
 from tools.bench.layer_costs import layer_seconds, measure, step_seconds
 from tools.bench.random_nets import add_size, check_size
 from tools.bench.timing import paired_ratio, ratio_text
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.tables import Table, format_of, print_and_write
 
 
 def main():
     """Measures, prints the table and writes it to --output."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stage", choices=("ga", "ca", "ga_ca"), default="ga",
                         help="the adapted net (default: ga)")
     add_size(parser)

@@ -13,13 +13,12 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import os
 import tempfile
 
 from tools.bench.long_run_kills import survive_kills
 from tools.bench.long_run_memory import SETTLED, draw_curve, figures, watch_run
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.tables import Table, format_of, print_and_write
 
 STAGES = ("source", "ga", "ga_ca")
@@ -27,8 +26,8 @@ STAGES = ("source", "ga", "ga_ca")
 
 def main(arguments=None):
     """Takes one of the two measurements, prints its table and writes it to --output."""
-    parser = argparse.ArgumentParser(prog="tools/bench/bench_long_runs.py",
-                                     description="Kills survived, and memory over many iterations.")
+    parser = CommandParser(prog="tools/bench/bench_long_runs.py",
+                           description="Kills survived, and memory over many iterations.")
     commands = parser.add_subparsers(dest="measurement", required=True)
     kills = commands.add_parser("kills", help="kills a run by SIGKILL at random moments and "
                                               "compares its final bytes with an undisturbed run")

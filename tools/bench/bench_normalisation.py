@@ -13,7 +13,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import os
 import tempfile
 import time
@@ -23,7 +22,7 @@ import numpy as np
 
 from layers.feature_rms import EPSILON
 from tools.bench.timing import milliseconds, processor, running_engine
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.tables import Table, format_of, print_and_write
 
 NET = """force_backward: true
@@ -37,7 +36,7 @@ LRN = ('type: "LRN" lrn_param {{ local_size: {size} alpha: {alpha!r} beta: 0.5 k
 
 def main():
     """Measures, prints the table and writes it to --output."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=count, default=2, help="default: 2, one of each domain")
     parser.add_argument("--channels", type=count, default=4096,
                         help="default: 4096, the paper's width")

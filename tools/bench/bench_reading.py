@@ -14,7 +14,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import functools
 import os
 import random
@@ -29,15 +28,15 @@ from data.errors import InputError
 from data.lmdb_format import close_all
 from data.parallel import each_result
 from data.registry import open_dataset
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.tables import Table, format_of, print_and_write
 
 
 def parse(arguments=None):
     """The options of the command line."""
-    parser = argparse.ArgumentParser(prog="bench_reading.py",
-                                     description="Folder against LMDB, in frames a second.")
+    parser = CommandParser(prog="bench_reading.py",
+                           description="Folder against LMDB, in frames a second.")
     add_data_arguments(parser)
     parser.add_argument("--lmdb", required=True, metavar="FOLDER",
                         help="the LMDB that make_lmdb.py made of this split")

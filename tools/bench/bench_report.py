@@ -9,7 +9,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import io
 import os
 import pathlib
@@ -25,7 +24,7 @@ from PIL import Image
 from data.cores import usable_cores
 from data.files import ROOT, write_aside, write_whole
 from tools.bench.chromium import open_chromium, picture, show
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.outputs import require_file
 from tools.lib.tables import Table, render
 
@@ -36,7 +35,7 @@ TALL, SHRUNK = 1900, 0.6
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
     parser.add_argument("--repeats", type=count, default=3, help="pages of each kind (default 3)")
     parser.add_argument("--output", help="Markdown file of the table; default: none, only printed")

@@ -33,7 +33,7 @@ from tools.bench import scaling_plan
 from tools.lib.checking.dry_run import fatal_message
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.solver_file import find_file
-from tools.lib.command import count, positive, run_command
+from tools.lib.command import CommandParser, count, positive, run_command
 from tools.lib.outputs import require_file
 from tools.lib.runtime import mpi
 from tools.lib.training import parallel
@@ -81,8 +81,8 @@ def main():
 
 def parse():
     """The options of the command line, checked; --net becomes an absolute path."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", default="models/toy/ga_ca.prototxt", metavar="FILE",
                         help="train net to measure")
     parser.add_argument("--steps", type=count, default=10, metavar="N")

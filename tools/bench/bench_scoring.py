@@ -11,7 +11,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import multiprocessing
 import os
 import resource
@@ -24,15 +23,15 @@ import cv2
 from data.cores import usable_cores
 from tools.bench.official import official_package, official_scores
 from tools.bench.sample_labels import write_sample
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.scoring.evaluate import PredictionFolder, score_folder
 from tools.lib.tables import Table, format_of, print_and_write
 
 
 def main(arguments=None):
     """Runs both evaluations in turns, prints the figures and writes them to --output."""
-    parser = argparse.ArgumentParser(prog="tools/bench/bench_scoring.py",
-                                     description="Scoring speed against cityscapesscripts.")
+    parser = CommandParser(prog="tools/bench/bench_scoring.py",
+                           description="Scoring speed against cityscapesscripts.")
     parser.add_argument("--images", type=count, default=24)
     parser.add_argument("--repeats", type=count, default=5)
     parser.add_argument("--output",

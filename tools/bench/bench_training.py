@@ -11,7 +11,6 @@ from tools.lib.runtime.enter import enter_runtime
 
 enter_runtime()
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -26,7 +25,7 @@ from tools.bench.random_nets import add_size, check_size
 from tools.bench.step_process import TorchSteps
 from tools.bench.timing import milliseconds, paired_ratio, processor, ratio_text, running_engine
 from tools.bench.torch_env import add_torch, find_torch
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.tables import Table, format_of, print_and_write
 
 #: Upper bounds of the ratios.
@@ -38,8 +37,8 @@ FULL_SIZE = 256, 256
 
 def parse(arguments=None):
     """The options of the command line, checked."""
-    parser = argparse.ArgumentParser(prog="python3 tools/bench/bench_training.py",
-                                     description="Speed of a training step, as ratios.")
+    parser = CommandParser(prog="python3 tools/bench/bench_training.py",
+                           description="Speed of a training step, as ratios.")
     add_size(parser)
     parser.add_argument("--width", type=count, default=GTA.shape.fc,
                         help="channels of fc6 and fc7 (default: %(default)s)")

@@ -1,10 +1,9 @@
 """The options of tools/check_gpu.py, and its way into the runtime. Standard library only."""
-import argparse
 import os
 import sys
 
 from data.files import ROOT
-from tools.lib.command import exit_code, positive
+from tools.lib.command import CommandParser, exit_code, positive
 from tools.lib.device_options import device
 from tools.lib.outputs import require_file
 from tools.lib.runtime.build_archive import use_build
@@ -16,7 +15,7 @@ OUTER_PYTHON = "FCN_OUTER_PYTHON"
 
 def parse(arguments=None):
     """The options of the command line; torch_python is never None."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python3 tools/check_gpu.py",
         description="Checks a GPU in one command, in minutes and without network.")
     parser.add_argument("--minutes", type=positive, default=5.0,

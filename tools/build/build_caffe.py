@@ -15,7 +15,7 @@ from data.files import write_whole
 from tools.build import build_page, bundle, parts
 from tools.build.patches import VARIANTS
 from tools.build.source_build import Build, build_name
-from tools.lib.command import count, run_command
+from tools.lib.command import CommandParser, count, run_command
 from tools.lib.outputs import require_file, require_folder
 from tools.lib.runtime import source_builds
 
@@ -56,8 +56,8 @@ def main():
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=VARIANTS, default="cuda",
                         help="default: cuda; cpu is for a machine without an NVIDIA card")
     parser.add_argument("--arch", type=architectures, default=(80, 90, 120), metavar="N,N",

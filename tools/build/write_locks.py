@@ -28,7 +28,7 @@ from data.errors import InputError
 from data.files import ROOT, sha256, write_whole
 from tools.bench import torch_env
 from tools.build import parts
-from tools.lib.command import run_command
+from tools.lib.command import CommandParser, run_command
 from tools.lib.runtime import RUNNING_PYTHON, debian, mpi, wheels
 from tools.lib.runtime.mirrors import mirrors_to_ask
 
@@ -165,8 +165,8 @@ def main():
     for name in EXACT:
         writers[name] = lambda name=name: write_list(name, parts.requested(name), parts.lock(name),
                                                      ["--no-deps"])
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lists", nargs="*", metavar="LIST",
                         help=f"which lists (default: all): {', '.join(writers)}")
     parser.add_argument("--mirror", metavar="URL",

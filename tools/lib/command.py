@@ -1,10 +1,11 @@
-"""Errors of a command as one clear line and an exit code, and checked numbers for its options."""
+"""A command's options with checked numbers; its errors as one clear line and an exit code."""
 import argparse
 import errno
 import os
 import sys
 
 from data.errors import InputError
+from tools.lib.runtime.machine import commit_text
 
 #: Exit code of a wrong input or command line (argparse uses it too).
 INPUT_ERROR = 2
@@ -61,6 +62,31 @@ def as_input_error(problem):
         return InputError(what, "free some; temporary files go to the folder that the environment "
                                 "variable TMPDIR names")
     return InputError(what, "FCN_TRACEBACK=1 shows where this happened")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The options of a command, with --version, and completed by the shell where that is set up."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.add_argument("--version", action=_PrintVersion, nargs=0, dest=argparse.SUPPRESS,
+                          help="print the project's commit and end")
+
+    def parse_args(self, args=None, namespace=None):
+        """As argparse's; answers the shell, and ends, where this process is to complete a line."""
+        if "_ARGCOMPLETE" in os.environ:
+            try:
+                import argcomplete
+            except ImportError:         # only some Pythons have it: then nothing is completed
+                sys.exit(1)
+            argcomplete.autocomplete(self)
+        return super().parse_args(args, namespace)
+
+
+class _PrintVersion(argparse.Action):
+    def __call__(self, parser, *_):
+        print(f"FCNs in the Wild, on Caffe: commit {commit_text()}")
+        parser.exit()
 
 
 def count(text):

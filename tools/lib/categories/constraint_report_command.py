@@ -1,5 +1,4 @@
 """The command line of tools/constraint_report.py: predicted class sizes beside the source's."""
-import argparse
 import os
 import sys
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from data.progress import progress_bar
 from data.registry import open_dataset
 from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, category_rule, predicted_shares
+from tools.lib.command import CommandParser
 from tools.lib.outputs import require_empty
 from tools.lib.scoring.net_options import (
     add_comparison_arguments,
@@ -27,7 +27,7 @@ SMALLEST = 1e-4  # percent: the picture's logarithmic axis draws smaller shares 
 
 def parse(arguments=None):
     """The options of tools/constraint_report.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="constraint_report.py",
         description="Compares the class sizes that a model predicts on unlabelled images with "
                     "those of the source's labels.")

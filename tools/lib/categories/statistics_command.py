@@ -1,5 +1,4 @@
 """The command line of tools/label_stats.py: counts the labels of a source and draws histograms."""
-import argparse
 import functools
 import os
 import sys
@@ -15,7 +14,7 @@ from data.label_statistics import class_fractions, summarise, to_json
 from data.parallel import each_result
 from data.progress import progress_bar
 from data.registry import open_dataset
-from tools.lib.command import count
+from tools.lib.command import CommandParser, count
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.outputs import require_file
 
@@ -28,7 +27,7 @@ LINES = (("alpha", "tab:blue", "--"), ("delta", "black", "-"), ("gamma", "tab:re
 
 def parse(arguments=None):
     """The options of tools/label_stats.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="label_stats.py",
         description="Counts how much of an image each class fills in the labels of a source.")
     add_data_arguments(parser)

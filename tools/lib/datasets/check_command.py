@@ -1,5 +1,4 @@
 """The command line of tools/check_dataset.py: reads a data set and reports its problems."""
-import argparse
 import collections
 import functools
 import json
@@ -13,6 +12,7 @@ from data.frame_lists import SKIP_FILE, names_without_frame, slice_split
 from data.progress import progress_bar
 from data.registry import open_dataset
 from data.split_check import UNREADABLE, check_split
+from tools.lib.command import CommandParser
 from tools.lib.dataset_options import add_dataset_arguments, add_workers_argument
 from tools.lib.outputs import require_file
 
@@ -21,8 +21,8 @@ SHOWN = 10  # problems of each kind in the text report; --json has all
 
 def parse(arguments=None):
     """The options of tools/check_dataset.py."""
-    parser = argparse.ArgumentParser(prog="check_dataset.py",
-                                     description="Opens every file of a data set.")
+    parser = CommandParser(prog="check_dataset.py",
+                           description="Opens every file of a data set.")
     add_dataset_arguments(parser)
     parser.add_argument("--split", nargs="+",
                         help="splits to read (default: those that make up the data set)")

@@ -1,18 +1,18 @@
 """The command line of tools/make_lmdb.py: packs a split into LMDB."""
-import argparse
 import os
 
 from data.lmdb_writer import pack
 from data.progress import progress_bar
 from data.registry import open_dataset
+from tools.lib.command import CommandParser
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.outputs import require_folder
 
 
 def parse(arguments=None):
     """The options of tools/make_lmdb.py."""
-    parser = argparse.ArgumentParser(prog="make_lmdb.py",
-                                     description="Packs a split of a data set into LMDB.")
+    parser = CommandParser(prog="make_lmdb.py",
+                           description="Packs a split of a data set into LMDB.")
     add_data_arguments(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER",
                         help="folder to make, or to continue")

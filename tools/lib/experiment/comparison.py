@@ -3,7 +3,6 @@
 An arm is a stage of an experiment, such as toy_confusion:ga.  main() is the command
 tools/compare_experiments.py.
 """
-import argparse
 import json
 import os
 import shlex
@@ -16,7 +15,7 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.experiments import EXPERIMENTS, STAGES
 from models.experiments.fields import DOMAIN_STAGES, Experiment
-from tools.lib.command import count
+from tools.lib.command import CommandParser, count
 from tools.lib.experiment import plan, report
 from tools.lib.outputs import require_file
 from tools.lib.tables import Table, render
@@ -48,7 +47,7 @@ class Arm(NamedTuple):
 
 def parse(arguments=None):
     """The options of tools/compare_experiments.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tools/compare_experiments.py",
         description="Compares stages of experiments that tools/run_experiment.py has run: mIoU on "
                     "every test set, differences from the control seed by seed, IoU of each class.")

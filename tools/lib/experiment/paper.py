@@ -4,7 +4,6 @@ The paper's numbers are in paper_tables.json as they are printed there: IoU a cl
 in the order of the label space, and the printed mean, which is not always the mean of the row.
 main() is the command tools/paper_table.py.
 """
-import argparse
 import json
 import os
 import shlex
@@ -14,7 +13,7 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from data.label_spaces import label_space
 from models.experiments import EXPERIMENTS
-from tools.lib.command import count
+from tools.lib.command import CommandParser, count
 from tools.lib.confusion import class_subsets, mean_iou
 from tools.lib.experiment.plan import result_file
 from tools.lib.results import absent_notes, read_results
@@ -25,7 +24,7 @@ FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "paper_tables.js
 
 def parse(arguments=None):
     """The options of tools/paper_table.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tools/paper_table.py",
         description="Prints a table of the paper with our numbers beside its own, a row a class.")
     parser.add_argument("table", choices=sorted(paper_tables()))

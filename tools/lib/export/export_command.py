@@ -1,5 +1,4 @@
 """The command line of tools/export_onnx.py."""
-import argparse
 import os
 
 import caffe
@@ -10,6 +9,7 @@ from data.files import write_aside
 from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import use_device
 from tools.lib.checking.net import load_net, running_layers
+from tools.lib.command import CommandParser
 from tools.lib.dataset_options import find_label_space
 from tools.lib.export.onnx_graph import convert
 from tools.lib.outputs import require_file
@@ -17,7 +17,7 @@ from tools.lib.outputs import require_file
 
 def parse(arguments=None):
     """The options of tools/export_onnx.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tools/export_onnx.py",
         description="Writes a deploy net with its weights as an ONNX file, for machines without "
                     "Caffe.")

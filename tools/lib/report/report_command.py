@@ -1,9 +1,8 @@
 """The command line of tools/report.py."""
-import argparse
 import sys
 import time
 
-from tools.lib.command import count, positive
+from tools.lib.command import CommandParser, count, positive
 from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import require_file
 from tools.lib.report import page
@@ -16,7 +15,7 @@ PERIOD = 30.0
 
 def parse(arguments=None):
     """The options of tools/report.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tools/report.py",
         description="Writes one HTML page on one or several runs: what was run, curves, IoU, "
                     "frames before and after. The page needs no network.")

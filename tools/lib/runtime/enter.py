@@ -41,7 +41,8 @@ def enter_runtime(set_up=False):
         _require_packages(CONDA)
         os.environ.update(runtime_environment(os.environ))
         return
-    if set_up:
+    # The shell that completes a command line must not start minutes of work.
+    if set_up and "_ARGCOMPLETE" not in os.environ:
         # imported here: a process that is already inside needs no set-up
         from tools.lib.runtime.setup import set_up_runtime
         code = exit_code(lambda: set_up_runtime() and None)

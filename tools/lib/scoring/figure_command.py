@@ -1,5 +1,4 @@
 """The command line of tools/figure.py: image | one column for each model | truth."""
-import argparse
 import heapq
 
 import numpy as np
@@ -7,7 +6,7 @@ import numpy as np
 from data.errors import InputError
 from data.progress import progress_bar
 from data.registry import open_dataset
-from tools.lib.command import count
+from tools.lib.command import CommandParser, count
 from tools.lib.outputs import require_file
 from tools.lib.scoring.net_options import (
     add_comparison_arguments,
@@ -20,7 +19,7 @@ from tools.lib.scoring.pictures import colour, write_grid
 
 def parse(arguments=None):
     """The options of tools/figure.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tools/figure.py",
         description="Draws image | prediction of each model | truth as one PNG.")
     add_comparison_arguments(parser, "caffemodels, one for each column, earliest first",

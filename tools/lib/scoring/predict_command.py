@@ -1,5 +1,4 @@
 """The command line of tools/predict.py: label maps of a user's images, folders and videos."""
-import argparse
 import os
 import sys
 
@@ -11,7 +10,7 @@ from data.label_spaces import SPACES
 from data.progress import progress_bar
 from data.reading import read_image
 from data.records.folder import CLASSES_FILE
-from tools.lib.command import number_between
+from tools.lib.command import CommandParser, number_between
 from tools.lib.dataset_options import find_label_space
 from tools.lib.outputs import require_folder
 from tools.lib.scoring.net_options import add_net_arguments, make_predictor, require_classes
@@ -24,7 +23,7 @@ _NAMED = 20
 
 def parse(arguments=None):
     """The options of tools/predict.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tools/predict.py",
         description="Labels images, the images of folders, and videos. No truth is needed.")
     parser.add_argument("inputs", nargs="+",

@@ -1,5 +1,4 @@
 """The command line of tools/test.py: IoU of each class, for one or several models."""
-import argparse
 import functools
 import json
 import os
@@ -7,6 +6,7 @@ import os
 from data.errors import InputError
 from data.files import write_whole
 from data.registry import open_dataset
+from tools.lib.command import CommandParser
 from tools.lib.dataset_options import add_data_arguments
 from tools.lib.outputs import folder_name, require_empty, require_file
 from tools.lib.results import comparison, result_record
@@ -22,7 +22,7 @@ from tools.lib.tables import FORMATS, format_of, render
 
 def parse(arguments=None):
     """The options of tools/test.py."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tools/test.py",
         description="Scores models, or saved predictions, on a labelled split.")
     parser.add_argument("--model", help="deploy prototxt")

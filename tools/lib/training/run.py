@@ -17,7 +17,7 @@ from tools.lib.checking.memory import check_memory
 from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
 from tools.lib.checking.whole_step import dry_run_step
-from tools.lib.command import count, seed
+from tools.lib.command import CommandParser, count, seed
 from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
@@ -51,8 +51,8 @@ PLOT_EVERY = 60
 
 def parse(arguments=None):
     """The options as a namespace; paths absolute, weights a list or None."""
-    parser = argparse.ArgumentParser(prog="python3 tools/train.py", description=DESCRIPTION,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(prog="python3 tools/train.py", description=DESCRIPTION,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--solver", required=True, metavar="FILE", help="solver prototxt")
     parser.add_argument("--weights", action="append", metavar="FILE[,FILE]",
                         help="initial weights (.caffemodel) instead of the solver's; a later "
