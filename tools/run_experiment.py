@@ -20,15 +20,17 @@ enter_runtime(set_up=True)
 from data.cores import usable_cores
 from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
-from tools.lib.command import CommandParser, count, run_command
+from tools.lib.command import CommandParser, PrintAndEnd, count, run_command
 from tools.lib.device_options import add_devices_arguments
-from tools.lib.experiment import hours, placement, plan, preconditions, report, scheduler
+from tools.lib.experiment import hours, listing, placement, plan, preconditions, report, scheduler
 
 
 def parse_arguments():
     parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    parser.add_argument("--list", action=PrintAndEnd, const=listing.listing,
+                        help="print every experiment, what it is, its data and hours, and end")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES),
                         help="default: all; the stages that these start from run too")
     parser.add_argument("--seeds", nargs="+", type=count, default=[1], help="default: 1")

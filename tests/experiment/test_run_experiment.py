@@ -18,7 +18,15 @@ from models import cost
 from models.experiments import EXPERIMENTS, STAGES
 from models.shapes import FULL, SLIM
 from tools.lib.command import INPUT_ERROR
-from tools.lib.experiment import plan, preconditions, report, scheduler, tuning
+from tools.lib.experiment import (
+    hours,
+    listing,
+    plan,
+    preconditions,
+    report,
+    scheduler,
+    tuning,
+)
 from tools.lib.experiment.plan import Task
 from tools.lib.runtime.enter import runtime_environment
 from tools.lib.training import run_folder
@@ -312,3 +320,29 @@ def test_cost_model_counts_what_caffe_allocates(tmp_path):
 def test_training_options_are_handed_to_every_training_and_to_no_other_command():
     for task in plan.with_training_options(plan.tasks(TOY), ["--tensorboard"]):
         assert ("--tensorboard" in task.argv) == (os.path.basename(task.argv[1]) == "train.py")
+
+
+# ---- the list of the experiments
+
+
+def test_list_tells_of_every_experiment_what_it_is_its_data_and_hours(repo_root):
+    shown = subprocess.run([sys.executable, os.path.join(repo_root, "tools/run_experiment.py"),
+                            "--list"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    paragraphs = shown.strip().split("\n\n")
+    assert [paragraph.split("\n")[0] for paragraph in paragraphs] == list(EXPERIMENTS)
+    texts = {paragraph.split("\n")[0]: " ".join(paragraph.split()) for paragraph in paragraphs}
+    for text in texts.values():
+        assert "data: " in text and "hours: " in text and "GA: domain loss " in text
+    assert "data: gta5 all, cityscapes train (images), cityscapes val" in texts["gta"]
+    assert "Table 1" in texts["gta"]
+    assert re.search(r"hours: .*\d on one GPU in TF32, by passes as measured once", texts["gta"])
+    assert all(len(line) <= 100 for line in shown.splitlines())
+
+
+def test_hours_of_a_whole_experiment_are_the_sum_of_its_stages(monkeypatch):
+    monkeypatch.setattr(hours, "seconds_an_iteration", lambda *_: (2.0, "a log"))
+    expected = sum(schedule.max_iter for schedule in TOY.schedules.values()) * 2.0 / 3600
+    assert hours.whole(TOY, plan.tasks(TOY), listing.CPU) == (pytest.approx(expected), "a log")
+    monkeypatch.setattr(hours, "seconds_an_iteration", lambda *_: (None, ""))
+    assert hours.whole(TOY, plan.tasks(TOY), listing.CPU) is None
+    assert "not known" in listing.duration(TOY)

@@ -69,7 +69,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, **settings):
         super().__init__(**settings)
-        self.add_argument("--version", action=_PrintVersion, nargs=0, dest=argparse.SUPPRESS,
+        self.add_argument("--version", action=PrintAndEnd, const=version,
                           help="print the project's commit and end")
 
     def parse_args(self, args=None, namespace=None):
@@ -83,10 +83,21 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_args(args, namespace)
 
 
-class _PrintVersion(argparse.Action):
+class PrintAndEnd(argparse.Action):
+    """An option that prints what const() returns and ends the command, whatever else is given."""
+
+    def __init__(self, option_strings, dest, const, help):
+        super().__init__(option_strings, dest, nargs=0, const=const, default=argparse.SUPPRESS,
+                         help=help)
+
     def __call__(self, parser, *_):
-        print(f"FCNs in the Wild, on Caffe: commit {commit_text()}")
+        print(self.const())
         parser.exit()
+
+
+def version():
+    """The project's name and commit."""
+    return f"FCNs in the Wild, on Caffe: commit {commit_text()}"
 
 
 def count(text):

@@ -47,6 +47,22 @@ def describe(experiment, tasks, placement):
             f"by {' and '.join(dict.fromkeys(sources))}")
 
 
+def whole(experiment, tasks, placement):
+    """(hours, their sources in words) of training all stages of the tasks from their beginning.
+
+    None where the time of a stage is not known.
+    """
+    total, sources = 0.0, []
+    for task in tasks:
+        if task.stage is not None:
+            seconds, source = seconds_an_iteration(experiment, tasks, task, placement)
+            if seconds is None:
+                return None
+            total += seconds * task.schedule.max_iter / 3600
+            sources.append(source)
+    return total, " and ".join(dict.fromkeys(sources))
+
+
 def seconds_an_iteration(experiment, tasks, task, placement):
     """(seconds, where they come from in words) of a training task; (None, "") if nothing is known.
 
