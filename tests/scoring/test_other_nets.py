@@ -447,13 +447,58 @@ def test_stochastic_pooling_is_refused_on_the_cpu(tmp_path):
         Predictor(model, weights)
 
 
-@pytest.mark.parametrize("kind", ("Upsample", "Interp"))
-def test_layers_of_segnet_and_deeplab_are_refused_by_name(tmp_path, kind):
+ENCODER = conv("data", "a", 4, more="pad: 1") + relu("a") + layer(
+    "Pooling", "a", "b", 'top: "mask" pooling_param { pool: MAX kernel_size: 2 stride: 2 }')
+
+
+@pytest.mark.parametrize("text, words", [
+    # SegNet: its pooling gives the places of the maxima too, and Upsample reads them
+    (ENCODER + layer("Upsample", "b mask", "up", "upsample_param { scale: 2 }")
+     + conv("up", "score", CLASSES, more="pad: 1"),
+     'unknown field "upsample_param" in LayerParameter; it belongs to the layer Upsample of '
+     "SegNet's fork of Caffe, and BVLC Caffe has no such layer"),
+    (ENCODER + layer("Upsample", "b mask", "score"),
+     'layer "score": unknown type "Upsample"; it is a layer of SegNet\'s fork of Caffe'),
+    # DeconvNet
+    (ENCODER + layer("Unpooling", "b mask", "score", "unpooling_param { kernel_size: 2 }"),
+     'unknown field "unpooling_param" .*layer Unpooling of DeconvNet\'s fork'),
+    (ENCODER + layer("Unpooling", "b mask", "score"), 'unknown type "Unpooling"; it is a layer of'),
+    # DeepLab and PSPNet
+    (TRUNK + layer("Interp", "final", "score", "interp_param { zoom_factor: 8 }"),
+     'unknown field "interp_param" .*layer Interp of DeepLab\'s and PSPNet\'s fork'),
+    (TRUNK + layer("Interp", "final", "score"), 'layer "score": unknown type "Interp"; it is'),
+    (TRUNK + layer("BN", "final", "score", "bn_mode: INFERENCE"), "layer BN of SegNet's and PSP"),
+    (conv("data", "score", CLASSES, more="hole: 2"),
+     'unknown field "hole" in ConvolutionParameter; it is called dilation in BVLC Caffe')])
+def test_layers_of_forks_are_refused_by_name_in_one_sentence(tmp_path, text, words):
     model, weights = write(tmp_path, image_input() + FIXED)
     with open(model, "w") as file:
-        file.write(image_input() + TRUNK + layer(kind, "final", "score"))
-    with pytest.raises(InputError, match=f'layer "score": unknown type "{kind}"'):
+        file.write(image_input() + text)
+    with pytest.raises(InputError, match=words) as caught:
         Predictor(model, weights)
+    assert "\n" not in str(caught.value)
+
+
+def test_segnets_encoder_runs_with_the_places_of_its_maxima(tmp_path):
+    text = image_input() + ENCODER + up("b", "wide", group=1, kernel=4, stride=2, pad=1).replace(
+        '"bilinear"', '"msra"') + conv("wide", "score", CLASSES, more="pad: 1")
+    files = write(tmp_path, text)
+    with pytest.raises(InputError, match=r"outputs mask \(4 channels\), score \(5 channels\)"):
+        Predictor(*files)
+    predictor = Predictor(*files, score_blob="score")
+    image = picture(40, 56)
+    require_labels(predictor.predict(image), plain(files, image, "score"))
+
+
+def test_deeplabs_scores_before_interp_are_refused_for_their_place_is_unknown(tmp_path):
+    text = image_input(33) + (
+        conv("data", "a", 4, more="pad: 1") + relu("a")
+        + pool("a", "b", "kernel_size: 3 stride: 2 pad: 1")
+        + pool("b", "c", "kernel_size: 3 stride: 1 pad: 1")
+        + conv("c", "score", CLASSES, more="pad: 4 dilation: 4"))
+    with pytest.raises(InputError, match="its place in the image is unknown\n  end the net with a "
+                                         "Crop layer"):
+        Predictor(*write(tmp_path, text))
 
 
 def test_an_output_that_does_not_grow_with_the_image_is_refused(tmp_path):

@@ -4,6 +4,7 @@ A failed CHECK in Caffe's C++ aborts the whole process.  So a file passes these 
 in this order, and a fault is named in one sentence (`data.errors.InputError`):
 
     prototxt      the text is parsed strictly; an unknown name is answered with near ones
+    forks         names of layers and fields that only forks of Caffe have
     solver_file   the solver's numbers, learning rate and method, and the nets that it names
     upgrade       old formats of nets are brought to the current one
     net           the layers that run in a phase: names, types, wiring; labels against scores

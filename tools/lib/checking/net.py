@@ -8,6 +8,7 @@ from data.errors import InputError
 from data.label_spaces import IGNORED
 from data.registry import open_dataset
 from layers.domain_classifier_check import check_classifier
+from tools.lib.checking import forks
 from tools.lib.checking.layer_fields import check_fields
 from tools.lib.checking.prototxt import did_you_mean, read_prototxt
 from tools.lib.checking.upgrade import upgrade_net
@@ -99,7 +100,8 @@ def _check_type(layer, types, where):
         fix = None
         if layer.type == "Python":
             fix = "this Caffe was built without Python layers; see: python3 tools/doctor.py"
-        hint = did_you_mean(layer.type, types) or f"; expected one of: {', '.join(sorted(types))}"
+        hint = (forks.of_type(layer.type) or did_you_mean(layer.type, types)
+                or f"; expected one of: {', '.join(sorted(types))}")
         raise InputError(f'{where}: unknown type "{layer.type}"{hint}', fix)
     if not layer.bottom and layer.type not in SOURCES:
         raise InputError(f"{where} has no bottom; a layer of type {layer.type} takes at least one")

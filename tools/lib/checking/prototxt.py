@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from data.errors import InputError
 from data.files import write_whole
+from tools.lib.checking import forks
 
 #: The longest prototxt that is read.  ResNet-152 takes 100 kB; this is not a text file of a net.
 MAX_BYTES = 2 * 1024 * 1024
@@ -97,7 +98,7 @@ def _explain(detail, descriptor):
     if field:
         owner = descriptor.file.pool.FindMessageTypeByName(field.group(1))
         names = [f.name for f in owner.fields]
-        hint = (did_you_mean(field.group(2), names)
+        hint = (forks.of_field(field.group(2)) or did_you_mean(field.group(2), names)
                 or f"; expected one of: {', '.join(sorted(names))}")
         return f'unknown field "{field.group(2)}" in {owner.name}{hint}'
     twice = _TWICE.search(detail)
