@@ -101,6 +101,40 @@ def test_training_stops_at_a_label_that_the_dry_run_did_not_reach(tmp_path, monk
               "--seed", "1"])
 
 
+@pytest.mark.parametrize("fields", ("", 'test_state { stage: "x" }'))
+def test_every_batch_of_a_test_net_is_watched(tmp_path, monkeypatch, fields):
+    monkeypatch.setattr("tools.lib.checking.stock_data.LabelWatch.first_batches",
+                        lambda self: None)
+    train, test = tmp_path / "train", tmp_path / "test"
+    train.mkdir(), test.mkdir()
+    net = lmdb_net(train, label_maps(2, 2))
+    tested = lmdb_net(test, label_maps(2, 2, 2, 9))
+    solver = SOLVER.replace('net: "NET"', f'train_net: "{net}"\ntest_net: "{tested}"')
+    (tmp_path / "solver.prototxt").write_text(f"{solver}test_iter: 4 test_interval: 5 {fields}")
+    with pytest.raises(InputError, match='layer "loss": its labels "label" .* have the value 9'):
+        main(["--solver", str(tmp_path / "solver.prototxt"), "--output", str(tmp_path / "out"),
+              "--seed", "1"])
+
+
+def test_one_net_for_both_phases_is_watched_in_each(tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.lib.checking.stock_data.LabelWatch.first_batches",
+                        lambda self: None)
+    net = lmdb_net(tmp_path, label_maps(2, 2))
+    (tmp_path / "more").mkdir()
+    lmdb_net(tmp_path / "more", label_maps(2, 9))
+    images, labels = open(net).read()[:-len(HEAD % "")].split('layer { name: "label"')
+    both = "".join('layer { name: "label" include { phase: %s }' % phase
+                   + labels.replace(f"{tmp_path}/labels", str(place))
+                   for phase, place in (("TRAIN", tmp_path / "labels"),
+                                        ("TEST", tmp_path / "more" / "labels")))
+    (tmp_path / "net.prototxt").write_text(images + both + HEAD % "")
+    (tmp_path / "solver.prototxt").write_text(
+        SOLVER.replace("NET", net) + "test_iter: 2 test_interval: 5")
+    with pytest.raises(InputError, match="have the value 9"):
+        main(["--solver", str(tmp_path / "solver.prototxt"), "--output", str(tmp_path / "out"),
+              "--seed", "1"])
+
+
 def image_list_net(folder, lines, loss_param=""):
     write_lines(str(folder / "list.txt"), lines)
     path = folder / "net.prototxt"

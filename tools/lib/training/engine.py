@@ -18,7 +18,12 @@ from tools.lib.checking.stock_data import LabelWatch
 from tools.lib.training.classifier_steps import ClassifierSteps, steps_of
 from tools.lib.training.guards import check_loss
 from tools.lib.training.probes import DomainProbe, PresenceProbe, presence_by_class, presence_values
-from tools.lib.training.solver import engine_param, tests_before, train_layers
+from tools.lib.training.solver import (
+    engine_param,
+    layers_of_tests,
+    tests_before,
+    train_layers,
+)
 
 
 class Engine:
@@ -58,9 +63,11 @@ class Engine:
         # Python notices a signal only while it runs bytecode. The callbacks run some after every
         # layer, so that Ctrl-C does not wait for the end of a long step.
         self.net.before_forward(self._begin_pass)
-        labels = LabelWatch(self.net, train_layers(resolved), resolved.name)
-        if labels:
-            self.net.before_forward(labels)
+        every = [train_layers(resolved), *layers_of_tests(resolved)]
+        for net, layers in zip([self.net, *self.test_nets], every):
+            labels = LabelWatch(net, layers, resolved.name)
+            if labels:
+                net.before_forward(labels)
         self.net.after_forward(self._add_outputs)
         self.net.before_backward(self._probe_gradients)
         self.solver.add_callback(lambda: None, self._finish_gradients)

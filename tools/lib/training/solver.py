@@ -73,10 +73,26 @@ def train_layers(resolved):
              if name in resolved.nets]
     found += [getattr(param, field) for field in ("train_net_param", "net_param")
               if param.HasField(field)]
-    net = caffe_pb2.NetParameter()
-    net.CopyFrom(found[0])
-    net.state.MergeFrom(param.train_state)
-    return running_layers(net, caffe_pb2.TRAIN, resolved.name)
+    return _layers(found[0], caffe_pb2.TRAIN, param.train_state, resolved.name)
+
+
+def layers_of_tests(resolved):
+    """[the LayerParameters that run in a test net, in order] of a Resolved run, in Caffe's order.
+    """
+    param, count = resolved.param, len(resolved.param.test_iter)
+    nets = list(param.test_net_param)
+    nets += [resolved.nets[f"test_net_{k}.prototxt"] for k in range(len(param.test_net))]
+    generic = resolved.nets.get("net.prototxt", param.net_param)
+    states = list(param.test_state) or [caffe_pb2.NetState()] * count
+    return [_layers(net, caffe_pb2.TEST, state, resolved.name)
+            for net, state in zip(nets + [generic] * (count - len(nets)), states)]
+
+
+def _layers(net, phase, state, name):
+    copied = caffe_pb2.NetParameter()
+    copied.CopyFrom(net)
+    copied.state.MergeFrom(state)
+    return running_layers(copied, phase, name)
 
 
 def output_folder(options):
