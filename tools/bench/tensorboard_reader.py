@@ -47,9 +47,11 @@ def reading(folder):
     It returns {"scalars": {tag: [[step, time, value]]}, "images": {tag: [[step, width, height, PNG
     in hexadecimal]]}, "texts": {tag: [[step, text]]}}.
     """
+    # numpy of a source build lies on PYTHONPATH alone
+    paths = [tensorboard()] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
     with subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True,
-                          env=dict(os.environ, PYTHONPATH=tensorboard())) as process:
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))) as process:
         def read():
             process.stdin.write("\n")
             process.stdin.flush()
