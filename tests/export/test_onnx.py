@@ -15,6 +15,7 @@ from models.adaptation import deploy_net
 from models.context import context_deploy_net
 from models.shapes import SLIM
 from tools.bench.onnx_runtime import onnx_runtime, run_session
+from tools.bench.opencv5 import opencv5, run_opencv5
 from tools.lib.export.export_command import main
 
 SIZES = ((1, 17, 23), (2, 24, 16), (1, 33, 40))
@@ -316,6 +317,29 @@ def test_opencv_4_reads_the_deploy_net_and_the_caffemodel_as_they_are(tmp_path):
         found = read.forward("score")
         np.testing.assert_allclose(found, truth, rtol=0, atol=1e-4 * np.abs(truth).max())
         assert (found.argmax(axis=1) == truth.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("text, data, scores, sizes", [
+    (str(deploy_net(NARROW, 3, (10.0, 20.0, 30.0), (16, 24))), "data", "score",
+     ((1, 16, 24), (2, 32, 16), (1, 40, 48))),
+    (str(context_deploy_net(NARROW, 3, (10.0, 20.0, 30.0), (16, 24))), "data", "ctx_upsample",
+     ((1, 16, 24), (2, 32, 16), (1, 40, 48))),
+    (net(FCN8).replace("dim: 12 dim: 12", "dim: 96 dim: 96"), "image", "score",
+     ((1, 96, 128), (2, 128, 96), (1, 101, 117)))], ids=("front end", "context", "FCN-8s"))
+def test_opencv_5_reads_the_onnx_file(tmp_path, text, data, scores, sizes):
+    try:
+        opencv5()
+    except InputError as problem:
+        pytest.skip(str(problem))
+    model, weights, output = export(tmp_path, text)
+    inputs = images(sizes, name=data)
+    found, version, reads_caffe = run_opencv5(output, inputs, scores)
+    assert version.startswith("5.") and not reads_caffe
+    for mine, truth in zip(found, caffe_scores(model, weights, inputs, [scores])):
+        truth = truth[scores]
+        assert mine.shape == truth.shape
+        np.testing.assert_allclose(mine, truth, rtol=0, atol=1e-4 * np.abs(truth).max())
+        assert (mine.argmax(axis=1) == truth.argmax(axis=1)).all()
 
 
 def test_the_command_says_what_it_wrote(tmp_path, repo_root):
