@@ -16,13 +16,14 @@ pytest.importorskip("caffe")
 pytest.importorskip("jinja2", reason="jinja2 is missing: python3 tools/setup_caffe.py")
 
 from data.errors import InputError
-from data.files import ROOT
+from data.files import ROOT, sha256
 from data.label_spaces import CAMVID, CITYSCAPES, TOY
 from tools.lib.experiment.paper import paper_tables
 from tools.lib.experiment.report import spread
 from tools.lib.report import page as page_module
 from tools.lib.report.curves import charts, thinned
-from tools.lib.report.report_command import main
+from tools.lib.report.frames import draw_pictures
+from tools.lib.report.report_command import main, parse
 from tools.lib.report.run_files import read_runs
 from tools.lib.results import read_results
 
@@ -114,9 +115,22 @@ def test_every_picture_has_a_text_and_lies_in_the_page(pictures):
     assert all(image["alt"] and image["src"].startswith("data:image/") for image in images)
 
 
-def test_frames_that_changed_more_come_first(pictures):
-    changed = [float(text) for text in re.findall(r"(\d+) % of the pixels", pictures.source)]
-    assert changed == sorted(changed, reverse=True) and len(changed) == 2
+def test_the_frames_that_changed_most_are_shown_and_the_first_changed_most(tmp_path):
+    weights = add_snapshot(make_run(tmp_path / "toy_source", "source"), 200, seed=1)
+    run = make_run(tmp_path / "toy_ga", "ga", weights=[weights])
+    after = sha256(add_snapshot(run, 200, seed=2))
+    before = sha256(weights)
+    options = parse([run, "--output", "x.html", "--frames", "2", "--among", "4"])
+    # rows of the 80 that "after" labels differently, frame by frame
+    known = {}
+    for number, rows in zip((0, 25, 50, 75), (8, 40, 0, 16)):
+        name = f"target_val/{number:04d}"
+        known[before, name], known[after, name] = np.zeros((2, 80, 144), np.uint8)
+        known[after, name][:rows] = 1
+    found = draw_pictures(read_runs([run]), options, known)
+    assert [(frame.name, frame.changed) for frame in found.frames] == [
+        ("target_val/0025", 50.0), ("target_val/0075", 20.0)]
+    assert len(known) == 8 and found.among == 4
 
 
 def test_before_is_the_net_that_the_run_started_from_while_its_file_is_the_same(tmp_path):

@@ -1,4 +1,5 @@
 """The command line of tools/report.py."""
+import os
 import sys
 import time
 
@@ -50,27 +51,44 @@ def main(arguments=None):
     require_file(args.output, "--output")
     command = " ".join(["python3 tools/report.py"]
                        + (sys.argv[1:] if arguments is None else list(arguments)))
-    known = {}
+    known, pause = {}, None
+    try:
+        for pause in _pages(args, command, known):
+            time.sleep(pause)
+    except KeyboardInterrupt:
+        if pause is None:       # there is no page yet
+            raise
+        # the page that stays does not read itself again
+        _write(args, read_runs(args.runs), command, known, None)
+
+
+def _pages(args, command, known):
+    """Writes the page; while --watch has to go on, yields the seconds to wait, and writes again."""
+    before = None
     while True:
         runs = read_runs(args.runs)
         going = [run.name for run in runs if not run.finished]
-        _write(args, runs, command, known, args.watch if going else None)
+        reason = _write(args, runs, command, known, args.watch if going else None)
+        if (going, reason) != before:
+            size = os.path.getsize(args.output) / 1e6
+            print(f"written to {args.output} ({size:.1f} MB)")
+            if reason and not args.no_frames:
+                print(f"no frames: {reason}", file=sys.stderr)
         if not (args.watch and going):
             return
-        print(f"still training: {', '.join(going)}; Ctrl-C ends --watch", file=sys.stderr)
-        try:
-            time.sleep(args.watch)
-        except KeyboardInterrupt:
-            # the page that stays does not read itself again
-            _write(args, runs, command, known, None)
-            return
+        if before is None:
+            print(f"not finished: {', '.join(going)}; the page is written again every "
+                  f"{args.watch:g} s until Ctrl-C", file=sys.stderr)
+        before = going, reason
+        yield args.watch
 
 
 def _write(args, runs, command, known, renewed):
+    """Writes the page of the runs; returns why it has no frames, or None.
+
+    known: label maps of earlier pages, for draw_pictures().  command, renewed: as page.html().
+    """
     pictures = nothing("--no-frames leaves the pictures out.") if args.no_frames else draw_pictures(
         runs, args, known)
-    if pictures.reason and not args.no_frames:
-        print(f"no frames: {pictures.reason}", file=sys.stderr)
-    text = page.html(runs, pictures, command, renewed)
-    page.write(args.output, text)
-    print(f"written to {args.output} ({len(text) / 1e6:.1f} MB)")
+    page.write(args.output, page.html(runs, pictures, command, renewed))
+    return pictures.reason
