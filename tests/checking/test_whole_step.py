@@ -10,6 +10,7 @@ caffe = pytest.importorskip("caffe")
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from data import child_process
 from data.errors import InputError
 from data.files import ROOT
 from tools.lib.checking import whole_step
@@ -190,3 +191,11 @@ def test_the_nets_of_this_project_take_no_extra_step():
 def test_a_known_net_starts_no_child(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_step, "dry_run", None)
     assert step(tmp_path, NET, TESTED) == []
+
+
+def test_the_step_is_found_out_in_a_new_python_too(tmp_path, monkeypatch):
+    # as on a GPU, where a fork cannot compute
+    monkeypatch.setattr(child_process, "_spawning", True)
+    monkeypatch.setattr(child_process.os, "fork", None)
+    with pytest.raises(InputError, match='layer "pool": Caffe refuses it in its forward pass'):
+        step(tmp_path, NET + POOL % "")
