@@ -39,8 +39,21 @@ def test_caffe_steps_in_a_process_of_its_own_and_the_layers_are_reported(
     assert "MiB" in row and row.rstrip(" |").endswith("%")
     for layer in ("domain_features", "domain_loss", "mil_loss"):
         assert f"| Caffe | 1 + 1 | {layer} | " in text
+    shared = bench_gpu.source_builds.has_patch(bench_gpu.source_builds.ONE_COLUMN_BUFFER)
+    assert f"Column buffers: Caffe, {'one' if shared else 'one a convolution'}." in text
     assert "no GPU was seen" in text and "No PyTorch: --without-torch was given." in text
     assert "mil_loss" in capsys.readouterr().out
+
+
+def test_the_runtime_in_use_and_builds_are_compared_and_the_page_names_no_folder(
+        tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gpu_engines, "caffe_engine", lambda *given: asked.append(given[3]))
+    options = bench_gpu.parse(["--device", "cpu", "--without-torch", "--builds", "none",
+                               str(tmp_path / "cpu-py3.12")])
+    assert bench_gpu.find_engines(options, None) == ([None, None], "--without-torch was given.")
+    assert asked == [None, str(tmp_path / "cpu-py3.12")]
+    assert " --builds none .caffe-build/cpu-py3.12 --width" in bench_gpu.title(options)
 
 
 def test_without_a_gpu_nothing_is_measured_and_the_error_says_so(monkeypatch):

@@ -24,7 +24,7 @@ from tools.lib.runtime.enter import python_command, runtime_environment
 Settings = namedtuple("Settings", "device gpu torch no_torch folder results")
 
 TESTS = "tests/training/test_gpu.py"
-ASK_TORCH = "import numpy, torch; print(torch.__version__, torch.cuda.is_available())"
+ASK_TORCH = "import torch, numpy; print(torch.__version__, torch.cuda.is_available())"
 
 
 def parts(gpu):
