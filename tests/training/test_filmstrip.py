@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("caffe")
 
+from data import child_process
 from data.dataset import DataSet
 from data.registry import open_dataset
 from tools.lib.scoring.pictures import colour
@@ -164,3 +165,14 @@ def test_columns_of_the_strip_are_bounded_and_hold_the_first_and_the_last(
     (7, 2, [0, 3]), (3, 3, [0, 1, 2]), (2, 3, [0, 1]), (2975, 3, [0, 991, 1983])])
 def test_frames_lie_at_even_distances(available, count, expected):
     assert chosen_frames(available, count) == expected
+
+
+def test_a_new_python_can_draw_too_as_beside_a_gpu(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(child_process, "_spawning", True)
+    monkeypatch.setattr(child_process.os, "fork", lambda: pytest.fail("it was forked"))
+    data = open_dataset("toy")
+    strip = filmstrip.Filmstrip(str(tmp_path), str(whole[0] / "deploy.prototxt"), data.space, data,
+                                data.frames("target_train[:1]"), 1, "cpu")
+    strip.begin(-1)
+    assert strip.draw_model(6, str(whole[2] / "tiny_iter_6.caffemodel")) is None
+    assert files(tmp_path)["000006_0.png"] == files(whole[2])["000006_0.png"]
