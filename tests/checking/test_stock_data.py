@@ -184,6 +184,7 @@ def caffe_survives(path):
     ("truncated", "truncated PNG file"), ("empty", "empty file"),
     ("text", "a text file; expected a PNG or JPEG picture"), ("altered", "damaged PNG file")])
 def test_a_damaged_picture_blames_the_data_layer_its_source_and_line(tmp_path, kind, words):
+    require_readers()
     for name in "abcd":
         write_image(str(tmp_path / f"{name}.png"), random_image(0))
     spoil(tmp_path / "c.png", kind)
