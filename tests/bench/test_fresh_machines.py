@@ -111,7 +111,7 @@ def test_the_page_shows_outcomes_failures_and_what_was_not_reached(tmp_path, mon
         step("git clone"), step("python3 tools/run_experiment.py toy", 2, "error: no pip")]}
     for suite, route in (("bullseye", well), ("trixie", broken)):
         (tmp_path / (suite + ".json")).write_text(json.dumps(
-            {"commit": "c0ffee", "python": "3.9.2", "pack": 3e8,
+            {"commit": "c0ffee", "python": "3.9.2", "pack": 3e8, "short": suite == "trixie",
              "routes": {"offline": route, "online": route}}))
     assert bench_fresh_machines.page().endswith("runtime: 300 MB; packed in 28 s.\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")]
@@ -122,6 +122,7 @@ def test_the_page_shows_outcomes_failures_and_what_was_not_reached(tmp_path, mon
             "failed, exit code 2: error: no pip"] in rows
     assert ["set-up alone, seconds", "5", "not set up"] in rows
     assert ["", "Debian 11", "Debian 13"] in rows
+    assert ["commands", "README.md's two", "a short proof"] in rows
 
 
 def test_a_page_about_no_machine_is_refused(tmp_path, monkeypatch):

@@ -87,15 +87,14 @@ def measured(suite, work, options):
     """Measures one machine unless its result is kept; True when all its commands succeeded."""
     kept = os.path.join(KEPT, suite + ".json")
     if options.again or not os.path.exists(kept):
-        result = measure(suite, work, options)
-        write_whole(kept, json.dumps(result, indent=1) + "\n")
+        measure(suite, work, options, kept)
     with open(kept, encoding="utf-8") as file:
         routes = json.load(file)["routes"]
     return all(step["code"] == 0 for route in routes.values() for step in route["steps"])
 
 
-def measure(suite, work, options):
-    """The result of one machine: {"commit", "python", "routes", ...}."""
+def measure(suite, work, options, kept):
+    """Measures one machine; writes {"commit", "python", "routes", ...} to the file `kept`."""
     pack, bundle = prepared(work, options)
     mirrors = mirrors_to_ask(options.mirror)
     commands = SHORT if options.short else README
@@ -114,7 +113,8 @@ def measure(suite, work, options):
         result["routes"]["offline"] = route(tree, "offline", OFFLINE, (unpack,) + commands)
         tree.install(ONLINE)
         result["routes"]["online"] = route(tree, "online", OFFLINE + ONLINE, commands)
-    return result
+        # before the machine is removed, which may take minutes
+        write_whole(kept, json.dumps(result, indent=1) + "\n")
 
 
 def prepared(work, options):
@@ -182,6 +182,8 @@ def page():
         raise InputError("no machine has been measured")
     head = [""] + [MACHINES[suite] for suite in results]
     about = [["commit"] + [result["commit"] for result in results.values()],
+             ["commands"] + ["a short proof" if result["short"] else "README.md's two"
+                             for result in results.values()],
              ["its own Python"] + [result["python"] for result in results.values()]]
     blocks = ["# Fresh machines", f"Written by `python3 {os.path.relpath(__file__, ROOT)}`.",
               "Each machine is the minimal base of its release, made by debootstrap, with ordinary "
