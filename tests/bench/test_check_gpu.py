@@ -253,7 +253,7 @@ def turns(monkeypatch):
     found = Turns()
     monkeypatch.setattr(check_steps, "take_turns", found)
     monkeypatch.setattr(check_steps, "running_engine", lambda: ({}, 2))
-    monkeypatch.setattr(check_steps.source_builds, "has_patch", lambda name: True)
+    monkeypatch.setattr(check_steps.source_builds, "has_patch", lambda *_: True)
     return found
 
 
@@ -291,7 +291,7 @@ def test_the_larger_batch_is_the_first_that_fits(tmp_path, turns):
 
 
 def test_a_caffe_without_tf32_is_measured_in_float32_alone(tmp_path, turns, monkeypatch):
-    monkeypatch.setattr(check_steps.source_builds, "has_patch", lambda name: False)
+    monkeypatch.setattr(check_steps.source_builds, "has_patch", lambda *_: False)
     results = list(check_steps.compared_steps(settings(tmp_path, 0), 1))
     assert results[-1] == "TF32 is left out: the Caffe in use has no such option."
     assert len(turns.calls) == 1
