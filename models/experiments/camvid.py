@@ -1,4 +1,7 @@
-"""Game to CamVid's 11 classes: at a size for two CPU cores, and at full width."""
+"""Game to CamVid's 11 classes, by day and at dusk: at a size for two CPU cores, and at full width.
+
+docs/results/camvid.md compares the small experiments.
+"""
 from dataclasses import replace
 
 from models.experiments.fields import CategoryLoss, DataSide, DomainLoss, Experiment, Schedule
@@ -30,10 +33,8 @@ GTA_CAMVID = Experiment(
     tests=(("gta5_half", "train[48:]"), ("camvid", "day_val")),
     label_space="camvid", classes=11,
     shape=SMALL, batch=1, crop=(176, 240), mean=IMAGENET_MEAN,
-    domain_loss=DomainLoss(
-        objective="reversal",       # what the toy chose
-        weight=0.1,
-        classifier_lr=10),
+    domain_loss=DomainLoss(         # the toy's; docs/results/camvid_strength.md
+        objective="reversal", normalised=True, weight=0.3, classifier_lr=10),
     category_loss=CategoryLoss(
         statistics="data/statistics/gta5_half_camvid_windows.json",
         mil_weight=0.1, slack=0.5,  # the toy's
@@ -41,6 +42,26 @@ GTA_CAMVID = Experiment(
     # GA + CA from the source stage too: every row has had the same number of iterations.
     schedules=dict(source=SOURCE, control=ADAPTATION, ga=ADAPTATION, ca=ADAPTATION,
                    ga_ca=ADAPTATION))
+
+# The same source stage and control, but the target is filmed at dusk.
+GTA_DUSK = replace(
+    GTA_CAMVID, name="gta_dusk", shares=GTA_CAMVID,
+    target=replace(GTA_CAMVID.target, split="dusk_train"),
+    tests=(("gta5_half", "train[48:]"), ("camvid", "dusk_val")))
+
+# Real images on both sides: the source is the labelled part of the day.
+CAMVID_DUSK = replace(
+    GTA_DUSK, name="camvid_dusk", shares=None,
+    source=DataSide("camvid", "day_val", resize=1.25, scale=SCALE, jitter=COLOURS),
+    tests=(("camvid", "day_val"), ("camvid", "dusk_val")),
+    category_loss=replace(GTA_CAMVID.category_loss,
+                          statistics="data/statistics/camvid_day_val_windows.json"))
+
+# Without the normalisation, on both targets.
+GTA_CAMVID_PLAIN, GTA_DUSK_PLAIN = (
+    replace(experiment, name=experiment.name + "_plain", shares=experiment,
+            domain_loss=replace(experiment.domain_loss, normalised=False, weight=0.1))
+    for experiment in (GTA_CAMVID, GTA_DUSK))
 
 FULL_SOURCE = Schedule(
     start="models/vgg_conv.caffemodel",
@@ -73,4 +94,5 @@ GTA_CAMVID_FULL = Experiment(
     schedules=dict(source=FULL_SOURCE, control=FULL_ADAPTATION, ga=FULL_ADAPTATION,
                    ca=FULL_ADAPTATION, ga_ca=replace(FULL_ADAPTATION, start="ga")))
 
-EXPERIMENTS = (GTA_CAMVID, GTA_CAMVID_FULL)
+EXPERIMENTS = (GTA_CAMVID, GTA_CAMVID_PLAIN, GTA_DUSK, GTA_DUSK_PLAIN, CAMVID_DUSK,
+               GTA_CAMVID_FULL)
