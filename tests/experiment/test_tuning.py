@@ -72,6 +72,9 @@ def test_the_prototxts_carry_the_setting(tmp_path, monkeypatch):
     assert "loss_weight: 0.125" in net and '\\"slack\\": 0.75' in net
     assert '\\"presence_factor\\": 0.5' in net and '\\"bounds\\": \\"lower\\"' in net
     assert "base_lr: 0.25\n" in solver and f'net: "{variant.folder}/net.prototxt"' in solver
+    with open(os.path.join(ROOT, "models/toy/deploy.prototxt")) as committed:
+        deploy = "".join(line for line in committed if not line.startswith("#"))
+    assert (folder / "deploy.prototxt").read_text() == deploy   # the filmstrip needs it
 
 
 def test_normalisation_is_switched_on_and_off(tmp_path, monkeypatch):

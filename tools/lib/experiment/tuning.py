@@ -119,11 +119,15 @@ def _changed(part, changes):
 
 
 def write_prototxts(variant):
-    """Writes the variant's net.prototxt and solver.prototxt into its folder."""
+    """Writes net.prototxt, deploy.prototxt and solver.prototxt of a variant into its folder.
+
+    With the deploy net, training draws its filmstrip.
+    """
     folder = os.path.join(ROOT, variant.folder)
     net = f"{variant.folder}/net.prototxt"
-    built = nets(variant.experiment)[NET_OF_STAGE[variant.stage] + ".prototxt"]
-    write_whole(os.path.join(ROOT, net), prototxt(built))
+    built = nets(variant.experiment)
+    write_whole(os.path.join(ROOT, net), prototxt(built[NET_OF_STAGE[variant.stage] + ".prototxt"]))
+    write_whole(os.path.join(folder, "deploy.prototxt"), prototxt(built["deploy.prototxt"]))
     weights = plan.last_weights(variant.experiment, variant.schedule.start, 1)
     write_whole(os.path.join(folder, "solver.prototxt"),
                 solver_text(variant.stage, net, variant.schedule, variant.folder, weights))
