@@ -87,7 +87,7 @@ def main():
     else:
         before = tuning.before(experiment, made[0].schedule.start,
                                options.start_seed or options.seeds[0])
-        about = ("mIoU on the source, and means over the second half of the training "
+        about = ("mIoU on the source, and medians over the second half of the training "
                  "(docs/watching_adaptation.md); no target label was opened")
         table = tuning.label_free_table(made, options.seeds, before)
     print(render(table, "text"), end="")

@@ -198,7 +198,7 @@ def before(experiment, stage, seed):
 def label_free_table(made, seeds, start_result):
     """A row a variant and seed: mIoU on the source, and the log's probes.
 
-    The values of PROBES are means over the second half of the training's lines.  start_result:
+    The values of PROBES are medians over the second half of the training's lines.  start_result:
     before() of the first row.
     """
     rows = [["before", f"{_mean_iou(start_result):.1f}"] + [""] * len(PROBES)]
@@ -208,7 +208,7 @@ def label_free_table(made, seeds, start_result):
         lines = lines[len(lines) // 2:]
         found = [[line[name] for line in lines if name in line] for name in PROBES]
         rows.append([f"{variant.label}, seed {seed}", f"{_mean_iou(_result(variant, seed)):.1f}"]
-                    + [f"{np.mean(values):.2f}" if values else "" for values in found])
+                    + [f"{np.median(values):.2f}" if values else "" for values in found])
     return Table(["", "source mIoU %"] + list(PROBES.values()), rows)
 
 
