@@ -62,6 +62,13 @@ def test_strip_has_a_row_a_frame(whole):
     assert picture.shape[0] > 100 and picture.shape[1] > 4 * 200
 
 
+def test_the_plot_shows_the_strip_below_the_curves(whole):
+    plot, strip = (cv2.imread(str(whole[2] / name)) for name in ("plot.png", "filmstrip.png"))
+    height = round(strip.shape[0] * plot.shape[1] / strip.shape[1])
+    assert plot.shape[0] > height + 200     # the curves are there too, once
+    assert np.array_equal(filmstrip.below(plot[:-height], strip), plot)
+
+
 def test_models_have_the_same_bytes_with_and_without_pictures(whole, tmp_path):
     train(whole[1], tmp_path / "out", "--filmstrip", 0)
     assert not os.path.exists(str(tmp_path / "out" / "filmstrip"))

@@ -8,7 +8,7 @@ without a target shows frames of its source. Only images are read, no label. In 
     filmstrip/000300_0.png  its prediction after 300 iterations, in the colours of the classes;
                             000000_0.png is that of the initial weights, where one caffemodel
                             holds them all
-    filmstrip.png           a row a frame, a column a snapshot
+    filmstrip.png           a row a frame, a column a snapshot; plot.png shows it below the curves
 
 A child process predicts with the deploy net that lies beside the train net and with the snapshot's
 caffemodel, as tools/predict.py does. So the weights, the random numbers and the memory of the run
@@ -240,6 +240,21 @@ def _predict(deploy, model, device, data, frames, resize, space, folder, iterati
         write_image(os.path.join(folder, f"{iteration:06d}_{number}.png"),
                     colour(labels, space.palette))
     return True
+
+
+def write_strip_below(run, plot):
+    """Draws filmstrip.png of a run's folder, and adds it below the curves of the picture `plot`."""
+    write_strip(run)
+    strip = os.path.join(run, STRIP)
+    if os.path.exists(strip) and os.path.exists(plot):
+        write_image(plot, below(cv2.imread(plot), cv2.imread(strip)))
+
+
+def below(upper, lower):
+    """`lower` below `upper`, resized to its width: (h, w, 3) uint8 both."""
+    height = round(lower.shape[0] * upper.shape[1] / lower.shape[1])
+    return np.vstack([upper, cv2.resize(lower, (upper.shape[1], height),
+                                        interpolation=cv2.INTER_AREA)])
 
 
 def write_strip(run):

@@ -205,8 +205,9 @@ def run_loop(engine, resolved, snapshots, monitors, strip=None, tensorboard=Fals
     def plot(at_once=False):
         nonlocal drawn
         if at_once or time.monotonic() - drawn > PLOT_EVERY:
-            plot_in_child(log_path, os.path.join(resolved.output, PLOT), resolved.name,
-                          functools.partial(filmstrip.write_strip, resolved.output))
+            path = os.path.join(resolved.output, PLOT)
+            plot_in_child(log_path, path, resolved.name,
+                          functools.partial(filmstrip.write_strip_below, resolved.output, path))
             drawn = time.monotonic()
 
     def show_snapshot(entry):
