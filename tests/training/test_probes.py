@@ -7,6 +7,7 @@ import pytest
 
 caffe = pytest.importorskip("caffe", reason="needs the Caffe runtime")
 
+from data import progress
 from layers.category_targets import CategoryRule
 from models.build import nets
 from models.shapes import SLIM
@@ -157,7 +158,8 @@ def small_run(folder, repo_root, **fields):
                           stepsize=None, **fields)
 
 
-def test_log_progress_and_plot_of_a_run(tmp_path, repo_root, capfd):
+def test_log_progress_and_plot_of_a_run(tmp_path, repo_root, capfd, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS", 0)     # a line for every change
     solver = small_run(tmp_path, repo_root, max_iter=4, display=2, snapshot=4)
     assert tiny.train(solver, tmp_path / "out") == 0
     first, second, last = tiny.entries(tmp_path / "out", "train")
