@@ -155,7 +155,7 @@ def test_an_experiment_prints_its_tables_before_it_writes_them(monkeypatch, tmp_
 
 
 def test_a_picture_or_page_that_fails_ends_the_experiment_with_a_message(monkeypatch):
-    monkeypatch.setattr(report, "tool",
+    monkeypatch.setattr(report, "command_of",
                         lambda *ignored: [sys.executable, "-c", "raise SystemExit(2)"])
     failed = "could not be made.*exit code 2.\n.*same command again"
     with pytest.raises(InputError, match="picture x.png " + failed):
