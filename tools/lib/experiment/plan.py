@@ -49,9 +49,14 @@ def last_weights(experiment, stage, seed):
     return last_snapshot(experiment, stage, run_folder(experiment, stage, seed))
 
 
+def split_words(dataset, split):
+    """A data set and its split as a part of a file's name: "gta5_half_train_48__"."""
+    return "".join(c if c.isalnum() else "_" for c in f"{dataset}_{split}")
+
+
 def result_file(experiment, stage, seed, dataset, split):
     """Path of the JSON file in which tools/test.py leaves a stage's IoUs on one test set."""
-    words = "".join(c if c.isalnum() else "_" for c in f"{dataset}_{split}")
+    words = split_words(dataset, split)
     return os.path.join(run_folder(experiment, stage, seed), f"test_{words}.json")
 
 

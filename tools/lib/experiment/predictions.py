@@ -13,7 +13,14 @@ from data.label_spaces import SPACES
 from data.registry import open_dataset
 from models.experiments import STAGES
 from models.experiments.fields import Experiment
-from tools.lib.experiment.plan import Task, command_of, last_weights, prediction_options, run_folder
+from tools.lib.experiment.plan import (
+    Task,
+    command_of,
+    last_weights,
+    prediction_options,
+    run_folder,
+    split_words,
+)
 
 #: Every file of the zip has this date, so that equal label maps give equal bytes.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -55,16 +62,12 @@ def final_models(experiments, stages, seeds):
 def _frames_folder(model, dataset, split):
     """Where the model's label maps of a split are kept; another caffemodel has another folder."""
     return os.path.join(run_folder(model.experiment, model.stage, model.seed), "predictions",
-                        model.sha256[:12], _words(dataset, split))
+                        model.sha256[:12], split_words(dataset, split))
 
 
 def _map_name(image):
     """The name that predict.py gives to the label map of an image."""
     return os.path.splitext(os.path.basename(image))[0] + ".png"
-
-
-def _words(dataset, split):
-    return "".join(c if c.isalnum() else "_" for c in f"{dataset}_{split}")
 
 
 def _images(dataset, split, data_root):
@@ -112,7 +115,7 @@ def write(path, models, splits, data_root=None):
                     file_name = os.path.join(ROOT, _frames_folder(model, dataset, split),
                                              _map_name(image))
                     with open(file_name, "rb") as file:
-                        _add(archive, f"{model.folder}/{_words(dataset, split)}/{name}.png",
+                        _add(archive, f"{model.folder}/{split_words(dataset, split)}/{name}.png",
                              file.read())
     return os.path.getsize(path)
 
