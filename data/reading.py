@@ -89,7 +89,11 @@ def require_whole(path):
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise _not_readable(path, data, None)
+        kind = kind_of(data)
+        if kind is None or not kind.endswith("picture"):
+            raise _not_readable(path, data, None)
+        raise InputError(f"{path}: {kind} that OpenCV cannot decode: truncated, damaged, or of a "
+                         "format that it does not know", _convert(path))
     return pixels.shape[:2]
 
 
@@ -190,12 +194,15 @@ def _not_readable(path, data, error):
     if kind not in _STRICT:
         if kind is None:
             return InputError(f"{path}: no picture of a known format; expected PNG or JPEG")
-        fix = (f"convert it, or leave it out: convert {os.path.basename(path)} NAME.png"
-               if kind.endswith("picture") else None)
+        fix = _convert(path) if kind.endswith("picture") else None
         return InputError(f"{path}: {kind}; expected a PNG or JPEG picture", fix)
     # Pillow names the buffer with its address in memory where it does not know the format
     reason = "its header cannot be read" if " object at 0x" in str(error) else error
     return InputError(f"{path}: truncated or damaged image ({reason})")
+
+
+def _convert(path):
+    return f"convert it, or leave it out: convert {os.path.basename(path)} NAME.png"
 
 
 def _decode(path, data):

@@ -208,9 +208,17 @@ def test_whatever_opencv_reads_is_read_and_the_rest_named(tmp_path):
     cv2.imwrite(str(tmp_path / "deep.png"), random_image(0).astype(np.uint16) * 257)
     path = image_list_net(tmp_path, [f"{name} 0" for name in [*names, "deep.png"]])
     assert dry_run(path) and caffe_survives(path)
-    (tmp_path / "a.bmp").write_bytes((tmp_path / "a.bmp").read_bytes()[:40])
-    with pytest.raises(InputError, match="a.bmp: a BMP picture; expected a PNG or JPEG picture"):
-        dry_run(path)
+
+
+@pytest.mark.parametrize("ending, kind", [
+    ("bmp", "a BMP picture"), ("tiff", "a TIFF picture"), ("webp", "a WebP picture")])
+def test_a_truncated_picture_of_another_format_is_not_blamed_on_its_format(tmp_path, ending, kind):
+    require_readers()
+    picture = tmp_path / f"a.{ending}"
+    assert cv2.imwrite(str(picture), random_image(0))
+    picture.write_bytes(picture.read_bytes()[:40])
+    with pytest.raises(InputError, match=f"{kind} that OpenCV cannot decode: truncated"):
+        dry_run(image_list_net(tmp_path, [f"{picture.name} 0"]))
 
 
 @pytest.mark.parametrize("fields, transform, words", [

@@ -454,6 +454,17 @@ def test_a_damaged_input_stops_no_later_one(net, pictures, tmp_path, capsys):
         predict(net, [pictures, pictures / "v.mp4"], tmp_path / "again")
 
 
+def test_every_damaged_input_gets_its_repair(net, pictures, tmp_path):
+    (pictures / "c.png").write_bytes(b"x")
+    for name in ("d", "e"):
+        cv2.imwrite(str(pictures / "kept.bmp"), np.zeros((8, 8, 3), np.uint8))
+        (pictures / "kept.bmp").rename(pictures / f"{name}.png")
+    with pytest.raises(InputError) as caught:
+        predict(net, [pictures], tmp_path / "out")
+    assert caught.value.fix.split("\n  ") == [
+        f"convert it, or leave it out: convert {name}.png NAME.png" for name in "de"]
+
+
 def test_many_damaged_inputs_are_counted(net, pictures, tmp_path):
     for number in range(25):
         (pictures / f"c{number}.png").write_bytes(b"x")

@@ -85,11 +85,13 @@ def _in_one(problems, count):
     """One InputError for the InputErrors of some of `count` inputs."""
     if len(problems) == 1:
         return problems[0]
-    lines = [problem.what for problem in problems[:_NAMED]]
+    named = problems[:_NAMED]
+    lines = [problem.what for problem in named]
     if len(problems) > _NAMED:
         lines.append(f"and {len(problems) - _NAMED} more")
+    fixes = dict.fromkeys(problem.fix for problem in named if problem.fix)
     return InputError(f"{len(problems)} of {count} inputs were not labelled whole:\n  "
-                      + "\n  ".join(lines), problems[0].fix)
+                      + "\n  ".join(lines), "\n  ".join(fixes) or None)
 
 
 def plan(inputs, output, kind):
