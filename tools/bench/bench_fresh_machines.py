@@ -53,8 +53,9 @@ def main():
                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suites", nargs="+", choices=MACHINES, default=list(MACHINES),
                         help="which machines (default: all)")
-    parser.add_argument("--short", action="store_true",
-                        help=f"in the place of README.md's commands: {' and '.join(SHORT)}")
+    parser.add_argument("--short", nargs="+", choices=ROUTES, default=[], metavar="ROUTE",
+                        help=f"routes ({', '.join(ROUTES)}) with a short proof in the place of "
+                             f"README.md's commands: {' and '.join(SHORT)}")
     parser.add_argument("--pack", metavar="FILE",
                         help="the packed runtime of this commit, made first where it is missing")
     parser.add_argument("--mirror", metavar="URL",
@@ -97,7 +98,7 @@ def measure(suite, work, options, kept):
     """Measures one machine; writes {"commit", "python", "routes", ...} to the file `kept`."""
     pack, bundle = prepared(work, options)
     mirrors = mirrors_to_ask(options.mirror)
-    commands = SHORT if options.short else README
+    commands = {name: SHORT if name in options.short else README for name in ROUTES}
     with open(os.path.join(KEPT, suite + ".log"), "w+", encoding="utf-8") as log, \
             MinimalTree(os.path.join(work, suite), suite, mirrors + archives_of(mirrors), OFFLINE,
                         log) as tree:
@@ -105,14 +106,16 @@ def measure(suite, work, options, kept):
         for path in (pack, bundle):
             shutil.copy(path, os.path.join(tree.folder, "srv"))
             os.chmod(os.path.join(tree.folder, "srv", os.path.basename(path)), 0o644)
-        result = {"commit": options.commit[:10], "short": options.short,
+        result = {"commit": options.commit[:10],
                   "python": tree.output(["python3", "-c",
                                          "import platform; print(platform.python_version())"]),
                   "pack": os.path.getsize(pack), "routes": {}}
         unpack = "tools/setup_caffe.py --unpack /srv/" + os.path.basename(pack)
-        result["routes"]["offline"] = route(tree, "offline", OFFLINE, (unpack,) + commands)
+        result["routes"]["offline"] = route(tree, "offline", OFFLINE,
+                                            (unpack,) + commands["offline"])
         tree.install(ONLINE)
-        result["routes"]["online"] = route(tree, "online", OFFLINE + ONLINE, commands)
+        result["routes"]["online"] = route(tree, "online", OFFLINE + ONLINE,
+                                           commands["online"])
         # before the machine is removed, which may take minutes
         write_whole(kept, json.dumps(result, indent=1) + "\n")
 
@@ -182,8 +185,6 @@ def page():
         raise InputError("no machine has been measured")
     head = [""] + [MACHINES[suite] for suite in results]
     about = [["commit"] + [result["commit"] for result in results.values()],
-             ["commands"] + ["a short proof" if result["short"] else "README.md's two"
-                             for result in results.values()],
              ["its own Python"] + [result["python"] for result in results.values()]]
     blocks = ["# Fresh machines", f"Written by `python3 {os.path.relpath(__file__, ROOT)}`.",
               "Each machine is the minimal base of its release, made by debootstrap, with ordinary "
@@ -193,9 +194,8 @@ def page():
     for name, title in ROUTES.items():
         routes = [result["routes"][name] for result in results.values()]
         rows = [["installed beside the base"] + [", ".join(each["packages"]) for each in routes]]
-        for number, step in enumerate(max((each["steps"] for each in routes), key=len)):
-            rows.append([f"`{step['command']}`"] + [outcome(each["steps"], number)
-                                                    for each in routes])
+        for command in dict.fromkeys(step["command"] for each in routes for step in each["steps"]):
+            rows.append([f"`{command}`"] + [outcome(each["steps"], command) for each in routes])
         rows.append(["set-up alone, seconds"] + [set_up_seconds(each["steps"]) for each in routes])
         rows.append(["disk, MB, afterwards"] + [f"{each['disk'] / 1e6:.0f}" for each in routes])
         blocks += [f"## {title}", render(Table(head, rows), "markdown")]
@@ -212,11 +212,11 @@ def packed_sizes(results):
     return text + "."
 
 
-def outcome(steps, number):
-    """A cell of the page: seconds and outcome of a step."""
-    if number >= len(steps):
-        return "not reached"
-    step = steps[number]
+def outcome(steps, command):
+    """A cell of the page: seconds and outcome of the step with that command."""
+    step = next((step for step in steps if step["command"] == command), None)
+    if step is None:
+        return "not run"
     if step["code"]:
         return f"failed, exit code {step['code']}: {step['last']}"
     tested = "run_tests" in step["command"]
