@@ -64,6 +64,11 @@ def make_run(folder, stage="ga_ca", seed=1, iterations=200, max_iter=200, tested
     return str(folder)
 
 
+def smallest_record(**fields):
+    """The text of a record.json with no more than read_record asks for, and the fields."""
+    return json.dumps({"seed": 1, "options": {}, "data": {}, "resumed": [], **fields})
+
+
 def write_result(folder, seed=1, space=TOY, name="test_toy_target_val.json", **changes):
     """Adds a result of random predictions to a run's folder; returns it."""
     origin = dict(weights=f"{folder}/toy_iter_200.caffemodel", model="models/toy/deploy.prototxt",

@@ -8,6 +8,7 @@ from data.errors import InputError
 from tools.lib.experiment import comparison, plan, report
 
 from made_results import record
+from made_runs import smallest_record
 
 ARMS = ("toy:control", "toy:ga", "toy_confusion_steps:ga")
 
@@ -23,7 +24,8 @@ def results(tmp_path, monkeypatch):
         for seed in (1, 2):
             folder = tmp_path / plan.run_folder(arm.experiment, arm.stage, seed)
             folder.mkdir(parents=True)
-            (folder / "record.json").write_text('{"versions": {"blas_kernel": "Haswell"}}')
+            (folder / "record.json").write_text(
+                smallest_record(versions={"blas_kernel": "Haswell"}))
             for place, test in enumerate(arm.experiment.tests):
                 scores = record(seed=100 * number + 10 * seed + place)
                 made[text, seed, place] = scores

@@ -14,6 +14,8 @@ from tools.lib.experiment import hours, placement, plan, preconditions, report, 
 from tools.lib.experiment.placement import Placement
 from tools.lib.experiment.plan import Task
 
+from made_runs import smallest_record
+
 TOY, GTA = EXPERIMENTS["toy"], EXPERIMENTS["gta"]
 GPUS = ["gpu:0", "gpu:1"]
 CPU = Placement((), False, 1)
@@ -36,7 +38,8 @@ def write_run(folder, stage, device, tf32=False, rates=(), experiment=TOY):
     """A run's record and its log, a line a rate, of the iterations 10, 20 and so on."""
     run = folder / plan.run_folder(experiment, stage, 1)
     run.mkdir(parents=True)
-    (run / "record.json").write_text(json.dumps({"options": {"device": device, "tf32": tf32}}))
+    (run / "record.json").write_text(
+        smallest_record(options={"device": device, "tf32": tf32}))
     (run / "log.jsonl").write_text("".join(
         json.dumps({"kind": "train", "iteration": 10 * number, "iterations_per_second": rate})
         + "\n" for number, rate in enumerate(rates, 1)))
@@ -66,8 +69,8 @@ def test_an_experiment_goes_on_where_its_runs_recorded(folder):
     assert placement.choose(tasks, options(), 4) == (("gpu:0", "gpu:2"), True, 2)
     assert placement.choose(tasks, options(["gpu:7"]), 4) == (("gpu:7",), True, 1)
     # a record that cannot be read is left to train.py
-    for stage in ("source", "ga"):
-        (folder / plan.run_folder(TOY, stage, 1) / "record.json").write_text("{}")
+    for stage, text in (("source", "{}"), ("ga", smallest_record(options=5))):
+        (folder / plan.run_folder(TOY, stage, 1) / "record.json").write_text(text)
     assert placement.choose(tasks, options(), 4) == ((), False, 4)
 
 

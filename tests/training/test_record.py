@@ -13,6 +13,7 @@ from data.errors import InputError
 from data.files import ROOT
 from tools.lib.training import run
 from tools.lib.training.log import Log, plot_log, read_log
+from tools.lib.training.record import read_record
 from tools.lib.training.run import parse
 from tools.lib.training.snapshots import Snapshots
 
@@ -127,6 +128,16 @@ def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
     for output in ("/proc/none/out", solver):
         with pytest.raises(InputError, match=f"--output {output} cannot be written"):
             train(solver, output)
+
+
+@pytest.mark.parametrize("versions", [3, "1.0.0", ["caffe"], {"tf32": 1}, {"tf32": "no"}])
+def test_a_record_with_versions_of_another_type_is_damaged(tmp_path, versions):
+    train(write_run(tmp_path), tmp_path / "out", "--max-iter", 1)
+    record = read(tmp_path / "out" / "record.json")
+    assert read_record(str(tmp_path / "out")) == record
+    (tmp_path / "out" / "record.json").write_text(json.dumps(dict(record, versions=versions)))
+    with pytest.raises(InputError, match="record.json is not the record of a run.*versions"):
+        read_record(str(tmp_path / "out"))
 
 
 def test_damaged_record_is_an_error_on_resume(tmp_path):

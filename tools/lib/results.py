@@ -54,6 +54,14 @@ def read_results(path):
 def _checked(record):
     if record["version"] != VERSION:
         raise ValueError(f"version {record['version']!r}, expected {VERSION}")
+    for name in ("dataset", "split", "label_space"):
+        if not isinstance(record[name], str):
+            raise TypeError(f"{name} is {record[name]!r}, expected a name")
+    if type(record["images"]) is not int or not 0 <= record["images"] < 2 ** 31:
+        raise ValueError(f"images is {record['images']!r}, expected a count")
+    resize = record.get("resize", 1.0)
+    if type(resize) not in (int, float) or not 0 < resize < math.inf:
+        raise ValueError(f"resize is {resize!r}, expected a factor above 0")
     classes = [str(c) for c in record["classes"]]
     counts = np.array(record["confusion"], np.int64)
     if counts.shape != (len(classes), len(classes) + 1) or (counts < 0).any():

@@ -3,7 +3,6 @@
 An arm is a stage of an experiment, such as toy_confusion:ga.  main() is the command
 tools/compare_experiments.py.
 """
-import json
 import os
 import shlex
 import sys
@@ -19,7 +18,7 @@ from tools.lib.command import CommandParser, count
 from tools.lib.experiment import plan, report
 from tools.lib.outputs import require_file
 from tools.lib.tables import Table, render
-from tools.lib.training.record import RECORD
+from tools.lib.training.record import read_record
 
 CONTROL = "control"
 
@@ -171,7 +170,7 @@ def kernels(arms, seeds):
     found = set()
     for experiment, stage in arms:
         for seed in seeds:
-            path = os.path.join(ROOT, plan.run_folder(experiment, stage, seed), RECORD)
-            with open(path, encoding="utf-8") as file:
-                found.add(str(json.load(file)["versions"]["blas_kernel"]))
+            record = read_record(os.path.join(ROOT, plan.run_folder(experiment, stage, seed)))
+            versions = (record or {}).get("versions") or {}
+            found.add(str(versions.get("blas_kernel", "unknown")))
     return f"OpenBLAS kernels: {', '.join(sorted(found))}."

@@ -3,7 +3,6 @@
 The record.json of every run has its device and its precision, so an experiment that was interrupted
 goes on as before without the options.
 """
-import json
 import os
 from typing import NamedTuple, Tuple
 
@@ -12,6 +11,7 @@ from data.files import ROOT
 from tools.lib.checking.device import require_gpu
 from tools.lib.device_options import asks_for_tf32, gpu_number
 from tools.lib.experiment.plan import with_training_options
+from tools.lib.training.record import read_record
 
 #: Names of the precision, by whether it is TF32.
 PRECISION = {True: "TF32", False: "float32"}
@@ -38,11 +38,10 @@ def recorded_options(task):
     if task.stage is None:
         return {}
     try:
-        with open(os.path.join(ROOT, os.path.dirname(task.result), "record.json"),
-                  encoding="utf-8") as file:
-            return json.load(file)["options"]
-    except (OSError, ValueError, KeyError, TypeError):
+        record = read_record(os.path.join(ROOT, os.path.dirname(task.result)))
+    except InputError:
         return {}
+    return record["options"] if record else {}
 
 
 def choose(tasks, options, jobs_on_cpu):

@@ -3,6 +3,8 @@ import json
 import os
 from dataclasses import dataclass
 
+import numpy as np
+
 from data.errors import InputError
 from tools.lib.report.frames import data_uri
 from tools.lib.report.run_files import groups
@@ -45,9 +47,12 @@ def _strip(run):
         with open(path, encoding="utf-8") as file:
             described = json.load(file)
         names = [str(name) for name in described["frames"]]
-        classes = [(str(name), tuple(int(value) for value in colour)) for name, colour
-                   in zip(described["classes"], described["palette"])]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        palette = np.array(described["palette"], np.float64)
+        if palette.shape != (len(described["classes"]), 3) or not np.isfinite(palette).all():
+            raise ValueError("palette is not one colour, three numbers, for each of the classes")
+        classes = [(str(name), tuple(map(int, colour)))
+                   for name, colour in zip(described["classes"], palette)]
+    except (OSError, OverflowError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise InputError(f"{path} is not the list of a filmstrip's frames: {problem!r}",
                          f"remove the folder {folder}: the report then has no filmstrip of "
                          "this run") from None

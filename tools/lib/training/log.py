@@ -2,6 +2,7 @@
 import functools
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -76,7 +77,7 @@ def read_log(path):
     with open(path, encoding="utf-8") as file:
         for line in file:
             try:
-                entry = json.loads(line)
+                entry = json.loads(line, parse_int=_number)
             except ValueError:
                 continue
             if (isinstance(entry, dict) and isinstance(entry.get("iteration"), int)
@@ -85,14 +86,19 @@ def read_log(path):
     return entries
 
 
+def _number(digits):
+    """A JSON integer: an int, or a float where numpy has no such int."""
+    return int(digits) if len(digits) < 16 else float(digits)
+
+
 def _line(entry):
     return json.dumps(entry) + "\n"
 
 
 def iteration_seconds(path):
     """Seconds an iteration, from every line of a run's log that has a rate."""
-    return [1 / entry["iterations_per_second"] for entry in read_log(path)
-            if entry.get("iterations_per_second")]
+    rates = [entry.get("iterations_per_second") for entry in read_log(path)]
+    return [1 / rate for rate in rates if type(rate) in (int, float) and 0 < rate < math.inf]
 
 
 def plot_in_child(log_path, path, title, also):

@@ -105,6 +105,9 @@ def _check(record):
     for name in ("tf32", "tensorboard"):
         if not isinstance(options.get(name), (bool, type(None))):
             raise TypeError(f"{name} is neither true nor false")
+    libraries = record.get("versions") or {}
+    if not isinstance(libraries, dict) or not isinstance(libraries.get("tf32", False), bool):
+        raise TypeError("versions is not an object, or its tf32 neither true nor false")
     if not isinstance(record["data"], dict) or not isinstance(record["resumed"], list):
         raise TypeError("data is not an object or resumed is not a list")
     if not isinstance(options.get("data_root"), (str, type(None))):

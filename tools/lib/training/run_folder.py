@@ -70,7 +70,7 @@ def choose_precision(options, resolved, record):
 
 def recorded_tf32(record):
     """Whether a record is that of a run in TF32; an old one has it among the versions."""
-    return record["options"].get("tf32", record.get("versions", {}).get("tf32", False))
+    return record["options"].get("tf32", (record.get("versions") or {}).get("tf32", False))
 
 
 def refuse_overwriting(resolved, resume):
