@@ -104,5 +104,15 @@ def test_a_file_that_cannot_be_read_has_failed(page, capsys):
     assert "1 skipped" in page("import pytest\npytest.skip('not here', allow_module_level=True)")
 
 
-def test_a_run_without_failures_lists_none(page, capsys):
-    assert "Failed" not in page("def test_passes(): pass")
+def test_a_run_without_failures_and_warnings_lists_none(page, capsys):
+    text = page("def test_passes(): pass")
+    assert "Failed" not in text and "Warnings:" not in text and "| warnings | 0 |" in text
+
+
+def test_warnings_are_counted_and_named(page, capsys):
+    text = page("""import warnings
+def test_one(): warnings.warn("old  way", DeprecationWarning)
+def test_two(): warnings.warn("old way", DeprecationWarning)
+""")
+    assert "| warnings | 2 |" in text and "\nWarnings:\n\n- 1: " in text
+    assert text.count("DeprecationWarning: old way") == 2

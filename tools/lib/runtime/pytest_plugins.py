@@ -7,6 +7,7 @@ import signal
 import time
 
 from data.cores import usable_cores
+from data.files import ROOT
 from tools.lib.runtime import machine
 from tools.lib.runtime.checkup import runtime_kind
 
@@ -40,7 +41,8 @@ class HangWatch:
 
 
 class TestReport:
-    """The outcome of a run as a page: which runtime, how many tests, the skipped, the failed.
+    """The outcome of a run as a page: which runtime, how many tests, what failed, warned or was
+    skipped.
 
     argv: arguments of the command that the page names.
 
@@ -56,7 +58,7 @@ class TestReport:
         self._outcomes = {}
 
     def pytest_terminal_summary(self, terminalreporter):
-        """Called by pytest at the end: {"passed", "failed", "error", "skipped": reports}."""
+        """Called by pytest at the end: {"passed", "failed", "skipped", "warnings"...: reports}."""
         self._outcomes = terminalreporter.stats
 
     def page(self, versions):
@@ -65,6 +67,8 @@ class TestReport:
         failed = reports("failed", []) + reports("error", [])
         skipped = reports("skipped", [])
         reasons = collections.Counter(_reason(report) for report in skipped)
+        warned = collections.Counter(str(report.message).replace(ROOT + os.sep, "")
+                                     for report in reports("warnings", []))
         cards = ", ".join(machine.cards()) or "no GPU was seen"
         rows = {
             "commit": machine.commit_text(),
@@ -76,14 +80,20 @@ class TestReport:
                 f"{self._load:.1f}, {os.getloadavg()[0]:.1f}",
             "tests": f"{len(reports('passed', []))} passed, {len(failed)} failed, "
                      f"{len(skipped)} skipped",
+            "warnings": str(sum(warned.values())),
             "seconds": f"{time.monotonic() - self._started:.0f}",
         }
         lines = [f"Written by `python3 tools/run_tests.py {' '.join(self._argv)}`.", "",
                  "| | |", "|---|---|"]
         lines += [f"| {name} | {text} |" for name, text in rows.items()]
         lines += _list("Failed", [report.nodeid for report in failed])
-        lines += _list("Skipped", [f"{count}: {why}" for why, count in sorted(reasons.items())])
+        lines += _list("Warnings", _counted(warned)) + _list("Skipped", _counted(reasons))
         return "\n".join(lines) + "\n"
+
+
+def _counted(texts):
+    """["COUNT: TEXT"], sorted by the texts, each on one line."""
+    return [f"{count}: {' '.join(text.split())}" for text, count in sorted(texts.items())]
 
 
 def _reason(report):
