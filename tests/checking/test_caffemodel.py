@@ -169,9 +169,9 @@ WITHOUT_BLOBS = caffe_pb2.NetParameter(
     layer=[caffe_pb2.LayerParameter(name="conv")]).SerializeToString()
 
 
-def broken(content):
+def broken(content, **fields):
     model = caffe_pb2.NetParameter()
-    blob = model.layer.add(name="conv").blobs.add(data=[1, 2, 3])
+    blob = model.layer.add(name="conv").blobs.add(data=[1, 2, 3], **fields)
     blob.shape.dim.extend(content)
     return model.SerializeToString()
 
@@ -186,6 +186,12 @@ def broken(content):
     (broken([4]), "3 values of data for the shape [4], which has 4"),
     (broken([-3]), "the shape [-3]"), (broken([-1, -3]), "the shape [-1, -3]"),
     (broken([2 ** 62, 2 ** 62]), "3 values"),
+    # Caffe looks at the double values first and ends the process
+    (broken([3], double_data=[1]), "1 values of data for the shape [3], which has 3"),
+    (broken([3], diff=[1, 2, 3], double_diff=[1, 2]), "2 values of diff for the shape [3]"),
+    (broken([3]) + caffe_pb2.NetParameter(
+        layers=[caffe_pb2.V1LayerParameter(name="old")]).SerializeToString(), 'both "layer" and'),
+    (broken([3]) + b"\x0c" + broken([3]), "truncated or altered"),  # the end of a group
     (caffe_pb2.NetParameter(name="x").SerializeToString(), "has no layer"),
     (WITHOUT_BLOBS, "a net without blobs"),
     (broken([3]).replace(b"conv", b"con\xff"), "name b'con\\xff' is not text"),
@@ -287,6 +293,20 @@ def test_a_solverstate_given_as_weights_names_the_caffemodel_beside_it(tmp_path,
 def test_a_missing_caffemodel(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         read_caffemodel(str(tmp_path / "m.caffemodel"))
+
+
+def test_a_folder_is_called_one_once(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_caffemodel(str(tmp_path))
+    assert str(caught.value) == f"caffemodel {tmp_path} is a folder; expected a file"
+
+
+def test_a_name_that_caffe_cannot_open_is_refused(tmp_path):
+    path = stored_model(tmp_path / "m.caffemodel", TINY)
+    odd = os.path.join(str(tmp_path), os.fsdecode(b"\xff.caffemodel"))
+    os.rename(path, odd)
+    with pytest.raises(InputError, match="the name is not UTF-8"):
+        read_caffemodel(odd)
 
 
 def test_any_truncation_of_a_model_is_noticed_or_still_whole(tmp_path):

@@ -19,7 +19,8 @@ from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.gradients import refuse_gpu_only
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.prototxt import write_prototxt
-from tools.lib.checking.weights_kind import read_weights, refuse_raw_data, refuse_v0
+from tools.lib.checking.weights_kind import (parse_all, read_weights, refuse_raw_data,
+                                              refuse_v0)
 
 #: A blob in a file.  shape: tuple of ints; legacy: shape comes from num, channels, height,
 #: width, and then leading ones do not count (as Caffe has it).
@@ -51,6 +52,9 @@ def read_caffemodel(path):
     """
     net = _parse(path, caffe_pb2.NetParameter(), "caffemodel")
     refuse_v0(path, net)
+    if net.layer and net.layers:
+        raise InputError(f'{path} has both "layer" and "layers" (the old name), and Caffe reads '
+                         "neither; expected one of them")
     layers = {}
     for layer in list(net.layer) or list(net.layers):
         if not isinstance(layer.name, str):  # protobuf gives bytes for a text that is not UTF-8
@@ -84,7 +88,7 @@ def read_solverstate(path):
 def _parse(path, message, kind):
     data = read_weights(path, kind)
     try:
-        message.ParseFromString(data)
+        parse_all(message, data)
     except (DecodeError, ValueError, RuntimeError) as problem:
         raise InputError(f"{path} is not a whole .{kind} file ({len(data)} bytes): it is "
                          f"truncated or altered ({problem})", "copy or download it again") from None
@@ -102,13 +106,16 @@ def _stored(blob, where):
         if side < 0:
             raise InputError(f"{where} has the shape {list(shape)}")
         count *= side
+    if not blob.data and not blob.double_data:
+        refuse_raw_data(blob, count, where)
     for field in ("data", "diff"):
-        stored = len(getattr(blob, field)) or len(getattr(blob, "double_" + field))
-        if field == "data" and not stored:
-            refuse_raw_data(blob, count, where)
-        if stored != count and (field == "data" or stored):
-            raise InputError(f"{where}: {stored} values of {field} for the shape {list(shape)}, "
-                             f"which has {count}")
+        stored = [len(getattr(blob, field)), len(getattr(blob, f"double_{field}"))]
+        # Caffe takes the double ones where both are there
+        filled = [number for number in stored if number] or [0] * (field == "data")
+        for number in filled:
+            if number != count:
+                raise InputError(f"{where}: {number} values of {field} for the shape "
+                                 f"{list(shape)}, which has {count}")
     return StoredBlob(shape, legacy)
 
 

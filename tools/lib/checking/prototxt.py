@@ -29,18 +29,18 @@ def did_you_mean(word, names, count=3):
 def read_bytes(path, kind, limit):
     """The bytes of a file that a user named; InputError when it cannot be read or is too long."""
     try:
-        if os.path.isdir(path):
-            raise InputError(f"{kind} {path} is a folder; expected a file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if size > limit:
-                raise InputError(f"{kind} {path} has {size} bytes; expected at most {limit}")
-            return file.read()
+            if size <= limit:
+                return file.read()
+    except IsADirectoryError:
+        raise InputError(f"{kind} {path} is a folder; expected a file") from None
     except FileNotFoundError:
         raise InputError(f"{kind} {path} does not exist{_neighbours(path)}") from None
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise InputError(f"{kind} {path} cannot be read: {reason}") from None
+    raise InputError(f"{kind} {path} has {size} bytes; expected at most {limit}")
 
 
 def _neighbours(path):

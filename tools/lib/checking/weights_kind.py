@@ -1,6 +1,7 @@
 """Recognises by its content a file that was given as weights and is of another kind."""
 import os
 import re
+import warnings
 
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
@@ -30,6 +31,11 @@ def read_weights(path, kind):
     Raises InputError that says what the file is instead, where that can be seen.
     """
     _refuse_huge(path, kind)
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{kind} {path!r}: the name is not UTF-8, and Caffe cannot open the file",
+                         "give the file or its folder another name, or a link to it") from None
     data = read_bytes(path, kind, MAX_BYTES)
     if not data:
         raise InputError(f"{path} is empty; expected a .{kind}")
@@ -85,9 +91,22 @@ def _refuse_caffemodel(path, data):
         raise InputError(f"{path} is a caffemodel, the weights of a net; expected a .solverstate")
 
 
+def parse_all(message, data):
+    """Parses all of the bytes into a protobuf message.
+
+    Raises DecodeError, ValueError or RuntimeError; a plain ParseFromString only warns where it
+    stops before the end.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        message.ParseFromString(data)
+    if caught:
+        raise DecodeError(str(caught[0].message))
+
+
 def _parsed(message, data):
     try:
-        message.ParseFromString(data)
+        parse_all(message, data)
     except (DecodeError, ValueError, RuntimeError):
         return None
     return message
