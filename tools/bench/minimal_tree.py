@@ -26,7 +26,8 @@ NAMESPACE = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 ENTER = """
 set -e
 mount -t proc proc "$0/proc"
-mkdir -p "$0/dev/shm"
+mkdir -p "$0/dev/shm" "$0/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"
 if [ "$1" = offline ]; then ip link set lo up; fi
 shift
