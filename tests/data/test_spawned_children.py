@@ -43,7 +43,7 @@ def speak(text):
 
 
 def test_its_value_and_its_words_come_back_from_another_process(monkeypatch):
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)       # it hides words that are not flushed
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)   # which hides what is not flushed
     outcome = run_in_child(functools.partial(speak, "words"), 60)
     assert outcome.value["pid"] != os.getpid() and outcome.stderr == "words"
 

@@ -19,8 +19,7 @@ from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.gradients import refuse_gpu_only
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.prototxt import write_prototxt
-from tools.lib.checking.weights_kind import (parse_all, read_weights, refuse_raw_data,
-                                              refuse_v0)
+from tools.lib.checking.weights_kind import parse_all, read_weights, refuse_raw_data, refuse_v0
 
 #: A blob in a file.  shape: tuple of ints; legacy: shape comes from num, channels, height,
 #: width, and then leading ones do not count (as Caffe has it).
