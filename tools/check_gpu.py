@@ -1,12 +1,12 @@
 # PYTHON_ARGCOMPLETE_OK
-r"""Checks a GPU in one command, in minutes and without network: right, fast, repeatable.
+r"""Checks a GPU in minutes and without a network: its results, its speed, a resumed run.
 
     python3 tools/check_gpu.py --minutes 5
     python3 tools/check_gpu.py --build caffe-cuda-py3.12.tar.gz --output gpu.md
     python3 tools/check_gpu.py --device cpu --minutes 2     # the same at small sizes, without a GPU
 
 Each result is printed and written to the page as it comes: a command that is killed leaves a valid
-page. What the time is too short for is skipped. Exit code 0 when nothing failed, 1 when a part did.
+page. A part that does not fit into the time is skipped. Exit code 0 when nothing failed, else 1.
 """
 import _init_paths  # noqa: F401
 

@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""Prints what the commands run on, and for each missing part the command that repairs it.
+"""Prints the parts that the commands need, and for each missing one the command that repairs it.
 
 Exit code 0 when everything needed works, 1 when something is missing.
 """

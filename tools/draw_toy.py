@@ -1,5 +1,4 @@
 # PYTHON_ARGCOMPLETE_OK
-#!/usr/bin/env python3
 """Writes toy frames to disk: PNG pairs, list files, class table (data set `folder` reads them)."""
 import _init_paths  # noqa: F401
 

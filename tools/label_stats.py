@@ -1,7 +1,7 @@
 # PYTHON_ARGCOMPLETE_OK
 """Counts how much of an image each class fills in the labels of a source.
 
-The category loss (Eq. 8) reads these statistics.
+The category loss (Eq. 8) reads these statistics. tools/run_experiment.py makes those it needs.
 
     python3 tools/label_stats.py --dataset gta5 --split train --output data/statistics/gta5.json
     python3 tools/label_stats.py --dataset toy --split source_train --output toy.json --show toy.png

@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""Predicts a split that has no labels with an experiment's final models, into one zip file.
+r"""Predicts a split that has no labels with an experiment's final models, into one zip file.
 
     python3 tools/predict_experiment.py gta_camvid --split camvid day_test --seeds 1 2 3 \
         --data-root FOLDER --output docs/results/camvid_predictions.zip
@@ -21,6 +21,7 @@ from data.cores import usable_cores
 from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
 from tools.lib.command import CommandParser, count, run_command
+from tools.lib.dataset_options import add_data_root_argument
 from tools.lib.experiment import predictions, scheduler
 from tools.lib.experiment.plan import refuse_repeated_seeds
 from tools.lib.outputs import require_file
@@ -30,14 +31,17 @@ def parse_arguments():
     parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="+", choices=sorted(EXPERIMENTS),
-                        metavar="EXPERIMENT", help="of tools/run_experiment.py")
+                        metavar="EXPERIMENT",
+                        help="names that tools/run_experiment.py --list prints")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES),
-                        help="default: all")
-    parser.add_argument("--seeds", nargs="+", type=count, default=[1], help="default: 1")
+                        metavar="STAGE", help=f"some of {', '.join(STAGES)} (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=count, default=[1], metavar="N",
+                        help="default: 1")
     parser.add_argument("--split", nargs=2, action="append", required=True, dest="splits",
-                        metavar=("DATASET", "SPLIT"), help="may be given several times")
-    parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
-    parser.add_argument("--output", required=True, metavar="FILE.zip")
+                        metavar=("DATASET", "SPLIT"),
+                        help="the images to predict; may be given several times")
+    add_data_root_argument(parser)
+    parser.add_argument("--output", required=True, metavar="FILE.zip", help="the file to write")
     return parser.parse_args()
 
 

@@ -21,6 +21,7 @@ from data.cores import usable_cores
 from data.files import ROOT
 from models.experiments import EXPERIMENTS, STAGES
 from tools.lib.command import CommandParser, PrintAndEnd, count, run_command
+from tools.lib.dataset_options import add_data_root_argument
 from tools.lib.device_options import add_devices_arguments
 from tools.lib.experiment import hours, listing, placement, plan, preconditions, report, scheduler
 
@@ -28,19 +29,22 @@ from tools.lib.experiment import hours, listing, placement, plan, preconditions,
 def parse_arguments():
     parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    parser.add_argument("experiment", choices=sorted(EXPERIMENTS), metavar="EXPERIMENT",
+                        help="a name that --list prints")
     parser.add_argument("--list", action=PrintAndEnd, const=listing.listing,
-                        help="print every experiment, what it is, its data and hours, and end")
+                        help="print every experiment with its data and hours, and end")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES),
-                        help="default: all; the stages that these start from run too")
-    parser.add_argument("--seeds", nargs="+", type=count, default=[1], help="default: 1")
-    parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
+                        metavar="STAGE", help=f"some of {', '.join(STAGES)} (default: all); the "
+                                              "stages that these start from run too")
+    parser.add_argument("--seeds", nargs="+", type=count, default=[1], metavar="N",
+                        help="default: 1")
+    add_data_root_argument(parser)
     parser.add_argument("--jobs", type=count,
                         help="commands at a time on the CPU; default: one a core for the toy, else "
                              "1; on GPUs: one a GPU")
-    parser.add_argument("--report",
-                        help="path without ending of the tables, the picture and the page; "
-                             "default: runs/EXPERIMENT")
+    parser.add_argument("--report", metavar="PATH",
+                        help="path of the tables, the picture and the page, without their ending "
+                             "(default: runs/EXPERIMENT)")
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     parser.add_argument("--tensorboard", action="store_true",
                         help="let every training write an event file for TensorBoard")

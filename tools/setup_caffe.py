@@ -2,8 +2,9 @@
 """Sets up the Caffe runtime, once; running it again is quick and harmless.
 
 A Python that can import `caffe` (a conda environment, say) is used as it is. Otherwise Debian 11's
-Caffe and pinned Python packages are put into .caffe inside the repository: no root is needed, and
-nothing is written outside that folder. An interrupted set-up goes on where it stopped.
+Caffe and pinned Python packages are put into .caffe: no root is needed, and nothing is written
+outside the repository. Where no mirror has them, Caffe is compiled from its source: docs/setup.md.
+After an interrupt the same command continues.
 
 --pack writes the finished runtime, with MPI, as one file; --unpack sets up from it without a
 network, at any path, for any user.
@@ -30,9 +31,9 @@ def main():
     route.add_argument("--mirror", metavar="URL",
                        help="Debian mirror (default: the one in this machine's apt sources)")
     route.add_argument("--debs", metavar="FOLDER",
-                       help="folder with the Debian packages: no mirror is asked. pip's own "
-                            "configuration decides about the wheels: PIP_NO_INDEX=1 "
-                            "PIP_FIND_LINKS=FOLDER takes them offline too")
+                       help="folder with the Debian packages, instead of a mirror. pip fetches the "
+                            "wheels as it is configured: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER "
+                            "takes them from a folder too")
     route.add_argument("--unpack", metavar="FILE",
                        help="set up from a file that --pack has written: nothing is downloaded")
     parser.add_argument("--sha256", metavar="HASH",
@@ -40,7 +41,7 @@ def main():
     parser.add_argument("--pack", metavar="FILE",
                         help="write the finished runtime and MPI as one file")
     parser.add_argument("--rebuild", action="store_true",
-                        help="make the runtime anew although it is there")
+                        help="set the runtime up again from the beginning")
     parser.add_argument("--list-debs", action="store_true",
                         help="print SHA-256 and name of the files that --debs needs")
     options = parser.parse_args()

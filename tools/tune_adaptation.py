@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-r"""Tries settings of one adaptation stage on several seeds and prints how each went.
+r"""Trains one adaptation stage with several settings and seeds, and prints a table of results.
 
     python3 tools/tune_adaptation.py toy --stage ga_ca --seeds 101 102 103 \
         --vary mil_weight=0.03,0.1 --vary start=source,ga --output toy_tuning.md
@@ -8,9 +8,9 @@ r"""Tries settings of one adaptation stage on several seeds and prints how each 
         --start-seed 1 --vary weight=0.1,1 --vary max_iter=60
 
 All combinations of the --vary lists are trained, with other seeds than the reported ones.  The
-toy's table shows the target mIoU.  On real images that would choose by labels that adaptation does
-not have: there the table shows the mIoU on the source, how strong the domain loss is, and how far
-the domains are confused.
+toy's table shows the target mIoU.  On real images no target label may choose a setting: there the
+table shows the mIoU on the source, how strong the domain loss is, and how far the domains are
+confused.
 """
 import argparse
 import os
@@ -27,6 +27,7 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.experiments import EXPERIMENTS
 from tools.lib.command import CommandParser, count, run_command
+from tools.lib.dataset_options import add_data_root_argument
 from tools.lib.device_options import add_devices_arguments
 from tools.lib.experiment import hours, placement, plan, preconditions, scheduler, tuning
 from tools.lib.outputs import require_file
@@ -39,20 +40,24 @@ REPORTED_SEEDS = range(1, 6)        # of docs/results/toy.md
 def parse_arguments():
     parser = CommandParser(description=__doc__,
                            formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
-    parser.add_argument("--stage", choices=STAGES, required=True)
+    parser.add_argument("experiment", choices=sorted(EXPERIMENTS), metavar="EXPERIMENT",
+                        help="a name that tools/run_experiment.py --list prints")
+    parser.add_argument("--stage", choices=STAGES, required=True, help="the stage to train")
     parser.add_argument("--vary", action="append", default=[], metavar="FIELD=VALUE,VALUE",
                         help="a field of the losses or of the schedule "
                              "(models/experiments/fields.py); repeatable")
-    parser.add_argument("--seeds", nargs="+", type=count, required=True)
-    parser.add_argument("--start-seed", type=count,
-                        help="all seeds start from this seed's run of the stage before, where that "
-                             "takes hours; default: each from its own")
-    parser.add_argument("--data-root", help="the folder that holds the data sets' folders")
+    parser.add_argument("--seeds", nargs="+", type=count, required=True, metavar="N",
+                        help=f"not {REPORTED_SEEDS[0]} to {REPORTED_SEEDS[-1]}, whose results are "
+                             "reported: take seeds from 101 on")
+    parser.add_argument("--start-seed", type=count, metavar="N",
+                        help="start all seeds from this seed's run of the stage before, which "
+                             "saves its training for the others (default: each from its own)")
+    add_data_root_argument(parser)
     parser.add_argument("--jobs", type=count,
                         help="commands at a time on the CPU; default: one a core; on GPUs: one a "
                              "GPU")
-    parser.add_argument("--output", help="Markdown file of the table; default: none, only printed")
+    parser.add_argument("--output", metavar="FILE.md",
+                        help="write the table to this file too")
     add_devices_arguments(parser)
     return parser.parse_args()
 

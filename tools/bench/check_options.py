@@ -17,7 +17,8 @@ def parse(arguments=None):
     """The options of the command line; torch_python is never None."""
     parser = CommandParser(
         prog="python3 tools/check_gpu.py",
-        description="Checks a GPU in one command, in minutes and without network.")
+        description="Checks a GPU in minutes and without a network: its results, its speed, a "
+                    "resumed run.")
     parser.add_argument("--minutes", type=positive, default=5.0,
                         help="time for all parts together (default: 5)")
     parser.add_argument("--device", type=device, default="gpu:0", metavar="cpu|gpu:N",

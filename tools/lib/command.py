@@ -68,6 +68,7 @@ class CommandParser(argparse.ArgumentParser):
     """The options of a command, with --version, and completed by the shell where that is set up."""
 
     def __init__(self, **settings):
+        settings.setdefault("prog", f"python3 {sys.argv[0]}")
         super().__init__(**settings)
         self.add_argument("--version", action=PrintAndEnd, const=version,
                           help="print the project's commit and end")

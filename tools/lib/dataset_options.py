@@ -11,11 +11,16 @@ from tools.lib.command import count
 def add_dataset_arguments(parser):
     """Adds the options that choose a data set, apart from its split."""
     parser.add_argument("--dataset", required=True, help=f"one of {', '.join(names())}")
-    parser.add_argument("--data-root",
-                        help="folder that holds the data sets' folders (default: DATA_ROOT, "
-                             "data/sets)")
+    add_data_root_argument(parser)
     parser.add_argument("--label-space",
                         help="classes to map the labels to, where the data set offers several")
+
+
+def add_data_root_argument(parser):
+    """Adds --data-root."""
+    parser.add_argument("--data-root", metavar="FOLDER",
+                        help="folder that holds the data sets' folders (default: the "
+                             "environment's DATA_ROOT, else data/sets)")
 
 
 def add_data_arguments(parser):

@@ -36,8 +36,8 @@ def gpu_number(name, default=0):
 def add_devices_arguments(parser):
     """Adds the options of commands that start several commands, which compute."""
     parser.add_argument("--device", type=devices, metavar="cpu|gpu:N[,gpu:N]",
-                        help="where the commands compute; a GPU has one command at a time; "
-                             "default: as the runs recorded that are there, else the CPU")
+                        help="where the commands compute, one at a time on each GPU (default: "
+                             "as earlier runs of the same stages, else the CPU)")
     add_tf32_argument(parser)
 
 
@@ -45,8 +45,7 @@ def add_tf32_argument(parser):
     """Adds --tf32 of commands that compute."""
     parser.add_argument("--tf32", action="store_true",
                         help="on a GPU: multiply matrices in TF32, which is faster and keeps 10 "
-                             "bits of the mantissa; a training run keeps its "
-                             "setting")
+                             "bits of the mantissa; a resumed run keeps its setting")
 
 
 def asks_for_tf32(option, on_gpu):

@@ -28,7 +28,7 @@ SMALLEST = 1e-4  # percent: the picture's logarithmic axis draws smaller shares 
 def parse(arguments=None):
     """The options of tools/constraint_report.py."""
     parser = CommandParser(
-        prog="constraint_report.py",
+        prog="python3 tools/constraint_report.py",
         description="Compares the class sizes that a model predicts on unlabelled images with "
                     "those of the source's labels.")
     add_comparison_arguments(parser, "caffemodels, one table each",

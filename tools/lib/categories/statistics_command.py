@@ -28,7 +28,7 @@ LINES = (("alpha", "tab:blue", "--"), ("delta", "black", "-"), ("gamma", "tab:re
 def parse(arguments=None):
     """The options of tools/label_stats.py."""
     parser = CommandParser(
-        prog="label_stats.py",
+        prog="python3 tools/label_stats.py",
         description="Counts how much of an image each class fills in the labels of a source.")
     add_data_arguments(parser)
     parser.add_argument("--window", nargs=2, type=count, metavar=("HEIGHT", "WIDTH"),

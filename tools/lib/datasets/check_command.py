@@ -21,15 +21,16 @@ SHOWN = 10  # problems of each kind in the text report; --json has all
 
 def parse(arguments=None):
     """The options of tools/check_dataset.py."""
-    parser = CommandParser(prog="check_dataset.py",
-                           description="Opens every file of a data set.")
+    parser = CommandParser(prog="python3 tools/check_dataset.py",
+                           description="Opens every file of a data set and reports its problems.")
     add_dataset_arguments(parser)
     parser.add_argument("--split", nargs="+",
-                        help="splits to read (default: those that make up the data set)")
+                        help="splits to read (default: the whole data set)")
     parser.add_argument("--images-only", action="store_true",
                         help="open no label, as for splits that come without labels")
     add_workers_argument(parser)
-    parser.add_argument("--json", metavar="FILE.json", help="write the whole report here too")
+    parser.add_argument("--json", metavar="FILE.json",
+                        help="write the whole report to this file too")
     return parser.parse_args(arguments)
 
 

@@ -11,7 +11,7 @@ from tools.lib.outputs import require_folder
 
 def parse(arguments=None):
     """The options of tools/make_lmdb.py."""
-    parser = CommandParser(prog="make_lmdb.py",
+    parser = CommandParser(prog="python3 tools/make_lmdb.py",
                            description="Packs a split of a data set into LMDB.")
     add_data_arguments(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER",

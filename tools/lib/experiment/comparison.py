@@ -47,14 +47,15 @@ class Arm(NamedTuple):
 def parse(arguments=None):
     """The options of tools/compare_experiments.py."""
     parser = CommandParser(
-        prog="tools/compare_experiments.py",
+        prog="python3 tools/compare_experiments.py",
         description="Compares stages of experiments that tools/run_experiment.py has run: mIoU on "
                     "every test set, differences from the control seed by seed, IoU of each class.")
     parser.add_argument("arms", nargs="+", metavar="EXPERIMENT:STAGE",
                         help="rows of the tables, such as toy:control toy_confusion:ga; one of "
-                             "them is a control")
-    parser.add_argument("--seeds", nargs="+", type=count, required=True)
-    parser.add_argument("--output", help="Markdown file of the tables; default: none, only printed")
+                             "them has to be a control")
+    parser.add_argument("--seeds", nargs="+", type=count, required=True, metavar="N",
+                        help="seeds whose runs are compared")
+    parser.add_argument("--output", metavar="FILE.md", help="write the tables to this file too")
     return parser.parse_args(arguments)
 
 

@@ -25,17 +25,19 @@ FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "paper_tables.js
 def parse(arguments=None):
     """The options of tools/paper_table.py."""
     parser = CommandParser(
-        prog="tools/paper_table.py",
+        prog="python3 tools/paper_table.py",
         description="Prints a table of the paper with our numbers beside its own, a row a class.")
-    parser.add_argument("table", choices=sorted(paper_tables()))
+    parser.add_argument("table", choices=sorted(paper_tables()), help="table of the paper")
     parser.add_argument("--result", action="append", default=[], metavar="EXPERIMENT:STAGE=FILE",
                         help="JSON of tools/test.py to use, such as gta:ga_ca=scores.json; may be "
-                             "repeated (default: the files that tools/run_experiment.py left in "
-                             "runs/)")
+                             "repeated (default: the files of tools/run_experiment.py in runs/)")
     parser.add_argument("--seed", type=count, default=1, help="seed of the runs (default 1)")
-    parser.add_argument("--format", choices=FORMATS)
-    parser.add_argument("--note", help="a sentence on our results, to stand above the first table")
-    parser.add_argument("--output", help="write to this file (.txt, .md, .csv or .tex) as well")
+    parser.add_argument("--format", choices=FORMATS,
+                        help="format of the table (default: text, or by --output's ending)")
+    parser.add_argument("--note", metavar="TEXT",
+                        help="a sentence on our results, printed above the first table")
+    parser.add_argument("--output", metavar="FILE",
+                        help="write the table to this file too (.txt, .md, .csv or .tex)")
     return parser.parse_args(arguments)
 
 

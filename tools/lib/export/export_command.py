@@ -18,7 +18,7 @@ from tools.lib.outputs import require_file
 def parse(arguments=None):
     """The options of tools/export_onnx.py."""
     parser = CommandParser(
-        prog="tools/export_onnx.py",
+        prog="python3 tools/export_onnx.py",
         description="Writes a deploy net with its weights as an ONNX file, for machines without "
                     "Caffe.")
     parser.add_argument("--model", required=True, help="deploy prototxt")

@@ -17,7 +17,7 @@ PERIOD = 30.0
 def parse(arguments=None):
     """The options of tools/report.py."""
     parser = CommandParser(
-        prog="tools/report.py",
+        prog="python3 tools/report.py",
         description="Writes one HTML page on one or several runs: what was run, curves, IoU, "
                     "frames before and after. The page needs no network.")
     parser.add_argument("runs", nargs="+", metavar="RUN",

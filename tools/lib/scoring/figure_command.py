@@ -20,7 +20,7 @@ from tools.lib.scoring.pictures import colour, write_grid
 def parse(arguments=None):
     """The options of tools/figure.py."""
     parser = CommandParser(
-        prog="tools/figure.py",
+        prog="python3 tools/figure.py",
         description="Draws image | prediction of each model | truth as one PNG.")
     add_comparison_arguments(parser, "caffemodels, one for each column, earliest first",
                              'column titles (default for two: "before" and "after")')

@@ -16,7 +16,8 @@ def add_net_arguments(parser):
                              "are resized to the label's size")
     parser.add_argument("--mean", type=number_between(0, 255), nargs=3, metavar=("B", "G", "R"),
                         help="values to subtract (default: those of the deploy net)")
-    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N")
+    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|gpu:N",
+                        help="where the net is computed (default: cpu)")
     add_tf32_argument(parser)
     parser.add_argument("--memory", type=positive, metavar="GB",
                         help="limit of one forward pass; larger images are computed in tiles, or "

@@ -24,7 +24,7 @@ _NAMED = 20
 def parse(arguments=None):
     """The options of tools/predict.py."""
     parser = CommandParser(
-        prog="tools/predict.py",
+        prog="python3 tools/predict.py",
         description="Labels images, the images of folders, and videos. No truth is needed.")
     parser.add_argument("inputs", nargs="+",
                         help="PNG or JPEG images, folders of them (with the folders inside), video "

@@ -23,7 +23,7 @@ from tools.lib.tables import FORMATS, format_of, render
 def parse(arguments=None):
     """The options of tools/test.py."""
     parser = CommandParser(
-        prog="tools/test.py",
+        prog="python3 tools/test.py",
         description="Scores models, or saved predictions, on a labelled split.")
     parser.add_argument("--model", help="deploy prototxt")
     parser.add_argument("--weights", nargs="+", default=[],
@@ -32,8 +32,8 @@ def parse(arguments=None):
                         help="score the label maps <frame name>.png in FOLDER instead of running a "
                              "net")
     parser.add_argument("--ids", choices=("train", "dataset"), default="train",
-                        help="coding of saved predictions: train ids (default), or the data set's "
-                             "own ids, which Cityscapes' server reads")
+                        help="ids in the saved predictions: train ids (default), or the data "
+                             "set's own ids, which Cityscapes' server reads")
     parser.add_argument("--names", nargs="+", help="titles of the table's columns")
     add_data_arguments(parser)
     add_net_arguments(parser)

@@ -18,6 +18,7 @@ from tools.lib.checking.net import running_layers
 from tools.lib.checking.solver_file import load_nets, load_solver
 from tools.lib.checking.whole_step import dry_run_step
 from tools.lib.command import CommandParser, count, seed
+from tools.lib.dataset_options import add_data_root_argument
 from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import make_folder
 from tools.lib.runtime import source_builds
@@ -44,7 +45,8 @@ DESCRIPTION = """Trains a net as a Caffe solver prototxt says, on the CPU or one
 
 Everything goes to runs/<solver name>/ (or --output): the solver and the nets as Caffe
 was given them, record.json, log.jsonl, plot.png and the snapshots. Ctrl-C finishes the
-iteration and snapshots; --resume goes on from there, bit for bit as if never stopped."""
+iteration and writes a snapshot; --resume continues from there, with the same bytes as a
+run that was never stopped."""
 #: Seconds between two drawings of the plot during a run.
 PLOT_EVERY = 60
 
@@ -61,21 +63,19 @@ def parse(arguments=None):
                         help="seed of everything random; default: the solver's random_seed, or 1")
     parser.add_argument("--max-iter", type=count, metavar="N",
                         help="iterations in all, instead of the solver's max_iter")
-    parser.add_argument("--data-root", metavar="FOLDER",
-                        help="folder that holds the data sets' folders (default: the "
-                             "environment's DATA_ROOT, else data/sets)")
+    add_data_root_argument(parser)
     parser.add_argument("--device", type=device, metavar="cpu|gpu:N",
                         help="default: the solver's solver_mode, or cpu without one")
     add_tf32_argument(parser)
     parser.add_argument("--output", metavar="FOLDER",
                         help="output folder (default: runs/<solver name>)")
     parser.add_argument("--resume", action="store_true",
-                        help="go on from the newest complete snapshot; starts at the beginning "
-                             "when there is none yet")
+                        help="continue from the newest complete snapshot, or start at the "
+                             "beginning when there is none yet")
     parser.add_argument("--keep-snapshots", type=count, metavar="N",
                         help="keep the newest N snapshots only (default: all)")
     parser.add_argument("--tensorboard", action="store_true", default=None,
-                        help="write an event file for TensorBoard too; --resume goes on with it")
+                        help="write an event file for TensorBoard too; --resume continues it")
     parser.add_argument("--filmstrip", type=int, choices=range(filmstrip.MOST + 1), metavar="N",
                         help="draw the predictions of N target frames at every snapshot, 0 to "
                              f"{filmstrip.MOST} (default: {filmstrip.USUAL})")
