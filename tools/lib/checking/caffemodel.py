@@ -17,7 +17,7 @@ from data.errors import InputError
 from layers import gpu_arrays
 from tools.lib.checking.dry_run import dry_run_net
 from tools.lib.checking.gradients import refuse_gpu_only
-from tools.lib.checking.net import check_net, load_net
+from tools.lib.checking.net import check_net, load_test_net
 from tools.lib.checking.prototxt import write_prototxt
 from tools.lib.checking.weights_kind import parse_all, read_weights, refuse_raw_data, refuse_v0
 
@@ -216,7 +216,7 @@ def open_net(model, weights, net=None, complete=True):
     must get its weights (see `require_match`).  Caffe reads the checked net, written anew, and
     not the file itself.  Raises InputError for any file that does not fit.
     """
-    net = load_net(model) if net is None else net
+    net = load_test_net(model) if net is None else net
     layers = check_net(net, caffe.TEST, model)
     if gpu_arrays.current() is None:
         refuse_gpu_only(layers, model)

@@ -32,6 +32,16 @@ def load_net(path):
     return upgrade_net(read_prototxt(path, caffe_pb2.NetParameter(), "net"), path)
 
 
+def load_test_net(path):
+    """As load_net, for a net that runs by itself: Caffe then sets its state's level to 0.
+
+    A net of a solver keeps the level in its file.
+    """
+    net = load_net(path)
+    net.state.ClearField("level")
+    return net
+
+
 def check_net(net, phase, name):
     """Checks the layers that run in `phase` (caffe.TRAIN or caffe.TEST); returns those layers.
 

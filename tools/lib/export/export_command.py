@@ -8,7 +8,7 @@ from data.errors import InputError
 from data.files import write_aside
 from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import use_device
-from tools.lib.checking.net import load_net, running_layers
+from tools.lib.checking.net import load_test_net, running_layers
 from tools.lib.command import CommandParser
 from tools.lib.dataset_options import find_label_space
 from tools.lib.export.onnx_graph import convert
@@ -38,7 +38,7 @@ def main(arguments=None):
     """Reads, converts, checks and writes the model."""
     args = parse(arguments)
     require_file(args.output, "--output")
-    parameter = load_net(args.model)
+    parameter = load_test_net(args.model)
     space = find_label_space(args.label_space) if args.label_space else None
     use_device(None, "the CPU")
     net, _ = open_net(args.model, args.weights, parameter)

@@ -14,7 +14,7 @@ from caffe.proto import caffe_pb2
 from data.errors import InputError
 from data.transforms import to_blob
 from tools.lib.checking.dry_run import cheap, dry_run, dry_run_net
-from tools.lib.checking.net import check_net, load_net, running_layers
+from tools.lib.checking.net import check_net, load_test_net, running_layers
 from tools.lib.checking.prototxt import write_prototxt
 
 #: Channels of an image, in Caffe's order: blue, green, red.
@@ -83,6 +83,9 @@ def net_of(layers, entry, data, channels, size):
     made = part.layer.add(name=entry, type="Input", top=[data])
     made.input_param.shape.add(dim=[1, channels, *size])
     part.layer.extend(layers)
+    for layer in part.layer:    # they have been chosen, by a state that the part does not have
+        layer.ClearField("include")
+        layer.ClearField("exclude")
     return part
 
 
@@ -91,7 +94,7 @@ def load_deploy(model, score_blob=None):
 
     Raises InputError: a wrong prototxt, not one image input of three channels, several outputs.
     """
-    parameter = load_net(model)
+    parameter = load_test_net(model)
     check_net(parameter, caffe.TEST, model)
     return read_deploy(parameter, model, score_blob)
 
@@ -126,6 +129,9 @@ def _input_layer(layers, name):
         raise InputError(f'{name}: layer "{layer.name}" has no shape of 4 numbers; expected 1 x '
                          f"{CHANNELS} x rows x columns")
     channels = shapes[0].dim[1]
+    if min(shapes[0].dim[2:]) < 1:
+        raise InputError(f'{name}: layer "{layer.name}" has {shapes[0].dim[2]} rows and '
+                         f"{shapes[0].dim[3]} columns; expected at least 1 of each")
     if channels != CHANNELS:
         raise InputError(f'{name}: layer "{layer.name}" has {channels} '
                          f"channel{'s' * (channels != 1)}; {CHANNELS} (BGR) are expected",
