@@ -204,6 +204,95 @@ def test_a_deconvolution_of_pad_0_needs_a_crop_to_say_where_the_image_is(tmp_pat
     require_plain(write(tmp_path, cropped), whole=True, sizes=((40, 56), (32, 64), (37, 45)))
 
 
+@pytest.mark.parametrize("rule", ('include { stage: "deploy" }', 'exclude { not_stage: "deploy" }',
+                                  "include { min_level: 1 }"))
+@pytest.mark.parametrize("group", (CLASSES, 1), ids=("tiled", "whole"))
+def test_the_layers_that_caffe_chooses_by_the_nets_state_run(tmp_path, rule, group):
+    """Caffe keeps the file's stages and sets its level to 0."""
+    head = up("final", "score", group=group)
+    for sign in (1, -1):    # one of the two maps changes where the layer is left out
+        chosen = layer("Power", "final", "final", f"power_param {{ scale: {sign} shift: -0.5 }} "
+                                                  f"{rule}").replace('"final" type', '"sign" type')
+        text = 'state { stage: "deploy" level: 1 }' + image_input() + TRUNK + chosen + head
+        files = write(tmp_path, text)
+        assert ("sign" in caffe.Net(files[0], caffe.TEST)._layer_names) == ("stage" in rule)
+        require_plain(files, whole=group == 1)
+
+
+def patches(side, stride, kernel=None, group=1):
+    """A net that looks at one patch after another, and leaves out a rest at the right and bottom.
+    """
+    odd = stride % 2
+    return (image_input(side) + conv("data", "a", 4, kernel or stride, f"stride: {stride}")
+            + conv("a", "final", CLASSES, 1)
+            + up("final", "score", group=group, kernel=2 * stride - odd, stride=stride,
+                 pad=(stride - odd) // 2))
+
+
+@pytest.mark.parametrize("side", (60, 63, 64))
+def test_pixels_that_rounding_down_leaves_out_are_no_margin(tmp_path, side):
+    files = write(tmp_path, patches(side, 16))
+    predictor = require_plain(files, whole=True, sizes=((48, 64),))
+    assert predictor.geometry == (1, 0, 16, (0, 0))
+    files = write(tmp_path, patches(side, 4, kernel=8))     # and this is one
+    assert Predictor(*files).geometry == (1, 2, 4, (0, 0))
+
+
+@pytest.mark.parametrize("stride, side", [(3, 32), (3, 33), (5, 50), (6, 47)])
+def test_a_learned_upsampling_by_a_multiple_of_3_or_5(tmp_path, stride, side):
+    files = write(tmp_path, patches(side, stride))
+    predictor = require_plain(files, whole=True, sizes=((60, 90),))
+    assert predictor.geometry == (1, 0, stride, (0, 0))
+
+
+def test_a_stride_of_30_is_not_taken_for_32(tmp_path):
+    text = image_input(64) + conv("data", "a", 4, 30, "stride: 30") + layer(
+        "MVN", "a", "b") + conv("b", "score", CLASSES, 1)
+    assert Predictor(*write(tmp_path, text)).geometry == (30, 0, 30, (0, 0))
+
+
+@pytest.mark.parametrize("upsampled", (True, False))
+@pytest.mark.parametrize("stride, side", [(7, 32), (9, 63), (13, 65), (33, 79)])
+def test_a_stride_that_cannot_be_measured_is_refused(tmp_path, stride, side, upsampled):
+    text = patches(side, stride)
+    if not upsampled:
+        text = image_input(side) + conv("data", "a", 4, stride, f"stride: {stride}") + layer(
+            "MVN", "a", "b") + conv("b", "score", CLASSES, 1)
+    with pytest.raises(InputError, match=r"the output score is .* its place in the image is "
+                                         r"unknown\n.*Crop"):
+        Predictor(*write(tmp_path, text))
+
+
+def test_an_output_of_another_size_than_measured_is_refused(tmp_path, monkeypatch):
+    predictor = Predictor(*write(tmp_path, patches(32, 4)))
+    monkeypatch.setattr(predictor._runner, "geometry", predictor.geometry._replace(
+        remainders=(1, 1)))
+    with pytest.raises(InputError, match="score is 40 x 56 for an input of 41 x 57; expected "
+                                         "41 x 57"):
+        predictor.predict(picture(40, 56))
+
+
+@pytest.mark.parametrize("behind, words", [
+    (layer("Log", "final", "score"), "output score is nan at .* of its 10 x 14 units"),
+    (layer("Power", "final", "score", "power_param { power: 0.5 }"), "output score is nan at"),
+    (layer("Exp", "final", "score", "exp_param { scale: 1000 }"), "is an infinity, and")])
+def test_scores_without_a_highest_one_are_a_sentence(tmp_path, behind, words):
+    predictor = Predictor(*write(tmp_path, image_input() + TRUNK + behind))
+    with pytest.raises(InputError, match=words):
+        predictor.predict(picture(40, 56))
+
+
+def test_minus_infinity_is_the_logarithm_of_a_probability_of_0(tmp_path):
+    text = (image_input() + conv("data", "a", CLASSES, more="pad: 1")
+            + layer("Power", "a", "b", "power_param { scale: 200 }")
+            + layer("Softmax", "b", "prob") + layer("Log", "prob", "score"))
+    files = write(tmp_path, text)
+    image = picture(40, 56)
+    truth = plain(files, image, "score")
+    assert np.isneginf(truth).any()
+    assert (Predictor(*files).predict(image) == truth.argmax(0)).all()
+
+
 BEHIND = {
     "permuting convolution": (conv("up", "score", CLASSES, 1), True),
     "sigmoid": (layer("Sigmoid", "up", "score"), True),
@@ -437,6 +526,15 @@ def test_an_input_of_other_channels_is_refused(tmp_path, channels, found):
     files = write(tmp_path, image_input(channels=channels) + FIXED)
     with pytest.raises(InputError, match=rf'layer "data" has {found}; 3 \(BGR\) are expected'):
         Predictor(*files)
+
+
+@pytest.mark.parametrize("sides", ("dim: 0 dim: 32", "dim: 32 dim: 0", "dim: 0 dim: -3"))
+def test_an_input_without_pixels_is_refused_by_name(tmp_path, sides):
+    model, weights = write(tmp_path, image_input() + FIXED)
+    with open(model, "w") as file:
+        file.write((image_input() + FIXED).replace("dim: 32 dim: 32", sides))
+    with pytest.raises(InputError, match='layer "data" has .* rows and .* columns; expected at'):
+        Predictor(model, weights)
 
 
 def test_stochastic_pooling_is_refused_on_the_cpu(tmp_path):

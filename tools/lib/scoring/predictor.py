@@ -5,12 +5,15 @@ weights allow them and a comparison with the whole net agrees when it is loaded:
 computed in tiles, and the scores are read before a fixed bilinear upsampling (TiledNet).  Every
 other net is computed as it is, one whole image at a time (WholeNet).
 """
+import numpy as np
+
 from data.errors import InputError
 from data.transforms import resize
 from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import device_memory, use_device
 from tools.lib.device_options import gpu_number
 from tools.lib.scoring.deploy_net import InputTransform, load_deploy
+from tools.lib.scoring.label_maps import label_map
 from tools.lib.scoring.tiled_net import TiledNet
 from tools.lib.scoring.whole_net import WholeNet
 
@@ -44,6 +47,7 @@ class Predictor:
         transform = InputTransform(deploy, mean)
         use_device(gpu_number(device), f"--device {device}")
         net, _ = open_net(model, weights, deploy.parameter())
+        self._output = f"{deploy.name}: the output {deploy.scores}"
         self.classes = _classes(net.blobs[deploy.scores].shape, deploy)
         self.mean = transform.mean
         self._last_wins, self.whole_because = deploy.last_wins, None
@@ -62,16 +66,31 @@ class Predictor:
         resized by this factor first; the scores, not the labels, are resized to `size`.
         """
         size = image.shape[:2] if size is None else tuple(size)
-        return self._runner.labels(resize(image, scale), size, self._last_wins)
+        image = resize(image, scale)
+        scores = self.scores(image)
+        if self.geometry.stride != 1 or size != image.shape[:2]:
+            self._require(np.isfinite(scores), "an infinity, and it has to be interpolated")
+        return label_map(scores, self.geometry.stride, image.shape[:2], size, self._last_wins)
 
     def scores(self, image):
         """(C, h, w) float32 scores of an image (H, W, 3) uint8 BGR, h = ceil(H / stride).
 
         They are the net's output, before a fixed bilinear upsampling where the net is computed in
         tiles.  The image is continued by reflection to a size that the net takes, and by the net's
-        margin on every side.
+        margin on every side.  Raises InputError where a score is nan.
         """
-        return self._runner.scores(image)
+        scores = self._runner.scores(image)
+        self._require(~np.isnan(scores), "nan")
+        return scores
+
+    def _require(self, good, found):
+        """Raises InputError unless all of `good` (C, h, w) is true; found: the other scores."""
+        if not good.all():
+            height, width = good.shape[1:]
+            raise InputError(f"{self._output} is {found} at {np.sum(~good.all(axis=0))} of its "
+                             f"{height} x {width} units for an image; no class has the highest "
+                             "score there", "look for a layer that can give such values, as Log, "
+                             "Exp and Power do, or use other weights")
 
 
 def _classes(shape, deploy):

@@ -20,11 +20,12 @@ from models.cost import forward_bytes
 from tools.lib.checking.device import device_memory
 from tools.lib.checking.memory import layer_costs
 from tools.lib.scoring.deploy_net import CHANNELS
-from tools.lib.scoring.label_maps import label_map
 from tools.lib.scoring.tiled_net import forward
 
-#: Largest step between sizes that a net takes: the product of all its strides.
-LARGEST_STEP = 256
+#: The step between sizes that a net takes, the product of all its strides, divides one of these.
+PERIODS = (256, 240)
+#: Pixels by which an input is larger that shows whether a stride is 30, 32 or 33.
+FAR = 1200
 
 
 class Sizes(namedtuple("Sizes", "stride margin step remainders")):
@@ -71,13 +72,13 @@ class WholeNet:
                            margin)
         result = forward(self._net, self._deploy.data, self._transform(values),
                          self._deploy.scores)
+        expected = self.geometry.units(tuple(side - 2 * margin for side in padded))
+        if result.shape[1:] != expected:
+            raise InputError(f"{self._deploy.name}: the output {self._deploy.scores} is "
+                             f"{_by(result.shape[1:])} for an input of {_by(padded)}; expected "
+                             f"{_by(expected)}, as for smaller inputs")
         rows, columns = self.geometry.units(size)
         return np.array(result[:, :rows, :columns])
-
-    def labels(self, image, size, last_wins):
-        """(rows, columns) uint8 classes at `size` of an image (H, W, 3) uint8 BGR."""
-        return label_map(self.scores(image), self.geometry.stride, image.shape[:2], size,
-                         last_wins)
 
     def _require_memory(self, size, padded):
         """Raises InputError where Caffe refuses an input of that size or it does not fit."""
@@ -102,10 +103,37 @@ def find_sizes(deploy):
     """The Sizes of a deploy_net.DeployNet, by asking Caffe.
 
     Sizes that differ from the prototxt's own by multiples of a step are tried first, then multiples
-    of the step, for the steps 1, 2, 4, ...  Raises InputError where none follows the rules above.
+    of the step, for the steps 1, 2, 4, ... of each period.  Raises InputError where none follows
+    the rules above.
+    """
+    base, strides = deploy.size, []
+    for period in PERIODS:
+        small, stride = _score_size(deploy, period)
+        # a stride such as 256/255 was measured over a growth that the step does not divide
+        if stride in strides or 1 not in (stride.numerator, stride.denominator):
+            continue
+        strides.append(stride)
+        for step in (step for step in range(1, period + 1) if period % step == 0):
+            for remainders in dict.fromkeys((tuple(side % step for side in base), (0, 0))):
+                shrink = _shrink(deploy, stride, step, remainders)
+                if _is_margin(shrink):
+                    remainders, shrink = _tightest(deploy, stride, step, remainders, shrink)
+                    return Sizes(stride, int(shrink) // 2, step, remainders)
+    why = ("it does not lie over the image with the same margin on every side" if strides else
+           f"the product of its strides divides neither {' nor '.join(map(str, PERIODS))}")
+    raise InputError(f"{deploy.name}: the output {deploy.scores} is {_by(small)} for an input of "
+                     f"{_by(base)}: {why}, and so its place in the image is unknown",
+                     "end the net with a Crop layer that has the input as its second bottom")
+
+
+def _score_size(deploy, period):
+    """((rows, columns) of the output for the prototxt's size, pixels a unit of it, a Fraction).
+
+    period: pixels by which the input grows to find the stride.  Raises InputError where the output
+    does not grow with the image.
     """
     base = deploy.size
-    larger = tuple(side + LARGEST_STEP for side in base)
+    larger = tuple(side + period for side in base)
     try:
         small, large = deploy.score_sizes([base, larger])
     except InputError as error:
@@ -116,19 +144,35 @@ def find_sizes(deploy):
         raise InputError(f"{deploy.name}: the output {deploy.scores} is {_by(small)} for an input "
                          f"of {_by(base)} and {_by(large)} for {_by(larger)}; expected a map that "
                          "grows with the image, alike in both directions")
-    stride = Fraction(LARGEST_STEP, grown[0])
-    beyond, step = None, 1
-    while step <= LARGEST_STEP:
-        for remainders in dict.fromkeys((tuple(side % step for side in base), (0, 0))):
-            shrink = _shrink(deploy, stride, step, remainders)
-            if shrink is not None and shrink >= 0 and shrink % 2 == 0:
-                return Sizes(stride, int(shrink) // 2, step, remainders)
-            beyond = shrink if beyond is None else beyond
-        step *= 2
-    raise InputError(f"{deploy.name}: the output {deploy.scores} is {_by(small)} units of "
-                     f"{stride} pixels for an input of {_by(base)}: it does not lie over the image "
-                     "with the same margin on every side, and so its place in the image is unknown",
-                     "end the net with a Crop layer that has the input as its second bottom")
+    return small, Fraction(period, grown[0])
+
+
+def _tightest(deploy, stride, step, remainders, shrink):
+    """(remainders, shrink) of the smallest inputs that give outputs as large as these.
+
+    Layers that round down leave pixels out at the right and bottom of larger ones; a shrink with
+    these pixels would move the output.
+    """
+    size = _sizes(deploy, step, remainders)[1]
+    for less in (2 ** k for k in reversed(range(8)) if 2 ** k < min(step, shrink + 1)):
+        smaller = tuple(side - less for side in size)
+        try:
+            whole, same = deploy.score_sizes([size, smaller])
+        except InputError:
+            continue
+        if same == whole:
+            size = smaller
+    for more in (0, 1):     # a margin of half a pixel is rounded up
+        found = tuple((side + more) % step for side in size)
+        tighter = _shrink(deploy, stride, step, found)
+        if _is_margin(tighter) and tighter < shrink:
+            return found, tighter
+    return remainders, shrink
+
+
+def _is_margin(shrink):
+    """Whether inputs that are larger than the output by so many pixels have a whole margin."""
+    return shrink is not None and shrink >= 0 and shrink % 2 == 0
 
 
 def _shrink(deploy, stride, step, remainders):
@@ -136,15 +180,27 @@ def _shrink(deploy, stride, step, remainders):
 
     None: Caffe refuses such a size, or the difference is not always the same.
     """
+    near = _sizes(deploy, step, remainders)
+    far = [tuple(side + -(-FAR // step) * step for side in near[0])]
+    shrinks = set()
+    for sizes in (near, far):
+        try:
+            found = deploy.score_sizes(sizes)
+        except InputError:
+            if sizes is near:
+                return None
+            break       # too large for Caffe
+        shrinks.update(side - units * stride for size, score in zip(sizes, found)
+                       for side, units in zip(size, score))
+        if len(shrinks) > 1:
+            return None
+    return shrinks.pop()
+
+
+def _sizes(deploy, step, remainders):
+    """The four smallest (rows, columns) of k * step + remainder from the prototxt's size on."""
     first = [side + (rest - side) % step for side, rest in zip(deploy.size, remainders)]
-    sizes = [tuple(side + k * step for side in first) for k in (0, 1, 2, 3)]
-    try:
-        found = deploy.score_sizes(sizes)
-    except InputError:
-        return None
-    shrinks = {side - units * stride for size, score in zip(sizes, found)
-               for side, units in zip(size, score)}
-    return shrinks.pop() if len(shrinks) == 1 else None
+    return [tuple(side + k * step for side in first) for k in range(4)]
 
 
 def _by(size):
