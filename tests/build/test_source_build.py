@@ -183,6 +183,16 @@ def test_a_build_comes_right_after_the_repository_on_the_import_path(tmp_path):
     assert path[1:] == [os.path.join(build, "python"), "/mine"]
 
 
+def test_children_in_other_folders_get_the_same_build(tmp_path, monkeypatch):
+    build = a_build(tmp_path / "b")
+    monkeypatch.chdir(tmp_path)
+    env = runtime_environment({"CAFFE_BUILD": "b"})
+    monkeypatch.chdir("/")
+    assert source_builds.selected(env) == build
+    assert "CAFFE_BUILD" not in runtime_environment({})
+    assert runtime_environment({"CAFFE_BUILD": ""})["CAFFE_BUILD"] == ""
+
+
 def test_a_build_for_another_python_looks_for_that_one_and_says_which(tmp_path, monkeypatch):
     build = a_build(tmp_path / "b", version="2.99")
     monkeypatch.setenv("PATH", str(tmp_path))

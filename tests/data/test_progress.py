@@ -32,8 +32,7 @@ for number in progress.progress_bar(range(3)):
 
 
 def work(seconds, stderr):
-    return subprocess.Popen([sys.executable, "-c", WORK, str(seconds)], stderr=stderr, cwd=ROOT,
-                            env=dict(os.environ, PYTHONPATH=ROOT))
+    return subprocess.Popen([sys.executable, "-c", WORK, str(seconds)], stderr=stderr, cwd=ROOT)
 
 
 def in_pipe(seconds):

@@ -325,7 +325,9 @@ def test_watch_renews_the_page_until_it_is_interrupted(tmp_path):
     output = tmp_path / "report.html"
     process = subprocess.Popen(
         [sys.executable, "tools/report.py", run, "--output", str(output), "--watch", "0.2",
-         "--no-frames"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+         "--no-frames"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        # a background job of a shell ignores SIGINT, and its children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     try:
         _wait_for(lambda: output.exists() and "iteration 100 of 400" in output.read_text())
         assert 'http-equiv="refresh"' in output.read_text()

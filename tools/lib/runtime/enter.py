@@ -119,6 +119,7 @@ def exec_caffe(arguments):
 def runtime_environment(environ):
     """A copy of `environ` with the variables that Caffe needs; the user's own values stay.
 
+    CAFFE_BUILD           as an absolute path, where it is set
     PYTHONPATH            the repository first, so that `layers.x` imports; then the source build in use, if any
     OPENBLAS_CORETYPE     kernels that fit the processor's flags
     OPENBLAS_NUM_THREADS  the cores this process may use, unless OMP_NUM_THREADS is set
@@ -130,6 +131,8 @@ def runtime_environment(environ):
     env.setdefault("PYTHONNOUSERSITE", "1")
     env.setdefault("PYTHONUTF8", "1")
     build = source_builds.selected(env)
+    if build and "CAFFE_BUILD" in env:
+        env["CAFFE_BUILD"] = build      # for children that start in another folder
     first = [ROOT] + ([source_builds.site_packages(build)] if build else [])
     paths = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p not in first]
     env["PYTHONPATH"] = os.pathsep.join(first + paths)

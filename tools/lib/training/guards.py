@@ -87,7 +87,9 @@ def _finite(values):
     # The sum of squares is one BLAS pass without a temporary array. It may overflow although the
     # values are finite; only then are they looked at one by one.
     flat = values.reshape(-1)
-    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
+    with np.errstate(over="ignore"):
+        squares = np.dot(flat, flat)
+    return math.isfinite(squares) or bool(np.isfinite(flat).all())
 
 
 class FirstLossMonitor:
