@@ -1,5 +1,6 @@
 """Running a whole experiment: the plan, the scheduler and the tables, without training anything."""
 import importlib
+import json
 import os
 import re
 import shutil
@@ -346,3 +347,22 @@ def test_hours_of_a_whole_experiment_are_the_sum_of_its_stages(monkeypatch):
     monkeypatch.setattr(hours, "seconds_an_iteration", lambda *_: (None, ""))
     assert hours.whole(TOY, plan.tasks(TOY), listing.CPU) is None
     assert "not known" in listing.duration(TOY)
+
+
+def test_the_report_has_the_probes_of_the_stages_that_have_any(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "ROOT", str(tmp_path))
+    for stage, seed, values in (("control", 1, {"seg_loss": 1}), ("control", 2, {"seg_loss": 1}),
+                                ("ga", 1, {"domain_gradient_ratio": 0.1}),
+                                ("ga", 2, {"domain_gradient_ratio": 0.2}),
+                                ("ca", 1, {"mil_precision": 0.75}), ("ca", 2, {})):
+        folder = tmp_path / plan.run_folder(TOY, stage, seed)
+        folder.mkdir(parents=True)
+        # the first half does not count
+        lines = [{"mil_recall": 9, "domain_gradient_ratio": 9}, values]
+        (folder / "log.jsonl").write_text("".join(
+            json.dumps({"kind": "train", "iteration": number, "values": line}) + "\n"
+            for number, line in enumerate(lines)))
+    table = report.probe_table(TOY, ["control", "ga", "ca"], [1, 2])
+    assert list(table.header) == ["", "dom/seg", "presence, precision"]
+    assert table.rows == [["GA", "0.15 ± 0.07", ""], ["CA", "", "0.75"]]
+    assert report.probe_table(TOY, ["control"], [1, 2]) is None

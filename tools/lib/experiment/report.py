@@ -15,6 +15,7 @@ from tools.lib.experiment.plan import (
     result_file,
     run_folder,
 )
+from tools.lib.experiment.probes import PROBES, medians
 from tools.lib.outputs import require_file
 from tools.lib.results import read_results
 from tools.lib.tables import Table, render
@@ -78,15 +79,15 @@ def collect_runs(paths):
     return records[0][0]["classes"], ious
 
 
-def spread(values):
+def spread(values, digits=1):
     """"mean ± standard deviation" (n - 1) of the numbers that are not nan; a single one alone."""
     values = np.asarray(values, np.float64)
     values = values[~np.isnan(values)]
     if not len(values):
         return "nan"
     if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+        return f"{values[0]:.{digits}f}"
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
 
 def class_table(title, classes, columns, ious):
@@ -118,6 +119,22 @@ def seed_table(stages, seeds, ious):
     return Table(["mIoU %"] + [TITLES[stage] for stage in stages], rows, "", [len(seeds)])
 
 
+def probe_table(experiment, stages, seeds):
+    """A row for each stage that adapts: its probes, mean ± deviation over the seeds; None: none."""
+    found = {stage: np.array([medians(os.path.join(ROOT, run_folder(experiment, stage, seed)))
+                              for seed in seeds]) for stage in stages}
+    found = {stage: values for stage, values in found.items() if not np.isnan(values).all()}
+    if not found:
+        return None
+    shown = [number for number in range(len(PROBES))
+             if not all(np.isnan(values[:, number]).all() for values in found.values())]
+    titles = list(PROBES.values())
+    rows = [[TITLES[stage]] + ["" if np.isnan(values[:, number]).all()
+                               else spread(values[:, number], 2) for number in shown]
+            for stage, values in found.items()]
+    return Table([""] + [titles[number] for number in shown], rows)
+
+
 def markdown(experiment, stages, seeds, command):
     """The report's text: stages and settings, then two tables a test set."""
     over = f"seed {seeds[0]}"
@@ -147,6 +164,12 @@ def markdown(experiment, stages, seeds, command):
         parts += ["", f"## {dataset}, {split}", "",
                   render(class_table("", classes, titles, ious), "markdown"),
                   render(seed_table(stages, seeds, ious), "markdown").rstrip()]
+    probes = probe_table(experiment, stages, seeds)
+    if probes:
+        parts += ["", "## Without target labels", "",
+                  "From the logs, medians over the second half of each training "
+                  "(docs/watching_adaptation.md):", "",
+                  render(probes, "markdown").rstrip()]
     return "\n".join(parts) + "\n"
 
 

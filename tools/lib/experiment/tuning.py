@@ -22,20 +22,15 @@ from models.experiments.fields import CONSTRAINED, Experiment, Schedule
 from models.generated import prototxt
 from solvers.build import POLICIES, solver_text
 from tools.lib.experiment import plan
+from tools.lib.experiment.probes import PROBES, medians
 from tools.lib.experiment.report import spread
 from tools.lib.results import read_results
 from tools.lib.tables import Table
-from tools.lib.training.log import LOG, read_log
 
 NUMBERS = ("weight", "classifier_lr", "classifier_steps", "mil_weight", "slack", "down_weight",
            "presence_factor", "base_lr", "max_iter")
 POSITIVE = ("base_lr", "max_iter", "classifier_steps")
 WHOLE = ("max_iter", "classifier_steps")
-#: The values of a training's log that judge a variant without target labels, and their columns.
-PROBES = {"domain_gradient_ratio": "dom/seg", "domain_target_share": "share on target",
-          "domain_accuracy_source": "accuracy, source", "domain_accuracy_target": "target",
-          "feature_norm_source": "norm, source", "feature_norm_target": "target",
-          "mil_gradient_ratio": "mil/seg"}
 #: The field for the channels of the domain classifier's hidden layers: "64-32".
 HIDDEN = "hidden"
 TEXTS = {"objective": ("confusion", "reversal", "inverse"), "normalised": ("off", "on"),
@@ -196,19 +191,15 @@ def before(experiment, stage, seed):
 
 
 def label_free_table(made, seeds, start_result):
-    """A row a variant and seed: mIoU on the source, and the log's probes.
+    """A row a variant and seed: mIoU on the source, and probes.medians() of its run.
 
-    The values of PROBES are medians over the second half of the training's lines.  start_result:
-    before() of the first row.
+    start_result: before() of the first row.
     """
     rows = [["before", f"{_mean_iou(start_result):.1f}"] + [""] * len(PROBES)]
     for variant, seed in itertools.product(made, seeds):
-        log = read_log(os.path.join(ROOT, variant.folder, f"seed{seed}", LOG))
-        lines = [entry["values"] for entry in log if entry["kind"] == "train"]
-        lines = lines[len(lines) // 2:]
-        found = [[line[name] for line in lines if name in line] for name in PROBES]
+        found = medians(os.path.join(ROOT, variant.folder, f"seed{seed}"))
         rows.append([f"{variant.label}, seed {seed}", f"{_mean_iou(_result(variant, seed)):.1f}"]
-                    + [f"{np.median(values):.2f}" if values else "" for values in found])
+                    + ["" if np.isnan(value) else f"{value:.2f}" for value in found])
     return Table(["", "source mIoU %"] + list(PROBES.values()), rows)
 
 
