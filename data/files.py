@@ -25,6 +25,18 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def require_utf8(path, reader):
+    """Raises InputError unless the path is UTF-8.
+
+    reader: the C++ library that would be given the path, and that ends the process otherwise.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path!r}: the path is not UTF-8, and {reader} cannot open such a file",
+                         "rename the file or folder, or give a link to it") from None
+
+
 @contextlib.contextmanager
 def writing(path, fix=None):
     """An OSError in the block, such as a full disk, becomes an InputError that names `path`.

@@ -63,7 +63,9 @@ def decode_image(path, data):
     exif = picture.info.get("exif") if png is None else png.exif
     turn = _TURNS.get(_orientation(exif))
     try:
-        picture = picture.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about transparency, which is left out
+            picture = picture.convert("RGB")
         if turn is not None:
             picture = picture.transpose(turn)
         return cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)

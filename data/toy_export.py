@@ -52,8 +52,9 @@ def _write_split(toy, folder, split, frames, progress):
     for frame, name in zip(frames, names):
         for kind, pixels in zip(("images", "labels"), toy.read_pair(frame)):
             path = os.path.join(folder, kind, name)
-            if not cv2.imwrite(path, pixels):
-                raise InputError(f"{path}: cannot be written")
+            # not cv2.imwrite, which ends the process where the path is not UTF-8
+            with open(path, "wb") as file:
+                file.write(cv2.imencode(".png", pixels)[1].tobytes())
         progress.update()
 
 

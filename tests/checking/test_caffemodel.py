@@ -305,7 +305,7 @@ def test_a_name_that_caffe_cannot_open_is_refused(tmp_path):
     path = stored_model(tmp_path / "m.caffemodel", TINY)
     odd = os.path.join(str(tmp_path), os.fsdecode(b"\xff.caffemodel"))
     os.rename(path, odd)
-    with pytest.raises(InputError, match="the name is not UTF-8"):
+    with pytest.raises(InputError, match="the path is not UTF-8, and Caffe cannot"):
         read_caffemodel(odd)
 
 

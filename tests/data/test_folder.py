@@ -145,3 +145,9 @@ def test_the_command_writes_and_refuses_with_code_2(tmp_path, repo_root):
     second = subprocess.run(command + [str(tmp_path / "a")], capture_output=True, text=True)
     assert second.returncode == 2 and second.stderr.startswith(
         "error: ") and "Traceback" not in second.stderr
+
+
+def test_the_toy_is_exported_to_a_path_that_is_not_utf8(tmp_path):
+    folder = os.path.join(str(tmp_path), os.fsdecode(b"\xff"))
+    assert export_toy(folder, ["target_val[:1]"]) == 1
+    assert len(os.listdir(os.path.join(folder, "images", "target_val"))) == 1

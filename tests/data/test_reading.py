@@ -40,6 +40,13 @@ def test_palette_indices_survive_when_two_of_them_share_a_colour(write):
     assert (read_ids(write("a.png", png_bytes(palette_png(ids)))) == ids).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_transparency_of_a_palette_is_left_out_without_a_word(write):
+    picture = palette_png(np.arange(100, dtype=np.uint8).reshape(10, 10))
+    data = png_bytes(picture, transparency=bytes(range(100)))
+    assert (read_image(write("a.png", data))[:, :, ::-1] == picture.convert("RGB")).all()
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_palette_and_grey_of_few_bits_give_ids_not_stretched_brightness(write, bits):
     ids = np.arange(2 ** bits, dtype=np.uint8).reshape(1, -1).repeat(3, axis=0)

@@ -419,7 +419,9 @@ def test_a_second_run_does_not_label_what_the_first_has_written_among_its_inputs
 
 
 @pytest.mark.parametrize("inputs, output, message", [
-    (["gone.png"], "out", "no such file"), (["in/a.png"], "in", "would replace the input"),
+    (["gone.png"], "out", "no such file"), (["pipe.png"], "out", "neither a regular file nor a"),
+    (["link.png"], "out", "a link that leads nowhere"),
+    (["in/a.png"], "in", "would replace the input"),
     (["in/a.png", "in/inside/../a.png"], "out", "would both become"),
     (["notes.txt"], "out", "expected an image"),
     (["empty"], "out", "holds no image")])
@@ -427,6 +429,8 @@ def test_inputs_that_cannot_work_are_refused_before_anything_is_written(
         pictures, tmp_path, inputs, output, message):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "link.png").symlink_to("link.png")
+    os.mkfifo(str(tmp_path / "pipe.png"))
     with pytest.raises(InputError, match=message):
         predict_command.plan([str(tmp_path / i) for i in inputs], str(tmp_path / output), "overlay")
 

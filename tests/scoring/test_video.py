@@ -1,4 +1,6 @@
 """A video gives all its frames, or the number that could be read and exit code 2."""
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -101,3 +103,30 @@ def test_a_file_that_is_no_video_is_called_what_it_is(tmp_path, data, words):
     (tmp_path / "v.mp4").write_bytes(data)
     with pytest.raises(InputError, match=words):
         VideoReader(str(tmp_path / "v.mp4"))
+
+
+ODD = os.fsdecode(b"\xff")
+
+
+@pytest.mark.parametrize("source, target", [(f"{ODD}.avi", "out.mp4"), ("in.avi", f"{ODD}.mp4"),
+                                            ("in.avi", os.path.join(ODD, "out.mp4"))])
+def test_a_path_on_which_opencv_ends_the_process_is_refused(video, tmp_path, source, target):
+    os.rename(video("v.avi", "MJPG", count=2), str(tmp_path / source))
+    with pytest.raises(InputError, match="the path is not UTF-8, and OpenCV cannot open"):
+        paint_video(str(tmp_path / source), str(tmp_path / target), lambda frame: frame)
+
+
+@pytest.mark.parametrize("name", ("concat:a.avi", "https:a.avi", "image_%03d.avi"))
+def test_a_name_that_reads_as_an_address_is_a_file(video, tmp_path, monkeypatch, name):
+    video(name, "MJPG", count=3)
+    monkeypatch.chdir(tmp_path)
+    paint_video(name, name + ".mp4", lambda frame: frame)
+    assert frames_in(tmp_path / (name + ".mp4")) == 3
+
+
+@pytest.mark.parametrize("shape", ((1, 40), (40, 1), (1, 1)))
+def test_frames_of_one_pixel_a_side_are_refused_with_their_size(video, tmp_path, shape):
+    source = video("v.avi", "MJPG", count=2)
+    with pytest.raises(InputError, match=f"frames of {shape[1]} x {shape[0]} pixels; .* 2 x 2"):
+        paint_video(source, str(tmp_path / "out.mp4"), lambda frame: frame[:shape[0], :shape[1]])
+    assert not (tmp_path / "out.mp4").exists()

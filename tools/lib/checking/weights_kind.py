@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from data.errors import InputError
 from data.file_kinds import kind_of
+from data.files import require_utf8
 from tools.lib.checking.prototxt import read_bytes
 
 #: protobuf reads at most 2 GiB; the largest released model of this field has 0.55 GB.
@@ -31,11 +32,7 @@ def read_weights(path, kind):
     Raises InputError that says what the file is instead, where that can be seen.
     """
     _refuse_huge(path, kind)
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{kind} {path!r}: the name is not UTF-8, and Caffe cannot open the file",
-                         "give the file or its folder another name, or a link to it") from None
+    require_utf8(path, "Caffe")
     data = read_bytes(path, kind, MAX_BYTES)
     if not data:
         raise InputError(f"{path} is empty; expected a .{kind}")

@@ -125,7 +125,9 @@ def _listed(inputs, output):
         if os.path.isdir(given):
             listed += _images_below(given, inputs, output)
         elif not os.path.isfile(given):
-            raise InputError(f"{given}: no such file or folder")
+            found = "neither a regular file nor a folder" if os.path.exists(given) else (
+                "a link that leads nowhere" if os.path.lexists(given) else "no such file or folder")
+            raise InputError(f"{given}: {found}")
         elif given.lower().endswith(IMAGE_ENDINGS) or is_video(given):
             listed.append((given, os.path.basename(given)))
         else:

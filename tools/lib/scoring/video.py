@@ -6,7 +6,7 @@ import cv2
 
 from data.errors import InputError
 from data.file_kinds import BYTES, kind_of
-from data.files import write_aside
+from data.files import require_utf8, write_aside
 from data.progress import progress_bar
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -32,7 +32,9 @@ class VideoReader:
     def __init__(self, path):
         with _opened(path) as file:
             self._kind = kind_of(file.read(BYTES))
-        self._capture = cv2.VideoCapture(path)
+        require_utf8(path, "OpenCV")
+        # whole: a name such as concat:a.avi is no address then
+        self._capture = cv2.VideoCapture(os.path.abspath(path))
         if not self._capture.isOpened():
             videos = (None, *_WITHOUT_COUNT, "an AVI video", "an MP4 or QuickTime video")
             found = "" if self._kind in videos else f"{self._kind}, "
@@ -89,17 +91,22 @@ def paint_video(source, target, paint):
     whole or not at all.  Raises InputError when no frame can be read or written, and, after
     `target` has been written with the frames that could be read, when some could not.
     """
+    require_utf8(target, "OpenCV")
     frames, writer = VideoReader(source), None
     with write_aside(target) as aside:
         try:
             for image in progress_bar(frames, total=frames.count or None, unit="frame",
                                       desc=os.path.basename(source)):
-                picture = paint(image)
+                painted = paint(image)
                 # the encoder requires even sides
-                picture = picture[:picture.shape[0] // 2 * 2, :picture.shape[1] // 2 * 2]
+                picture = painted[:painted.shape[0] // 2 * 2, :painted.shape[1] // 2 * 2]
+                if not picture.size:
+                    raise InputError(f"{source}: frames of {painted.shape[1]} x {painted.shape[0]} "
+                                     "pixels; the encoder takes 2 x 2 and more")
                 if writer is None:
-                    writer = cv2.VideoWriter(aside, cv2.VideoWriter_fourcc(*"mp4v"),
-                                             writable_rate(frames.rate), picture.shape[1::-1])
+                    writer = cv2.VideoWriter(
+                        os.path.abspath(aside), cv2.VideoWriter_fourcc(*"mp4v"),
+                        writable_rate(frames.rate), picture.shape[1::-1])
                     if not writer.isOpened():
                         raise InputError(f"cannot write {target}: OpenCV has no encoder for "
                                          f"{picture.shape[1]} x {picture.shape[0]} pixels at "
