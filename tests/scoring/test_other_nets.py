@@ -383,6 +383,19 @@ def test_an_image_is_continued_to_a_size_that_the_net_takes_and_cut_again(tmp_pa
     assert predictor.predict(picture(37, 42), (74, 84), 0.5).shape == (74, 84)
 
 
+@pytest.mark.parametrize("first", (1, 3))
+@pytest.mark.parametrize("kernel, dilation", [(3, 1), (3, 2), (5, 1)])
+def test_padding_before_a_layer_with_a_margin(tmp_path, first, kernel, dilation):
+    """No head may shrink the map: it would no longer lie over the image."""
+    text = (conv("data", "a", 4, first) + conv("a", "b", 4, more="pad: 1") + relu("b")
+            + conv("b", "c", 4, kernel, f"dilation: {dilation}") + conv("c", "score", CLASSES, 1))
+    files = write(tmp_path, image_input() + text)
+    predictor, image = Predictor(*files, budget=1), picture(40, 56)
+    margin = (first - 1 + dilation * (kernel - 1)) // 2
+    assert predictor.whole_because is None and predictor.geometry.margin == margin
+    require_labels(predictor.predict(image), plain(files, image, "score", margin=margin))
+
+
 U_NET = "".join((
     conv("data", "c1", 4, more="pad: 1"), relu("c1"), pool("c1", "p1"),
     conv("p1", "c2", 6, more="pad: 1"), relu("c2"), pool("c2", "p2"),

@@ -170,10 +170,10 @@ def read_geometry(deploy):
 def _head_start(layers, axes, target):
     """Number of the first layer of the head; len(layers) when there is no head.
 
-    The head begins as late as possible where its layers read one blob only, which has the stride of
+    The head begins as late as possible where its layers read one blob only, which has the size of
     the scores and no padding before it.  A net whose scores have no padding has no head.
     """
-    best = len(layers)
+    best, size = len(layers), _sizes(axes[target])
     if not any(axis.low or axis.high for axis in axes[target]):
         return best
     for cut in range(1, len(layers)):
@@ -182,9 +182,14 @@ def _head_start(layers, axes, target):
         blob = layers[cut - 1].tops[0]
         unpadded = not any(axis.low or axis.high for axis in axes[blob])
         if (read & (made | set(layers[0].bottoms)) == {blob} and unpadded
-                and axes[blob][0].stride == axes[target][0].stride):
+                and _sizes(axes[blob]) == size):
             best = cut
     return best
+
+
+def _sizes(axes):
+    """(stride, shrink) of rows and columns: equal for blobs that are always of one size."""
+    return [(axis.stride, axis.shrink) for axis in axes]
 
 
 def _add_layer(layer, axes, channels):
