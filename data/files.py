@@ -28,7 +28,7 @@ def sha256(path):
 def require_utf8(path, reader):
     """Raises InputError unless the path is UTF-8.
 
-    reader: the C++ library that would be given the path, and that ends the process otherwise.
+    reader: the library that would be given the path, and that fails or ends the process otherwise.
     """
     try:
         os.fspath(path).encode()

@@ -16,6 +16,7 @@ import lmdb
 import numpy as np
 
 from data.errors import InputError
+from data.files import require_utf8
 from data.label_spaces import SPACES, LabelSpace
 from data.params import boolean, check_params, integer, list_of, mapping, number, parse_object, text
 from data.reading import read_bytes
@@ -125,6 +126,7 @@ def datum_of(encoded, shape):
 
 @functools.lru_cache(maxsize=None)
 def _opened(place):
+    require_utf8(place, "LMDB")
     # Values are read whole, many pages each: the kernel's read-ahead helps them.
     environment = lmdb.open(place, readonly=True, lock=False, create=False, readahead=True)
     pages = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]

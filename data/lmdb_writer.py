@@ -9,7 +9,7 @@ import numpy as np
 from data import lmdb_format, reading
 from data.dataset import unlabelled
 from data.errors import InputError
-from data.files import write_whole
+from data.files import require_utf8, write_whole
 from data.frame_lists import refuse_repeats
 from data.parallel import each_result
 
@@ -26,6 +26,7 @@ def pack(data, name, split, folder, labelled=True, workers=None,
     written, and all are compared with the originals at the end.  Raises InputError for a folder
     that holds something else, and for bad frames.
     """
+    require_utf8(folder, "LMDB")
     frames = data.frames(split)
     refuse_repeats(((frame.name, str(frame)) for frame in frames), "list each frame once")
     labelled = labelled and (frames[0].label is not None or data.record.read_pair is not None)

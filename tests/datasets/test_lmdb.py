@@ -371,3 +371,14 @@ def test_the_benchmark_prints_both_and_refuses_another_split(gta5, capsys):
         for heat in ("warm", "cold")]
     with pytest.raises(InputError, match="does not hold"):
         bench_command.main(arguments + ["--split", "mine[1:]"])
+
+
+def test_a_folder_that_lmdb_cannot_open_is_refused(gta5):
+    odd = os.fsdecode(b"\xff")
+    with pytest.raises(InputError, match="the path is not UTF-8, and LMDB cannot open"):
+        pack(gta5, output=odd)
+    assert not os.path.exists(os.path.join(gta5, odd))
+    os.rename(pack(gta5), os.path.join(gta5, odd))
+    packed = opened(os.path.join(gta5, odd))
+    with pytest.raises(InputError, match="the path is not UTF-8, and LMDB cannot open"):
+        packed.read_pair(packed.frames("all")[0])

@@ -299,6 +299,13 @@ def test_two_outputs_are_two_outputs_and_have_no_arg_max(tmp_path):
         export(tmp_path, heads, "--argmax")
 
 
+def test_a_path_that_onnx_cannot_open_is_refused(tmp_path):
+    model = export(tmp_path, net(layer("ReLU")))
+    with pytest.raises(InputError, match="the path is not UTF-8, and onnx cannot open"):
+        main(["--model", model[0], "--weights", model[1],
+              "--output", os.path.join(str(tmp_path), os.fsdecode(b"\xff.onnx"))])
+
+
 def test_another_number_of_classes_is_refused(tmp_path):
     with pytest.raises(InputError, match="3 channels, but label space toy has 8 classes"):
         export(tmp_path, net(layer("ReLU")), "--label-space", "toy")

@@ -5,7 +5,7 @@ import caffe
 import onnx
 
 from data.errors import InputError
-from data.files import write_aside
+from data.files import require_utf8, write_aside
 from tools.lib.checking.caffemodel import open_net
 from tools.lib.checking.device import use_device
 from tools.lib.checking.net import load_test_net, running_layers
@@ -38,6 +38,7 @@ def main(arguments=None):
     """Reads, converts, checks and writes the model."""
     args = parse(arguments)
     require_file(args.output, "--output")
+    require_utf8(args.output, "onnx")
     parameter = load_test_net(args.model)
     space = find_label_space(args.label_space) if args.label_space else None
     use_device(None, "the CPU")
