@@ -77,11 +77,12 @@ def write_aside(path, fix=None, only_writer=False):
 def write_whole(path, content, fix=None, only_writer=False):
     """Writes text (UTF-8) or bytes: a reader sees the old file or the new one, never half of it.
 
+    Names that are not UTF-8 are written with backslashes, as Python shows them.
     The file is on the disk when this returns, also after a power failure. fix, only_writer and
     errors: as write_aside().
     """
     if isinstance(content, str):
-        content = content.encode()
+        content = content.encode(errors="backslashreplace")
     with write_aside(path, fix, only_writer) as aside, open(aside, "wb") as file:
         file.write(content)
         file.flush()

@@ -181,3 +181,10 @@ class Meta:
     @staticmethod
     def to_json():
         return json.dumps({})
+
+
+def test_a_text_that_names_a_path_that_is_not_utf8_is_written(tmp_path):
+    path = os.path.join(str(tmp_path), os.fsdecode(b"\xff.md"))
+    write_whole(path, f"from {os.path.basename(path)}, sch\u00f6n")
+    with open(path, encoding="utf-8") as file:
+        assert file.read() == "from \\udcff.md, sch\u00f6n"
