@@ -396,6 +396,21 @@ def test_padding_before_a_layer_with_a_margin(tmp_path, first, kernel, dilation)
     require_labels(predictor.predict(image), plain(files, image, "score", margin=margin))
 
 
+@pytest.mark.parametrize("before", ("", conv("data", "p", 3, more="pad: 1")),
+                         ids=("front", "head"))
+@pytest.mark.parametrize("kind, words", [("BatchNorm", 'layer "b": Caffe refuses it'),
+                                         ("Power", "nothing is left in blob a")])
+def test_an_image_of_which_a_layer_leaves_nothing_is_too_small(
+        tmp_path, before, kind, words):
+    """Caffe takes a blob of 0 rows, and ends the process when a layer reads it."""
+    text = (image_input() + before + pool("p" if before else "data", "a", "kernel_size: 5")
+            + layer(kind, "a", "b") + conv("b", "score", CLASSES, 1, "pad: 2"))
+    predictor = require_plain(write(tmp_path, text), whole=True)
+    assert "layer a leaves nothing of an input of 1 pixels" in predictor.whole_because
+    with pytest.raises(InputError, match=f"image of 40 x 4 pixels cannot be computed: .*{words}"):
+        predictor.predict(picture(40, 4))
+
+
 U_NET = "".join((
     conv("data", "c1", 4, more="pad: 1"), relu("c1"), pool("c1", "p1"),
     conv("p1", "c2", 6, more="pad: 1"), relu("c2"), pool("c2", "p2"),

@@ -96,14 +96,19 @@ class Geometry:
                              "expected an even margin and a whole stride")
         self.stride, self.margin = int(rows.stride), int(rows.shrink) // 2
         self.overlap = max(rows.low, rows.high, columns.low, columns.high)
-        self._require_whole_sizes()
+        self._require_sizes(layers + head)
 
-    def _require_whole_sizes(self):
-        """Raises InputError unless no layer rounds the size of its output."""
-        for layer in self._layers:
+    def _require_sizes(self, layers):
+        """Raises InputError where a layer rounds the size of its output, or leaves none of a unit.
+        """
+        pixels = self.stride + 2 * self.margin
+        for layer in layers:
             for top in layer.tops:
                 for axis in self._axes[top]:
-                    size = axis.size(self.stride + 2 * self.margin)
+                    size = axis.size(pixels)
+                    if size < 1:
+                        raise InputError(f"layer {layer.name} leaves nothing of an input of "
+                                         f"{pixels} pixels, which gives one unit of {self.scores}")
                     if size.denominator != 1:
                         raise InputError(f"layer {layer.name} rounds the size of its output "
                                          f"for inputs of a multiple of {self.stride} pixels")

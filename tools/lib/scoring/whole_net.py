@@ -85,11 +85,23 @@ class WholeNet:
         copies = CHANNELS * padded[0] * (padded[1] + size[1])   # as cut_image makes them
         if copies > machine_memory():
             self._refuse(size, copies, machine_memory())
-        shapes = self._deploy.shapes(padded)
+        shapes = self._shapes(size, padded)
         need = forward_bytes(layer_costs(self._deploy.parameter().layer, shapes))
         have = device_memory() if self._budget is None else self._budget
         if need > have:
             self._refuse(size, need, have)
+
+    def _shapes(self, size, padded):
+        """NetShapes for an input `padded`; InputError where it cannot be computed."""
+        try:
+            shapes = self._deploy.shapes(padded)
+            empty = [blob for blob, shape in shapes.blobs.items() if 0 in shape]
+            if empty:       # Caffe would end the process in the forward pass
+                raise InputError(f"{self._deploy.name}: nothing is left in blob {empty[0]}")
+            return shapes
+        except InputError as error:
+            raise InputError(f"an image of {_by(size)} pixels cannot be computed: {error.what}",
+                             "resize the image: --resize") from None
 
     def _refuse(self, size, need, have):
         raise InputError(
