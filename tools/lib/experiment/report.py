@@ -15,7 +15,7 @@ from tools.lib.experiment.plan import (
     result_file,
     run_folder,
 )
-from tools.lib.experiment.probes import PROBES, medians
+from tools.lib.experiment.strength import PROBES, medians
 from tools.lib.outputs import require_file
 from tools.lib.results import read_results
 from tools.lib.tables import Table, render

@@ -22,8 +22,8 @@ from models.experiments.fields import CONSTRAINED, Experiment, Schedule
 from models.generated import prototxt
 from solvers.build import POLICIES, solver_text
 from tools.lib.experiment import plan
-from tools.lib.experiment.probes import PROBES, medians
 from tools.lib.experiment.report import spread
+from tools.lib.experiment.strength import PROBES, medians
 from tools.lib.results import read_results
 from tools.lib.tables import Table
 
