@@ -175,10 +175,11 @@ def test_a_killed_run_leaves_a_whole_page(tmp_path, repo_root, number, code, out
 
 def test_folders_of_the_machine_are_not_on_the_page(repo_root):
     text = (f"in {repo_root}/.caffe/usr, python3 (/opt/my/bin/python3.12), step / PyTorch's, "
-            "https://example.org/a/b, tools/doctor.py")
+            "https://example.org/a/b, tools/doctor.py, "
+            f"no *.pack in {repo_root} or {os.path.dirname(repo_root)}; make one")
     assert check_page.without_folders(text) == (
         "in ./.caffe/usr, python3 (python3.12), step / PyTorch's, https://example.org/a/b, "
-        "tools/doctor.py")
+        "tools/doctor.py, no *.pack in . or ..; make one")
 
 
 def test_pytorch_is_that_of_the_outer_python_or_left_out_with_the_reason(tmp_path):

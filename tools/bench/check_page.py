@@ -4,6 +4,7 @@ The page is written whole after every result. So it is valid whenever the comman
 table at its top then names the part that was running.
 """
 import contextlib
+import os
 import re
 import signal
 import time
@@ -75,7 +76,8 @@ class Page:
 
 def without_folders(text):
     """The text without the names of this machine's folders."""
-    return FOLDERS.sub("", text.replace(ROOT, "."))
+    above = re.compile(rf"(?<![\w/.]){re.escape(os.path.dirname(ROOT))}(?![\w/])")
+    return FOLDERS.sub("", above.sub("..", text.replace(ROOT, ".")))
 
 
 def run_parts(page, parts, settings, deadline):
