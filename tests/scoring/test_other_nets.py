@@ -1,4 +1,5 @@
 """Deploy nets of other people: label maps and scores of plain pycaffe, or a sentence."""
+import argparse
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from google.protobuf import text_format  # noqa: E402
 from models.adaptation import deploy_net  # noqa: E402
 from models.context import context_deploy_net  # noqa: E402
 from models.shapes import SLIM  # noqa: E402
-from tools.lib.scoring import score_command, tiled_net, whole_net  # noqa: E402
+from tools.lib.scoring import net_options, score_command, tiled_net, whole_net  # noqa: E402
 from tools.lib.scoring.predictor import Predictor  # noqa: E402
 
 MEAN = (10.0, 20.0, 30.0)
@@ -705,3 +706,20 @@ def test_the_commands_end_with_2_and_name_the_outputs(tmp_path, repo_root, comma
         text=True)
     assert done.returncode == 2 and "--score-blob NAME" in done.stderr
     assert "score (5 channels), second (5 channels)" in done.stderr
+
+
+@pytest.mark.parametrize("upsampled", (True, False))
+def test_scores_coarser_than_the_image_say_where_they_are_taken_to_lie(
+        tmp_path, capsys, upsampled):
+    # MVN keeps the net from tiles
+    text = image_input() + conv("data", "a", CLASSES, 2, "stride: 2")
+    text += layer("MVN", "a", "b" if upsampled else "score")
+    if upsampled:
+        text += up("b", "score", group=1, kernel=4, stride=2, pad=1)
+    files = write(tmp_path, text)
+    args = argparse.Namespace(model=files[0], tf32=None, device="cpu", mean=None, memory=None,
+                              score_blob=None)
+    predictor = net_options.make_predictor(args, files[1])
+    assert predictor.whole_because
+    said = capsys.readouterr().err
+    assert said == "" if upsampled else "stands for 2 x 2 pixels" in said and "up to 1 " in said

@@ -1,5 +1,6 @@
 """The options of commands that run a deploy net, and the Predictor that they describe."""
 import os
+import sys
 
 from data.errors import InputError
 from data.transforms import FACTORS
@@ -49,8 +50,14 @@ def make_predictor(args, weights):
     from tools.lib.checking.device import use_precision
     from tools.lib.scoring.predictor import Predictor
     use_precision(args.tf32)
-    return Predictor(args.model, weights, args.device, args.mean,
-                     args.memory and args.memory * 2 ** 30, args.score_blob)
+    predictor = Predictor(args.model, weights, args.device, args.mean,
+                          args.memory and args.memory * 2 ** 30, args.score_blob)
+    stride = predictor.geometry.stride
+    if predictor.whole_because and stride > 1:
+        print(f"{args.model}: a unit of its scores stands for {stride} x {stride} pixels, the "
+              "first for those at the image's corner; a net that means another place gives labels "
+              f"up to {float(stride / 2):g} pixels off (docs/scoring.md)", file=sys.stderr)
+    return predictor
 
 
 def require_classes(predictor, args, count, owner, options):
