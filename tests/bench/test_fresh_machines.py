@@ -1,4 +1,5 @@
 """Fresh machines: what is removed and what is not, namespaces, the page."""
+import argparse
 import json
 import os
 import signal
@@ -111,8 +112,8 @@ def test_the_page_shows_outcomes_failures_and_what_was_not_run(tmp_path, monkeyp
         step("git clone"), step("python3 tools/run_experiment.py toy", 2, "error: no pip")]}
     for suite, route in (("bullseye", well), ("trixie", broken)):
         (tmp_path / (suite + ".json")).write_text(json.dumps(
-            {"commit": "c0ffee", "python": "3.9.2", "pack": 3e8,
-             "routes": {"offline": route, "online": route}}))
+            {"python": "3.9.2", "pack": 3e8,
+             "routes": {"offline": dict(route, commit="c0ffee"), "online": route}}))
     assert bench_fresh_machines.page().endswith("runtime: 300 MB; packed in 28 s.\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")]
             for line in bench_fresh_machines.page().splitlines() if line.startswith("|")]
@@ -122,6 +123,28 @@ def test_the_page_shows_outcomes_failures_and_what_was_not_run(tmp_path, monkeyp
             "failed, exit code 2: error: no pip"] in rows
     assert ["set-up alone, seconds", "5", "not set up"] in rows
     assert ["", "Debian 11", "Debian 13"] in rows
+    assert ["commit", "c0ffee", "c0ffee"] in rows and ["commit", "not run", "not run"] in rows
+
+
+def test_only_the_routes_that_are_named_and_not_kept_are_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_fresh_machines, "KEPT", str(tmp_path))
+    done = []
+
+    def measure(suite, work, options, wanted, result):
+        done.extend(wanted)
+        for name in wanted:
+            result["routes"][name] = {"steps": [step("x", code=int(name == "online"))]}
+
+    monkeypatch.setattr(bench_fresh_machines, "measure", measure)
+    options = argparse.Namespace(routes=["offline"], again=False)
+    assert bench_fresh_machines.measured("trixie", "work", options)
+    assert bench_fresh_machines.measured("trixie", "work", options) and done == ["offline"]
+    options.routes.append("online")
+    assert not bench_fresh_machines.measured("trixie", "work", options)
+    assert done == ["offline", "online"]
+    options = argparse.Namespace(routes=["offline"], again=True)
+    assert not bench_fresh_machines.measured("trixie", "work", options)
+    assert done == ["offline", "online", "offline"]
 
 
 def test_a_page_about_no_machine_is_refused(tmp_path, monkeypatch):

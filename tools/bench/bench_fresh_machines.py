@@ -53,6 +53,8 @@ def main():
                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suites", nargs="+", choices=MACHINES, default=list(MACHINES),
                         help="which machines (default: all)")
+    parser.add_argument("--routes", nargs="+", choices=ROUTES, default=list(ROUTES),
+                        help="which routes (default: both); the other's result is kept")
     parser.add_argument("--short", nargs="+", choices=ROUTES, default=[], metavar="ROUTE",
                         help=f"routes ({', '.join(ROUTES)}) with a short proof in the place of "
                              f"README.md's commands: {' and '.join(SHORT)}")
@@ -85,20 +87,28 @@ def main():
 
 
 def measured(suite, work, options):
-    """Measures one machine unless its result is kept; True when all its commands succeeded."""
+    """Measures a machine's routes unless they are kept; True when all commands succeeded."""
     kept = os.path.join(KEPT, suite + ".json")
-    if options.again or not os.path.exists(kept):
-        measure(suite, work, options, kept)
-    with open(kept, encoding="utf-8") as file:
-        routes = json.load(file)["routes"]
-    return all(step["code"] == 0 for route in routes.values() for step in route["steps"])
+    result = {"routes": {}}
+    if os.path.exists(kept):
+        with open(kept, encoding="utf-8") as file:
+            result = json.load(file)
+    wanted = [name for name in ROUTES
+              if name in options.routes and (options.again or name not in result["routes"])]
+    if wanted:
+        measure(suite, work, options, wanted, result)
+        write_whole(kept, json.dumps(result, indent=1) + "\n")
+    return all(step["code"] == 0 for route in result["routes"].values()
+               for step in route["steps"])
 
 
-def measure(suite, work, options, kept):
-    """Measures one machine; writes {"commit", "python", "routes", ...} to the file `kept`."""
+def measure(suite, work, options, wanted, result):
+    """Measures the routes `wanted` of one machine, and puts them into its `result`."""
     pack, bundle = prepared(work, options)
     mirrors = mirrors_to_ask(options.mirror)
     commands = {name: SHORT if name in options.short else README for name in ROUTES}
+    unpack = "tools/setup_caffe.py --unpack /srv/" + os.path.basename(pack)
+    commands["offline"] = (unpack,) + commands["offline"]
     with open(os.path.join(KEPT, suite + ".log"), "w+", encoding="utf-8") as log, \
             MinimalTree(os.path.join(work, suite), suite, mirrors + archives_of(mirrors), OFFLINE,
                         log) as tree:
@@ -106,18 +116,15 @@ def measure(suite, work, options, kept):
         for path in (pack, bundle):
             shutil.copy(path, os.path.join(tree.folder, "srv"))
             os.chmod(os.path.join(tree.folder, "srv", os.path.basename(path)), 0o644)
-        result = {"commit": options.commit[:10],
-                  "python": tree.output(["python3", "-c",
-                                         "import platform; print(platform.python_version())"]),
-                  "pack": os.path.getsize(pack), "routes": {}}
-        unpack = "tools/setup_caffe.py --unpack /srv/" + os.path.basename(pack)
-        result["routes"]["offline"] = route(tree, "offline", OFFLINE,
-                                            (unpack,) + commands["offline"])
-        tree.install(ONLINE)
-        result["routes"]["online"] = route(tree, "online", OFFLINE + ONLINE,
-                                           commands["online"])
-        # before the machine is removed, which may take minutes
-        write_whole(kept, json.dumps(result, indent=1) + "\n")
+        result.update(pack=os.path.getsize(pack), python=tree.output(
+            ["python3", "-c", "import platform; print(platform.python_version())"]))
+        for name in wanted:
+            packages = OFFLINE
+            if name == "online":
+                tree.install(ONLINE)
+                packages += ONLINE
+            result["routes"][name] = dict(route(tree, name, packages, commands[name]),
+                                          commit=options.commit[:10])
 
 
 def prepared(work, options):
@@ -184,20 +191,22 @@ def page():
     if not results:
         raise InputError("no machine has been measured")
     head = [""] + [MACHINES[suite] for suite in results]
-    about = [["commit"] + [result["commit"] for result in results.values()],
-             ["its own Python"] + [result["python"] for result in results.values()]]
+    about = [["its own Python"] + [result["python"] for result in results.values()]]
     blocks = ["# Fresh machines", f"Written by `python3 {os.path.relpath(__file__, ROOT)}`.",
               "Each machine is the minimal base of its release, made by debootstrap, with ordinary "
               "users. Name server and certificates are those of the machine that measured. Seconds "
               "include whatever else that machine did.",
               render(Table(head, about), "markdown")]
     for name, title in ROUTES.items():
-        routes = [result["routes"][name] for result in results.values()]
-        rows = [["installed beside the base"] + [", ".join(each["packages"]) for each in routes]]
+        routes = [result["routes"].get(name, {"steps": []}) for result in results.values()]
+        rows = [["commit"] + [each.get("commit", "not run") for each in routes],
+                ["installed beside the base"] + [", ".join(each.get("packages", ()))
+                                                 for each in routes]]
         for command in dict.fromkeys(step["command"] for each in routes for step in each["steps"]):
             rows.append([f"`{command}`"] + [outcome(each["steps"], command) for each in routes])
         rows.append(["set-up alone, seconds"] + [set_up_seconds(each["steps"]) for each in routes])
-        rows.append(["disk, MB, afterwards"] + [f"{each['disk'] / 1e6:.0f}" for each in routes])
+        rows.append(["disk, MB, afterwards"] + [f"{each['disk'] / 1e6:.0f}" if each["steps"] else ""
+                                               for each in routes])
         blocks += [f"## {title}", render(Table(head, rows), "markdown")]
     blocks.append("The packed runtime: " + packed_sizes(results.values()))
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
