@@ -55,7 +55,7 @@ class DomainLoss:
     weight: float           # lambda: factor of the loss's gradient on the features
     classifier_lr: float    # lr_mult of the classifier's layers
     classifier_steps: int = 1   # updates of the classifier for each of the features
-    normalised: bool = False    # the classifier sees each unit's features at length 1 (RMSNorm)
+    normalised: bool = False    # the classifier sees features of root mean square 1 (RMSNorm)
     why: Tuple[str, ...] = ()   # comment lines of the nets: the source of unusual settings
 
 

@@ -29,7 +29,7 @@ TOY = Experiment(
     domain_loss=DomainLoss(
         # Not Eq. 7, which gained far less here: docs/results/toy_families.md.
         objective="reversal",
-        normalised=True,            # the classifier sees each unit's features at length 1
+        normalised=True,            # the classifier sees features with root mean square 1
         weight=0.3, classifier_lr=10),      # docs/results/toy_tuning/reversal_normalised.md
     category_loss=CategoryLoss(
         statistics="data/statistics/toy_windows.json",
@@ -50,7 +50,7 @@ TOY_REVERSAL = replace(
 TOY_CONFUSION = replace(
     TOY, name="toy_confusion", shares=TOY,
     domain_loss=DomainLoss(objective="confusion", weight=0.1, classifier_lr=1))
-#: Eq. 7, but the classifier sees features of length 1.
+#: Eq. 7, but the classifier sees features scaled to a root mean square of 1.
 TOY_CONFUSION_NORMALISED = replace(
     TOY, name="toy_confusion_normalised", shares=TOY,
     domain_loss=DomainLoss(objective="confusion", weight=0.3, classifier_lr=10, normalised=True))

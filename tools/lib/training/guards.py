@@ -171,8 +171,8 @@ class ClassifierMonitor:
 class FeatureMonitor:
     """Warns, once, when the domain loss shrinks the features instead of moving the target's.
 
-    Eq. 7 holds no domain label: 1/2 (L_D + L_Dinv) falls when every logit does, and every logit
-    falls when the features do.
+    Eq. 7 holds no domain label: 1/2 (L_D + L_Dinv) falls when every logit shrinks towards 0,
+    and every logit shrinks when the features do.
 
     entries: the log's entries from before a resume.
     """
