@@ -355,8 +355,8 @@ def _wheel_licence(metadata):
     """The licence in a wheel's metadata: its expression, its classifiers, or its text's begin."""
     classified = [value.split(" :: ")[-1] for value in metadata.get_all("Classifier", ())
                   if value.startswith("License ::")]
-    lines = (metadata["License"] or "").strip().splitlines()
-    return (metadata["License-Expression"] or ", ".join(sorted(classified))
+    lines = (metadata.get("License") or "").strip().splitlines()
+    return (metadata.get("License-Expression") or ", ".join(sorted(classified))
             or (lines[0][:80] if lines else "unknown"))
 
 
