@@ -237,6 +237,14 @@ def test_a_doctor_that_misses_something_or_no_usable_gpu_fails(tmp_path, monkeyp
         list(check_parts.doctor(settings(tmp_path)))
 
 
+def test_the_page_has_no_address_of_a_mirror(tmp_path, monkeypatch):
+    found = check_parts.checkup.Finding(
+        "route", "open, at http://a.example/b, https://c.example/d (e)", "ok", None)
+    monkeypatch.setattr(check_parts.checkup, "examine", lambda: [found])
+    assert list(check_parts.doctor(settings(tmp_path))) == [
+        "- route: open, at this machine's mirrors (e) (ok)"]
+
+
 @pytest.fixture
 def turns(monkeypatch):
     """Engines that measure nothing: {(label, images): error}; the calls are in .calls."""

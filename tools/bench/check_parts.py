@@ -4,6 +4,7 @@ Whatever uses Caffe runs in a process of its own: a Caffe that ends its process 
 """
 import os
 import platform
+import re
 import subprocess
 import tempfile
 import time
@@ -24,6 +25,8 @@ from tools.lib.runtime.enter import python_command, runtime_environment
 Settings = namedtuple("Settings", "device gpu torch no_torch folder results")
 
 TESTS = "tests/training/test_gpu.py"
+#: Addresses of mirrors, with commas between them.
+ADDRESSES = re.compile(r"https?://[^\s,]+(?:, https?://[^\s,]+)*")
 ASK_TORCH = "import torch, numpy; print(torch.__version__, torch.cuda.is_available())"
 
 
@@ -86,7 +89,8 @@ def facts(device, gpu, torch):
 def doctor(settings):
     """What tools/doctor.py finds; fails where something is missing, or the GPU is not usable."""
     findings = list(checkup.examine())
-    yield "\n".join(f"- {found.subject}: {found.text} ({found.grade})" for found in findings)
+    lines = "\n".join(f"- {found.subject}: {found.text} ({found.grade})" for found in findings)
+    yield ADDRESSES.sub("this machine's mirrors", lines)
     wrong = [found for found in findings if found.grade == "MISSING"
              or (settings.gpu is not None and found.subject == "device" and found.grade != "ok")]
     if wrong:
