@@ -60,7 +60,7 @@ CAMVID_DUSK = replace(
 # Without the normalisation, on both targets.
 GTA_CAMVID_PLAIN, GTA_DUSK_PLAIN = (
     replace(experiment, name=experiment.name + "_plain", shares=experiment,
-            domain_loss=replace(experiment.domain_loss, normalised=False, weight=0.1))
+            domain_loss=replace(experiment.domain_loss, normalised=False))
     for experiment in (GTA_CAMVID, GTA_DUSK))
 
 FULL_SOURCE = Schedule(

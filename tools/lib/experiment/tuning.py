@@ -191,7 +191,7 @@ def before(experiment, stage, seed):
 
 
 def label_free_table(made, seeds, start_result):
-    """A row a variant and seed: mIoU on the source, and probes.medians() of its run.
+    """A row a variant and seed: mIoU on the source, and strength.medians() of its run.
 
     start_result: before() of the first row.
     """
