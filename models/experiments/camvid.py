@@ -57,11 +57,11 @@ CAMVID_DUSK = replace(
     category_loss=replace(GTA_CAMVID.category_loss,
                           statistics="data/statistics/camvid_day_val_windows.json"))
 
-# Without the normalisation, on both targets.
-GTA_CAMVID_PLAIN, GTA_DUSK_PLAIN = (
+# Without the normalisation, on all three shifts.
+GTA_CAMVID_PLAIN, GTA_DUSK_PLAIN, CAMVID_DUSK_PLAIN = (
     replace(experiment, name=experiment.name + "_plain", shares=experiment,
             domain_loss=replace(experiment.domain_loss, normalised=False))
-    for experiment in (GTA_CAMVID, GTA_DUSK))
+    for experiment in (GTA_CAMVID, GTA_DUSK, CAMVID_DUSK))
 
 FULL_SOURCE = Schedule(
     start="models/vgg_conv.caffemodel",
@@ -95,4 +95,4 @@ GTA_CAMVID_FULL = Experiment(
                    ca=FULL_ADAPTATION, ga_ca=replace(FULL_ADAPTATION, start="ga")))
 
 EXPERIMENTS = (GTA_CAMVID, GTA_CAMVID_PLAIN, GTA_DUSK, GTA_DUSK_PLAIN, CAMVID_DUSK,
-               GTA_CAMVID_FULL)
+               CAMVID_DUSK_PLAIN, GTA_CAMVID_FULL)
