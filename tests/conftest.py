@@ -1,5 +1,6 @@
 """What all tests share: the import path, and the folders outside the tests."""
 import os
+import signal
 import sys
 import threading
 
@@ -20,6 +21,21 @@ tqdm.monitor_interval = 0
 # A user's own settings would change the output of commands, or a pytest inside a test.
 for variable in ("FCN_TRACEBACK", "PYTEST_ADDOPTS", "PYTHONWARNINGS"):
     os.environ.pop(variable, None)
+
+
+#: Signals that commands handle.
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM)
+
+
+@pytest.fixture(autouse=True)
+def handlers_stay():
+    """Fails a test that leaves another handler of a signal: children of later tests inherit it."""
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    yield
+    after = {number: signal.getsignal(number) for number in HANDLED}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == before
 
 
 @pytest.fixture(scope="session")

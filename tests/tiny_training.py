@@ -161,6 +161,7 @@ def start(solver, output, *options):
         # in place of those that pytest captures
         sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         code = train(solver, output, *options)
     except InputError as problem:
         os.write(2, f"error: {problem}\n".encode())

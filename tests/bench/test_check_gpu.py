@@ -84,7 +84,6 @@ def fake(monkeypatch, parts):
     monkeypatch.setattr(check_parts, "parts", lambda gpu: parts)
     monkeypatch.setattr(check_parts, "facts", lambda *_: FACTS)
     monkeypatch.setattr(check_parts, "find_torch", lambda *_: (None, "none"))
-    monkeypatch.setattr(gpu_check.signal, "signal", lambda *_: None)
 
 
 def fails(settings):

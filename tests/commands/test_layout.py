@@ -8,7 +8,7 @@ import subprocess
 #: commands themselves.
 ORDER = (
     "data", "layers", "models", "solvers",
-    "tools.lib.runtime.machine", "tools.lib.command", "tools.lib.outputs",
+    "tools.lib.signals", "tools.lib.runtime.machine", "tools.lib.command", "tools.lib.outputs",
     "tools.lib.dataset_options",
     "tools.lib.device_options", "tools.lib.tables",
     "tools.lib.confusion", "tools.lib.results",

@@ -82,7 +82,7 @@ def test_signal_is_noticed_within_a_layer_and_not_after_the_step(tmp_path):
         raise
     finally:
         code = finish(pid)
-    assert code == 130
+    assert code == 130, (tmp_path / "out.txt").read_text()
 
 
 def test_two_runs_do_not_share_an_output_folder(tmp_path):

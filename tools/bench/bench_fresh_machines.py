@@ -32,6 +32,7 @@ from tools.lib.command import CommandParser, run_command
 from tools.lib.outputs import make_folder, require_file
 from tools.lib.runtime import machine
 from tools.lib.runtime.mirrors import archives_of, mirrors_to_ask
+from tools.lib.signals import handled
 from tools.lib.tables import Table, render
 
 #: Suite: the machine's name on the page.
@@ -72,12 +73,10 @@ def main():
     require_file(options.output, "--output")
     make_folder(options.work, "--work")
     make_folder(KEPT, "runs")
-    for number in INTERRUPTS:
-        # an exception, so that everything is removed
-        signal.signal(number, signal.default_int_handler)
     # the repository may move on meanwhile
     options.commit = machine.git_state()["commit"]
-    with working_folder(options.work) as work:
+    # an exception, so that everything is removed
+    with handled(INTERRUPTS, signal.default_int_handler), working_folder(options.work) as work:
         failed = [suite for suite in options.suites if not measured(suite, work, options)]
     text = page()
     print(text, end="")

@@ -13,6 +13,7 @@ from collections import namedtuple
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
+from tools.lib.signals import handled
 from tools.lib.tables import Table, render
 
 #: title: of its section.  least: seconds without which it is not started.
@@ -126,9 +127,9 @@ def _time_limit(seconds):
     def stop(*_):
         raise OutOfTime
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    with handled([signal.SIGALRM], stop):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,13 +1,14 @@
 """The command of tools/check_gpu.py: the parts in order, their page and the exit code."""
 import signal
-import tempfile
 import time
+from tempfile import TemporaryDirectory
 
 from data.errors import InputError
 from tools.bench import check_page, check_parts
 from tools.bench.check_options import parse
 from tools.lib.device_options import gpu_number
 from tools.lib.runtime import machine
+from tools.lib.signals import handled
 
 
 def main(arguments=None):
@@ -19,12 +20,11 @@ def main(arguments=None):
         raise InputError(
             f"--device {options.device}: CUDA sees {len(cards)} NVIDIA GPU(s) on this machine",
             "python3 tools/check_gpu.py --device cpu --minutes 2 checks everything but a GPU")
-    # Ctrl-C's exception: the part that runs ends its children
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     torch, version = check_parts.find_torch(options.torch_python, gpu)
     parts = check_parts.parts(gpu)
     command = f"python3 tools/check_gpu.py --device {options.device} --minutes {options.minutes:g}"
-    with tempfile.TemporaryDirectory() as folder:
+    # Ctrl-C's exception: the part that runs ends its children
+    with handled([signal.SIGTERM], signal.default_int_handler), TemporaryDirectory() as folder:
         settings = check_parts.Settings(options.device, gpu, torch, version, folder, [])
         page = check_page.Page(options.output, command,
                                check_parts.facts(options.device, gpu, version),

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 
 from data.errors import InputError
+from tools.lib.signals import handled
 
 NEEDED = {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils",
           "ip": "iproute2", "git": "git"}
@@ -162,9 +163,5 @@ def remove(folder):
     if not os.path.exists(folder):
         return
     print(f"Removing {folder}", flush=True)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
-    try:
+    with handled(INTERRUPTS, signal.SIG_IGN):
         shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

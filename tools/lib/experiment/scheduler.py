@@ -10,6 +10,7 @@ from data.errors import InputError
 from data.files import ROOT
 from data.progress import progress_bar
 from tools.lib.experiment.plan import is_done
+from tools.lib.signals import handled
 
 POLL_SECONDS = 0.2
 
@@ -61,8 +62,8 @@ def run(tasks, jobs, threads, log_folder, devices=()):
     names = {task.name for task in tasks if not is_done(task)}
     waiting = [task for task in tasks if task.name in names]
     running, finished = {}, set()
-    before = signal.signal(signal.SIGTERM, _exit_on_signal)
-    with progress_bar(total=len(waiting), desc="tasks", unit="task", leave=True) as bar:
+    with handled([signal.SIGTERM], _exit_on_signal), \
+            progress_bar(total=len(waiting), desc="tasks", unit="task", leave=True) as bar:
         try:
             while waiting or running:
                 ready = [task for task in waiting
@@ -94,4 +95,3 @@ def run(tasks, jobs, threads, log_folder, devices=()):
                 started.process.terminate()
             for started in running.values():
                 started.process.wait()
-            signal.signal(signal.SIGTERM, before)
