@@ -1,4 +1,5 @@
 """The estimate of a step's memory against the memory that Caffe takes for it."""
+import os
 import resource
 
 import pytest
@@ -11,8 +12,9 @@ from data.child_process import run_in_child
 from data.errors import InputError
 from data.machine_memory import machine_memory
 from models.build import nets
-from models.cost import LayerCost, forward_bytes, train_layers, training_bytes
+from models.cost import FLOAT, LayerCost, forward_bytes, train_layers, training_bytes
 from models.experiments import EXPERIMENTS
+from models.shapes import FULL
 from tools.lib.checking.dry_run import dry_run_net, dry_run_solver, shapes_of
 from tools.lib.checking.memory import check_memory, layer_costs
 from tools.lib.checking.net import check_net, load_net, running_layers
@@ -46,6 +48,17 @@ def test_convolutions_that_share_their_columns_need_the_largest_alone():
     assert forward_bytes(layers, one_column_buffer=True) == 4 * (10 + 20 + 5 + 3 + 9)
     assert training_bytes(layers, "SGD") - training_bytes(layers, "SGD", True) == 4 * 7
     assert forward_bytes([], True) == 0
+
+
+def test_the_page_on_source_builds_gives_what_the_paper_s_net_needs(repo_root):
+    layers = train_layers(FULL, classes=19, window=(256, 256), batch=1, normalised=True)
+    columns = [FLOAT * layer.columns for layer in layers]
+    steps = [training_bytes(layers, "SGD", one_buffer) for one_buffer in (False, True)]
+    rows = {"columns": (sum(columns), max(columns)), "everything a step needs": steps}
+    with open(os.path.join(repo_root, "docs", "source_build.md"), encoding="utf-8") as file:
+        page = file.read()
+    for name, (before, after) in rows.items():
+        assert f"| {name} | {before / 2 ** 20:.0f} MiB | {after / 2 ** 20:.0f} MiB |" in page
 
 
 def test_frozen_layers_have_no_gradients(tmp_path):
