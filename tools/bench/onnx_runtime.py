@@ -1,4 +1,4 @@
-"""ONNX Runtime in a folder of its own (.onnxruntime), to compare exported nets with Caffe's."""
+"""ONNX Runtime in a folder of its own, to compare exported nets with Caffe's."""
 import json
 import os
 import subprocess
@@ -11,7 +11,6 @@ from tools.bench.official import pinned_package
 from tools.lib.runtime.wheels import target_python
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "onnxruntime.lock")
-FOLDER = os.path.join(ROOT, ".onnxruntime")
 #: Runs a model over .npy files and leaves its outputs beside them; prints their names,
 #: the file's metadata and the seconds of each run.
 SCRIPT = """
@@ -41,7 +40,8 @@ def onnx_runtime():
     Raises InputError when pip cannot fetch it.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return pinned_package(FOLDER, LOCK, 120, target_python(version))
+    folder = os.path.join(ROOT, f".onnxruntime-py{version}")     # its modules fit one Python
+    return pinned_package(folder, LOCK, 120, target_python(version))
 
 
 def run_session(model, inputs, threads=1, repeats=1):
