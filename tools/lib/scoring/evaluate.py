@@ -1,4 +1,5 @@
 """Confusion counts over a labelled split: of a net, or of predictions that were saved before."""
+import contextlib
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -24,19 +25,29 @@ def evaluate(predictor, dataset, frames, scale=1.0, keep=None, title=None):
     prediction (H, W) uint8) for every frame.  title: of the progress bar.
     """
     confusion = Confusion(predictor.classes)
-    with ThreadPoolExecutor(1) as reader, _progress(frames, title) as progress:
-        # one pair is read ahead while the net runs
-        ahead = reader.submit(dataset.read_pair, frames[0])
-        for number, frame in enumerate(frames):
-            image, label = ahead.result()
-            if number + 1 < len(frames):
-                ahead = reader.submit(dataset.read_pair, frames[number + 1])
+    # A net that is computed whole forks for every new size, and a fork must not meet a thread.
+    pairs = _each_pair(dataset, frames, ahead=predictor.whole_because is None)
+    with _progress(frames, title) as progress, contextlib.closing(pairs):
+        for frame, (image, label) in zip(frames, pairs):
             prediction = predictor.predict(image, label.shape, scale)
             confusion.add(label, prediction, str(frame))
             if keep is not None:
                 keep(frame, prediction)
             progress.update()
     return confusion
+
+
+def _each_pair(dataset, frames, ahead):
+    """Image and label of each frame; ahead: the next ones are read while the caller computes."""
+    if not ahead:
+        yield from map(dataset.read_pair, frames)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(dataset.read_pair, frames[0])
+        for frame in frames[1:]:
+            pair, coming = coming.result(), reader.submit(dataset.read_pair, frame)
+            yield pair
+        yield coming.result()
 
 
 def score_folder(predictions, dataset, frames, workers=None):
