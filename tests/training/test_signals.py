@@ -72,6 +72,9 @@ def test_signal_is_noticed_within_a_layer_and_not_after_the_step(tmp_path):
     try:
         # from then on, tools.lib.training.loop.Signals is active
         wait_for(lambda: catches(pid, signal.SIGTERM), pid)
+        before = cpu_seconds(pid)
+        # and by then, the iteration has begun
+        wait_for(lambda: cpu_seconds(pid) > before + 0.5, pid)
         os.kill(pid, signal.SIGINT)
         wait_for(lambda: "finishing this iteration" in open(str(tmp_path / "out") + ".txt").read(),
                  pid, 20)
@@ -122,6 +125,13 @@ def catches(pid, number):
     with open(f"/proc/{pid}/status") as file:
         caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt:"))
     return bool(caught >> (number - 1) & 1)
+
+
+def cpu_seconds(pid):
+    """What the process has computed."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def children_of(pid):
