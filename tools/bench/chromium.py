@@ -10,7 +10,6 @@ import sys
 from data.errors import InputError
 from data.files import ROOT
 from tools.bench.official import pinned_package
-from tools.lib.runtime.wheels import target_python
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "selenium.lock")
 FOLDER = os.path.join(ROOT, ".selenium")
@@ -30,8 +29,7 @@ def open_chromium():
     if not browser or not driver:
         raise InputError("there is no Chromium with its driver on this machine",
                          "apt install chromium chromium-driver")
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    folder = pinned_package(FOLDER, LOCK, 120, target_python(version))
+    folder = pinned_package(FOLDER, LOCK, 120, one_python=True)
     if folder not in sys.path:
         # at the end: the runtime's own packages come first
         sys.path.append(folder)

@@ -7,7 +7,7 @@ import sys
 from data.errors import InputError
 from data.files import ROOT, folder_aside
 from tools.bench.torch_env import clean_environment
-from tools.lib.runtime.wheels import pip_command
+from tools.lib.runtime.wheels import pip_command, target_python
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cityscapesscripts.lock")
 FOLDER = os.path.join(ROOT, ".cityscapesscripts")
@@ -23,12 +23,16 @@ def official_package(folder=FOLDER, timeout=60):
     return pinned_package(folder, LOCK, timeout)
 
 
-def pinned_package(folder, lock, timeout, target=()):
-    """`folder` with the packages of a lock file, fetched by pip when it is not there yet.
+def pinned_package(folder, lock, timeout, one_python=False):
+    """The folder with the packages of a lock file, fetched by pip when it is not there yet.
 
-    target: pip's options that name the Python. Raises InputError when pip cannot fetch them
-    within `timeout` seconds.
+    one_python: the packages fit one version of Python, and the folder's name gets this one's.
+    Raises InputError when pip cannot fetch them within `timeout` seconds.
     """
+    target = ()
+    if one_python:
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        folder, target = f"{folder}-py{version}", target_python(version)
     if os.path.isdir(folder):
         return folder
     try:
@@ -44,6 +48,15 @@ def pinned_package(folder, lock, timeout, target=()):
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise InputError(f"{os.path.basename(lock)} could not be installed: {problem}") from None
     return folder
+
+
+def environment_with(folder):
+    """Environment of a Python that looks for packages in the folder first.
+
+    Then it looks where this Python does: numpy of a source build lies on PYTHONPATH alone.
+    """
+    paths = [folder] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
 
 
 def official_scores(pairs, package):

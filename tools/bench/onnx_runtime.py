@@ -7,10 +7,10 @@ import sys
 import numpy as np
 
 from data.files import ROOT
-from tools.bench.official import pinned_package
-from tools.lib.runtime.wheels import target_python
+from tools.bench.official import environment_with, pinned_package
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "onnxruntime.lock")
+FOLDER = os.path.join(ROOT, ".onnxruntime")
 #: Runs a model over .npy files and leaves its outputs beside them; prints their names,
 #: the file's metadata and the seconds of each run.
 SCRIPT = """
@@ -39,9 +39,7 @@ def onnx_runtime():
 
     Raises InputError when pip cannot fetch it.
     """
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    folder = os.path.join(ROOT, f".onnxruntime-py{version}")     # its modules fit one Python
-    return pinned_package(folder, LOCK, 120, target_python(version))
+    return pinned_package(FOLDER, LOCK, 120, one_python=True)
 
 
 def run_session(model, inputs, threads=1, repeats=1):
@@ -57,8 +55,7 @@ def run_session(model, inputs, threads=1, repeats=1):
             np.save(paths[-1][name], value)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps([str(model), paths, threads, repeats])],
-        env=dict(os.environ, PYTHONPATH=onnx_runtime()), stdout=subprocess.PIPE, check=True,
-        text=True)
+        env=environment_with(onnx_runtime()), stdout=subprocess.PIPE, check=True, text=True)
     names, metadata, seconds = json.loads(done.stdout.strip().splitlines()[-1])
     outputs = [{name: np.load(f"{model}.{number}.{index}.npy") for index, name in enumerate(names)}
                for number in range(len(inputs))]

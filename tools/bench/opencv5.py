@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from data.files import ROOT
-from tools.bench.official import pinned_package
+from tools.bench.official import environment_with, pinned_package
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "opencv5.lock")
 FOLDER = os.path.join(ROOT, ".opencv5")
@@ -47,7 +47,7 @@ def run_opencv5(model, inputs, output):
         np.save(paths[-1], value)
     done = subprocess.run([sys.executable, "-c", SCRIPT,
                            json.dumps([str(model), name, output, paths])],
-                          env=dict(os.environ, PYTHONPATH=opencv5()), stdout=subprocess.PIPE,
-                          check=True, text=True)
+                          env=environment_with(opencv5()), stdout=subprocess.PIPE, check=True,
+                          text=True)
     version, reads_caffe = json.loads(done.stdout.strip().splitlines()[-1])
     return [np.load(path + ".out.npy") for path in paths], version, reads_caffe

@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 from data.files import ROOT
-from tools.bench.official import pinned_package
-from tools.lib.runtime.wheels import target_python
+from tools.bench.official import environment_with, pinned_package
 
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tensorboard.lock")
 FOLDER = os.path.join(ROOT, ".tensorboard")
@@ -36,8 +35,7 @@ def tensorboard():
     Only its reader's dependencies are in the lock file, and numpy is the runtime's. Raises
     InputError when pip cannot fetch them.
     """
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return pinned_package(FOLDER, LOCK, 120, target_python(version))
+    return pinned_package(FOLDER, LOCK, 120, one_python=True)
 
 
 @contextlib.contextmanager
@@ -47,11 +45,9 @@ def reading(folder):
     It returns {"scalars": {tag: [[step, time, value]]}, "images": {tag: [[step, width, height, PNG
     in hexadecimal]]}, "texts": {tag: [[step, text]]}}.
     """
-    # numpy of a source build lies on PYTHONPATH alone
-    paths = [tensorboard()] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
     with subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True,
-                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))) as process:
+                          env=environment_with(tensorboard())) as process:
         def read():
             process.stdin.write("\n")
             process.stdin.flush()
