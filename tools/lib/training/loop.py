@@ -1,10 +1,12 @@
 """The training loop: Caffe's own loop in Python around Caffe's step, and the signals to it."""
 import collections
+import contextlib
 import math
 import signal
 import time
 
 from data.errors import InputError
+from tools.lib.signals import handled
 from tools.lib.training import guards
 from tools.lib.training.crash_watch import leave_at_once
 from tools.lib.training.engine import run_tests
@@ -125,17 +127,15 @@ class Signals:
         self.stop = None
         self.snapshot = False
         self._report = report
-        self._before = {}
+        self._handlers = contextlib.ExitStack()
 
     def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_stop)
-        self._before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._on_snapshot)
+        self._handlers.enter_context(handled((signal.SIGINT, signal.SIGTERM), self._on_stop))
+        self._handlers.enter_context(handled((signal.SIGUSR1,), self._on_snapshot))
         return self
 
     def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._handlers.close()
 
     def _on_stop(self, number, _frame):
         if self.stop is not None:
