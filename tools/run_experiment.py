@@ -45,6 +45,8 @@ def parse_arguments():
     parser.add_argument("--report", metavar="PATH",
                         help="path of the tables, the picture and the page, without their ending "
                              "(default: runs/EXPERIMENT)")
+    parser.add_argument("--no-frames", action="store_true",
+                        help="leave the frames out of the page: no net runs for it")
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     parser.add_argument("--tensorboard", action="store_true",
                         help="let every training write an event file for TensorBoard")
@@ -72,6 +74,8 @@ def main():
     if options.plan:
         for sentence in missing:
             print("missing: " + sentence)
+        for sentence in preconditions.changes(tasks):
+            print("changed: " + sentence)
         return
     preconditions.require_data(missing)
     preconditions.require_unchanged(tasks)
@@ -79,7 +83,8 @@ def main():
     scheduler.run(tasks, chosen.jobs, max(1, cores // chosen.jobs),
                   os.path.join(ROOT, "runs", "logs"), chosen.devices)
     stages = plan.ordered_stages(experiment, options.stages)
-    report.write(experiment, stages, options.seeds, data_root, base, *chosen.devices[:1])
+    report.write(experiment, stages, options.seeds, data_root, base, *chosen.devices[:1],
+                 frames=not options.no_frames)
 
 
 if __name__ == "__main__":

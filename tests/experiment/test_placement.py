@@ -178,7 +178,7 @@ def test_the_commands_hand_devices_and_precision_to_the_scheduler(
     monkeypatch.setattr(tuning, "ROOT", str(folder))
     monkeypatch.setattr(scheduler, "run", lambda *arguments: runs.append(arguments))
     monkeypatch.setattr(placement, "require_gpus", lambda devices: runs.append(devices))
-    monkeypatch.setattr(report, "write", lambda *arguments: runs.append(arguments))
+    monkeypatch.setattr(report, "write", lambda *arguments, frames: runs.append(arguments))
     monkeypatch.setattr(tuning, "table", lambda *ignored: sys.exit(0))
     monkeypatch.setattr(sys, "argv", ["x", *arguments, "--device", "gpu:0,gpu:1", "--tf32"])
     try:

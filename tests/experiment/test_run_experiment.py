@@ -147,10 +147,13 @@ def test_runs_of_other_settings_are_not_taken_for_done(tmp_path):
                 str(tmp_path / "out")
             ])))
     preconditions.require_unchanged([task])
+    assert preconditions.changes([task]) == []
     solver = tmp_path / "out" / "solver.prototxt"
     solver.write_text(solver.read_text().replace("base_lr: 0.003", "base_lr: 0.5"))
     with pytest.raises(InputError, match="(?s)source seed 2: .*base_lr: 0.5"):
         preconditions.require_unchanged([task])
+    first, second = preconditions.changes([task, task._replace(name="again")])
+    assert first.startswith("source seed 2: ") and second.startswith("again: ")
 
 
 def test_needs_come_first_and_done_tasks_are_skipped(in_folder):
@@ -281,13 +284,24 @@ def test_the_page_is_of_every_run_and_reads_the_data_where_the_runs_did(monkeypa
         os.path.join(ROOT, "tools", "report.py"), "runs/toy_source", "runs/toy_source_seed2",
         "runs/toy_ga", "runs/toy_ga_seed2", "--output", "x.html", "--data-root", "/data",
         "--device", "gpu:1"]
+    report.write_page(TOY, ["source"], [1], None, "x.html", frames=False)
+    assert started[1][-1] == "--no-frames"
+
+
+def test_the_plan_names_the_stages_whose_settings_have_changed(monkeypatch, capsys):
+    tasks = [touching("source seed 1")]
+    monkeypatch.setattr(plan, "tasks", lambda *_: tasks)
+    monkeypatch.setattr(preconditions, "changes", lambda given: [f"{given[0].name}: other rate"])
+    monkeypatch.setattr(sys, "argv", ["run_experiment.py", "toy", "--plan"])
+    importlib.import_module("tools.run_experiment").main()
+    assert "\nchanged: source seed 1: other rate\n" in capsys.readouterr().out
 
 
 def test_a_report_shows_its_picture(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "collect", lambda *ignored: (["a"], np.ones((5, 1, 1))))
     for made in ("draw", "write_page"):
         monkeypatch.setattr(report, made,
-                            lambda *arguments, device: open(arguments[-1], "w").close())
+                            lambda *arguments, **options: open(arguments[-1], "w").close())
     report.write(TOY, STAGES, [1], None, str(tmp_path / "new" / "page"))
     shown, = re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "new" / "page.md").read_text())
     assert (tmp_path / "new" / shown).exists() and (tmp_path / "new" / "page.html").exists()

@@ -59,12 +59,27 @@ def require_unchanged(tasks):
     options, such as a season, which its file name holds.
     """
     for task in tasks:
-        command = os.path.basename(task.argv[1])
-        if command == "label_stats.py" and is_done(task):
-            _require_same_statistics(task)
-        elif command == "train.py":
-            _require_same_prototxts(task)
-    require_precision(tasks)
+        _require_unchanged(task)
+
+
+def changes(tasks):
+    """A sentence for each task that require_unchanged() would refuse."""
+    sentences = []
+    for task in tasks:
+        try:
+            _require_unchanged(task)
+        except InputError as problem:
+            sentences.append(problem.what)
+    return sentences
+
+
+def _require_unchanged(task):
+    command = os.path.basename(task.argv[1])
+    if command == "label_stats.py" and is_done(task):
+        _require_same_statistics(task)
+    elif command == "train.py":
+        _require_same_prototxts(task)
+    require_precision([task])
 
 
 def _require_same_statistics(task):

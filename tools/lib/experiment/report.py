@@ -186,10 +186,14 @@ def draw(experiment, stages, seed, data_root, path, device=None):
            "--output", path, *_where(data_root, device))
 
 
-def write_page(experiment, stages, seeds, data_root, path, device=None):
-    """Writes the report page of all runs to `path`; device: of its nets, as in draw()."""
+def write_page(experiment, stages, seeds, data_root, path, device=None, frames=True):
+    """Writes the report page of all runs to `path`; device: of its nets, as in draw().
+
+    frames: whether nets predict the frames that it shows.
+    """
     folders = [run_folder(experiment, stage, seed) for stage in stages for seed in seeds]
-    _start("page", path, "report.py", *folders, "--output", path, *_where(data_root, device))
+    _start("page", path, "report.py", *folders, "--output", path, *_where(data_root, device),
+           *([] if frames else ["--no-frames"]))
 
 
 def _where(data_root, device):
@@ -216,10 +220,10 @@ def files(base):
     return paths
 
 
-def write(experiment, stages, seeds, data_root, base, device=None):
+def write(experiment, stages, seeds, data_root, base, device=None, frames=True):
     """Prints the tables; writes them, picture and page to files(base), base an absolute path.
 
-    device: where the nets of picture and page compute, or None.
+    device: where the nets of picture and page compute, or None.  frames: those of the page.
     """
     titles = [TITLES[stage] for stage in stages]
     for dataset, split in experiment.tests:
@@ -233,6 +237,6 @@ def write(experiment, stages, seeds, data_root, base, device=None):
     write_whole(tables, f"{text}\n![Frames of the last test set: image, predictions, truth]"
                         f"({os.path.basename(picture)})\n")
     draw(experiment, stages, seeds[0], data_root, picture, device=device)
-    write_page(experiment, stages, seeds, data_root, page, device=device)
+    write_page(experiment, stages, seeds, data_root, page, device=device, frames=frames)
     print(f"tables: {os.path.relpath(tables)}   picture: {os.path.relpath(picture)}   "
           f"page: {os.path.relpath(page)}")
