@@ -1,8 +1,8 @@
-"""Times a deploy net in ONNX Runtime and OpenCV against Caffe, and compares the label maps.
+"""Times a deploy net's export, and the net in ONNX Runtime and OpenCV against Caffe.
 
     python3 tools/bench/bench_deployment.py --output docs/results/deployment_speed.md
 
-Random weights and one random image; the engines take turns.
+Random weights and one random image; the engines take turns. It compares the label maps too.
 """
 import _init_paths  # noqa: F401
 
@@ -11,7 +11,10 @@ from tools.lib.runtime.enter import enter_runtime
 enter_runtime()
 
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -23,7 +26,6 @@ from data.cores import usable_cores
 from data.files import ROOT, write_whole
 from tools.bench.onnx_runtime import run_session
 from tools.lib.command import CommandParser, count, run_command
-from tools.lib.export.export_command import main as export
 from tools.lib.outputs import require_file
 from tools.lib.tables import Table, render
 
@@ -47,7 +49,7 @@ def main():
         net = random_net(options.model, image.shape)
         weights, onnx_file = (os.path.join(folder, name) for name in ("net.caffemodel", "net.onnx"))
         net.save(weights)
-        export(["--model", options.model, "--weights", weights, "--output", onnx_file])
+        exported_in = export(options.model, weights, onnx_file)
         engines = {"Caffe": lambda: run_caffe(net, image),
                    "ONNX Runtime": lambda: run_onnx(onnx_file, image)}
         if hasattr(cv2.dnn, "readNetFromCaffe"):
@@ -56,9 +58,21 @@ def main():
         exported = cv2.dnn.readNetFromONNX(onnx_file)
         engines["OpenCV, the ONNX file"] = lambda: run_opencv(exported, image)
         table = compare(engines, options)
-    print(render(table, "text"), end="")
+    print(render(table, "text") + exported_in)
     if options.output:
-        write_whole(options.output, page(table, options))
+        write_whole(options.output, page(table, exported_in, options))
+
+
+def export(model, weights, onnx_file):
+    """Runs tools/export_onnx.py; returns a sentence on its time and its memory."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, os.path.join(ROOT, "tools", "export_onnx.py"), "--model", model,
+                    "--weights", weights, "--output", onnx_file], check=True)
+    seconds = time.perf_counter() - started
+    # The largest child of this process so far: its only one.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return (f"The export of {os.path.getsize(weights) / 1e6:.0f} MB of weights took {seconds:.1f} "
+            f"s and {peak / 1e9:.1f} GB of memory at its peak.")
 
 
 def random_net(model, shape):
@@ -118,15 +132,15 @@ def compare(engines, options):
                   "equal labels %"], rows)
 
 
-def page(table, options):
-    """The table as a page, with the command that made it."""
+def page(table, exported_in, options):
+    """The table and the sentence on the export as a page, with the command that made it."""
     size = " ".join(map(str, options.size))
     model = os.path.relpath(options.model, ROOT)
     return (f"Written by `python3 tools/bench/bench_deployment.py --model {model} --size {size} "
             f"--repeats {options.repeats}`.\n\n{render(table, 'markdown')}\n"
             f"Random weights, one image of {size.replace(' ', ' x ')} pixels, {usable_cores()} "
             f"cores, OpenCV {cv2.__version__}, load average {os.getloadavg()[0]:.1f} at the end. "
-            f"Medians of {options.repeats} turns; the engines take turns.\n")
+            f"Medians of {options.repeats} turns; the engines take turns.\n\n{exported_in}\n")
 
 
 if __name__ == "__main__":
