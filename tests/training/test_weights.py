@@ -86,6 +86,20 @@ def test_missing_weights_point_to_another_snapshot_of_the_same_run(tmp_path, sou
               source.parent / "tiny_iter_9.caffemodel")
 
 
+@pytest.mark.parametrize("odd", ["solver", "output", "weights"])
+def test_a_path_that_is_not_utf_8_is_refused_before_anything_is_written(tmp_path, odd):
+    folder = tmp_path / "caf\udce9"             # "café" in Latin-1
+    solver = write_run(tmp_path, net_text())
+    if odd == "solver":
+        folder.mkdir()
+        solver = shutil.copy(solver, folder)
+    options = ["--weights", folder / "x.caffemodel"] if odd == "weights" else []
+    output = (folder if odd == "output" else tmp_path) / "out"
+    with pytest.raises(InputError, match="udce9.*: the path is not UTF-8, and Caffe"):
+        train(solver, output, *options)
+    assert not output.exists()
+
+
 def test_hdf5_weights_are_refused_with_a_sentence(tmp_path):
     with pytest.raises(InputError, match="HDF5 are not supported"):
         train(write_run(tmp_path), tmp_path / "out", "--weights", tmp_path / "x.caffemodel.h5")

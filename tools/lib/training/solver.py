@@ -18,7 +18,7 @@ from collections import namedtuple
 from caffe.proto import caffe_pb2
 
 from data.errors import InputError
-from data.files import ROOT, write_whole
+from data.files import ROOT, require_utf8, write_whole
 from tools.lib.checking.net import DATA_LAYER, load_net, running_layers
 from tools.lib.checking.solver_file import find_file, load_solver
 from tools.lib.device_options import gpu_number
@@ -36,11 +36,14 @@ MAKE_ROOM = "Make room, then give the same command with --resume."
 def resolve(options):
     """The Resolved run of the options that run.parse() returns.
 
-    InputError when a prototxt cannot be read or asks for something that is not supported.
+    InputError when a prototxt cannot be read or asks for something that is not supported, or a
+    path cannot stand in one.
     """
+    output = output_folder(options)
+    for path in [options.solver, output, *(options.weights or ())]:
+        require_utf8(path, "Caffe")
     param = load_solver(options.solver)
     name = os.path.splitext(os.path.basename(options.solver))[0]
-    output = output_folder(options)
     if param.snapshot_format != caffe_pb2.SolverParameter.BINARYPROTO:
         raise InputError(f"{options.solver}: snapshot_format: HDF5 is not supported",
                          "Use BINARYPROTO, or leave the field out.")
