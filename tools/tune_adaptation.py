@@ -14,7 +14,6 @@ confused.
 """
 import argparse
 import os
-import sys
 
 import _init_paths  # noqa: F401
 
@@ -26,7 +25,7 @@ from data.cores import usable_cores
 from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.experiments import EXPERIMENTS
-from tools.lib.command import CommandParser, count, run_command
+from tools.lib.command import CommandParser, command_line, count, run_command
 from tools.lib.dataset_options import add_data_root_argument
 from tools.lib.device_options import add_devices_arguments
 from tools.lib.experiment import hours, placement, plan, preconditions, scheduler, tuning
@@ -97,7 +96,7 @@ def main():
         table = tuning.label_free_table(made, options.seeds, before)
     print(render(table, "text"), end="")
     if options.output:
-        command = "python3 " + " ".join(["tools/tune_adaptation.py"] + sys.argv[1:])
+        command = command_line("tools/tune_adaptation.py")
         write_whole(options.output, f"Written by `{command}`: {about}, last iterates.\n\n"
                                     f"{render(table, 'markdown')}")
 

@@ -76,7 +76,8 @@ def arguments(folder, *more):
 def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     statistics = os.path.join(repo_root, "data", "statistics", "gta5_half.json")
     output = unlabelled_gta5 / "out"
-    options = arguments(unlabelled_gta5, "--statistics", statistics, "--output", str(output))
+    options = arguments(unlabelled_gta5, "--names", "source only", "--statistics", statistics,
+                        "--output", str(output))
     constraint_report_command.main(options)
     printed = capsys.readouterr().out
     pole = next(line for line in printed.splitlines() if line.startswith("pole"))
@@ -84,7 +85,8 @@ def test_report_without_any_label(unlabelled_gta5, repo_root, capsys):
     assert sum("too large" in line for line in printed.splitlines()) == 1
     page = (output / "report.md").read_text()
     assert "| pole |" in page and "over whole labels; of the prediction" in page
-    assert "--statistics" in page.splitlines()[0]
+    assert page.startswith("Written by `python3 tools/constraint_report.py --model ")
+    assert "--names 'source only' --statistics" in page.splitlines()[0]
     assert cv2.imread(str(output / "report.png")).std() > 0
     with pytest.raises(InputError, match="not an empty folder"):
         constraint_report_command.main(options)

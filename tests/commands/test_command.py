@@ -1,6 +1,9 @@
 """The frame of every command: what it prints and how it ends."""
 import errno
+import glob
 import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -10,6 +13,23 @@ from data.errors import InputError
 from tools.lib import command
 from tools.lib.command import exit_code
 from tools.lib.runtime import enter
+
+
+def test_the_command_that_a_page_names_can_be_given_to_a_shell(monkeypatch):
+    arguments = ["--names", "source only", "--split", "train[:54]", "--note", "it's"]
+    monkeypatch.setattr(sys, "argv", ["x.py"] + arguments)
+    line = command.command_line("tools/test.py")
+    assert shlex.split(line) == ["python3", "tools/test.py"] + arguments
+    assert command.command_line("tools/test.py", ["--seed", "1"]) == (
+        "python3 tools/test.py --seed 1")
+
+
+def test_every_page_gets_its_command_from_there(repo_root):
+    paths = glob.glob(os.path.join(repo_root, "tools", "**", "*.py"), recursive=True)
+    assert len(paths) > 100
+    joined = [path for path in paths
+              if re.search(r"join\([^)]*sys\.argv", open(path, encoding="utf-8").read())]
+    assert [os.path.basename(path) for path in joined] == ["command.py"]
 
 
 def raises(problem):

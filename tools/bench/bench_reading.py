@@ -28,7 +28,7 @@ from data.errors import InputError
 from data.lmdb_format import close_all
 from data.parallel import each_result
 from data.registry import open_dataset
-from tools.lib.command import CommandParser, count, run_command
+from tools.lib.command import CommandParser, command_line, count, run_command
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.tables import Table, format_of, print_and_write
 
@@ -69,10 +69,10 @@ def main(arguments=None):
                         + [f"{rate:.1f}" for rate in rates]
                         + [f"{rates[1] / rates[0]:.2f}", f"{processor[1] / processor[0]:.2f}"])
             print("  ".join(rows[-1]), file=sys.stderr, flush=True)
-    command = " ".join(sys.argv[1:] if arguments is None else arguments)
+    command = command_line("tools/bench/bench_reading.py", arguments)
     table = Table(
         ["frames a second", "folder", "LMDB", "LMDB / folder", "in processor time"], rows,
-        f"Written by `python3 tools/bench/bench_reading.py {command}`: {count_of_frames} frames in "
+        f"Written by `{command}`: {count_of_frames} frames in "
         f"shuffled order, {args.workers} process{'es' * (args.workers > 1)}, median of "
         f"{args.turns} turns; {usable_cores()} cores, load average of the machine meanwhile "
         f"{os.getloadavg()[0]:.1f}.")

@@ -24,7 +24,7 @@ from PIL import Image
 from data.cores import usable_cores
 from data.files import ROOT, write_aside, write_whole
 from tools.bench.chromium import open_chromium, picture, show
-from tools.lib.command import CommandParser, count, run_command
+from tools.lib.command import CommandParser, command_line, count, run_command
 from tools.lib.outputs import require_file
 from tools.lib.tables import Table, render
 
@@ -108,9 +108,7 @@ def draw(page, path):
 
 def text(table, options):
     """The table as a page, with the command that made it."""
-    picture_option = f" --picture {options.picture}" if options.picture else ""
-    return (f"Written by `python3 tools/bench/bench_report.py {' '.join(options.runs)} --repeats "
-            f"{options.repeats} --output {options.output}{picture_option}`.\n\n"
+    return (f"Written by `{command_line('tools/bench/bench_report.py')}`.\n\n"
             f"{render(table, 'markdown')}\n{len(options.runs)} runs, {usable_cores()} cores, load "
             f"average {os.getloadavg()[0]:.1f} at the end. Medians of {options.repeats} pages.\n")
 

@@ -33,7 +33,7 @@ from tools.bench import scaling_plan
 from tools.lib.checking.dry_run import fatal_message
 from tools.lib.checking.net import check_net, load_net
 from tools.lib.checking.solver_file import find_file
-from tools.lib.command import CommandParser, count, positive, run_command
+from tools.lib.command import CommandParser, command_line, count, positive, run_command
 from tools.lib.outputs import require_file
 from tools.lib.runtime import mpi
 from tools.lib.training import parallel
@@ -75,7 +75,7 @@ def main():
     text = "\n".join(lines) + "\n"
     print(text, end="")
     if options.output:
-        command = " ".join(["python3 tools/bench/bench_scaling.py"] + sys.argv[1:])
+        command = command_line("tools/bench/bench_scaling.py")
         write_whole(options.output, f"Printed by `{command}`.\n\n{text}")
 
 

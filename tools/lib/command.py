@@ -2,6 +2,7 @@
 import argparse
 import errno
 import os
+import shlex
 import sys
 
 from data.errors import InputError
@@ -94,6 +95,14 @@ class PrintAndEnd(argparse.Action):
     def __call__(self, parser, *_):
         print(self.const())
         parser.exit()
+
+
+def command_line(script, arguments=None):
+    """A command for the page that it writes, as a shell takes it: words with spaces are quoted.
+
+    script: such as tools/test.py.  arguments: list; None: those of this process.
+    """
+    return shlex.join(["python3", script, *(sys.argv[1:] if arguments is None else arguments)])
 
 
 def version():

@@ -1,6 +1,5 @@
 """The command line of tools/constraint_report.py: predicted class sizes beside the source's."""
 import os
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from data.progress import progress_bar
 from data.registry import open_dataset
 from data.transforms import resize
 from layers.category_targets import PRESENCE_FACTOR, category_rule, predicted_shares
-from tools.lib.command import CommandParser
+from tools.lib.command import CommandParser, command_line
 from tools.lib.outputs import require_empty
 from tools.lib.scoring.net_options import (
     add_comparison_arguments,
@@ -67,7 +66,7 @@ def main(arguments=None):
               for name, summary in zip(args.names, summaries)]
     print("\n".join(render(table, "text") for table in tables))
     if args.output:
-        page = [heading(sys.argv[1:] if arguments is None else arguments, args.statistics,
+        page = [heading(command_line("tools/constraint_report.py", arguments), args.statistics,
                         statistics)]
         page += [render(table, "markdown") for table in tables]
         page += ["![The same as bars](report.png)\n"]
@@ -77,15 +76,15 @@ def main(arguments=None):
         print(f"written to {args.output}")
 
 
-def heading(arguments, path, statistics):
+def heading(command, path, statistics):
     """The page's first paragraph: its command, and the images that the sizes were counted over."""
     if statistics.window:
         height, width = statistics.window
         counted = f"windows of {height} x {width} pixels of the labels"
     else:
         counted = "whole labels"
-    return (f"Written by `python3 tools/constraint_report.py {' '.join(arguments)}`. Sizes of the "
-            f"source, from {path}: over {counted}; of the prediction: over whole images.\n")
+    return (f"Written by `{command}`. Sizes of the source, from {path}: over {counted}; of the "
+            "prediction: over whole images.\n")
 
 
 def predict_shares(predictor, dataset, frames, scale):

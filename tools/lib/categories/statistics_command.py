@@ -1,7 +1,6 @@
 """The command line of tools/label_stats.py: counts the labels of a source and draws histograms."""
 import functools
 import os
-import sys
 import time
 from array import array
 
@@ -14,7 +13,7 @@ from data.label_statistics import class_fractions, summarise, to_json
 from data.parallel import each_result
 from data.progress import progress_bar
 from data.registry import open_dataset
-from tools.lib.command import CommandParser, count
+from tools.lib.command import CommandParser, command_line, count
 from tools.lib.dataset_options import add_data_arguments, add_workers_argument
 from tools.lib.outputs import require_file
 
@@ -58,8 +57,7 @@ def main(arguments=None):
     dataset = open_dataset(args.dataset, args.data_root, args.label_space)
     frames = dataset.frames(args.split)
     if args.benchmark:
-        print("Printed by `python3 tools/label_stats.py "
-              f"{' '.join(sys.argv[1:] if arguments is None else arguments)}`.\n")
+        print(f"Printed by `{command_line('tools/label_stats.py', arguments)}`.\n")
         print(benchmark(dataset, frames, args.workers, args.window))
     if not (args.output or args.show):
         return

@@ -4,8 +4,6 @@ An arm is a stage of an experiment, such as toy_confusion:ga.  main() is the com
 tools/compare_experiments.py.
 """
 import os
-import shlex
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from data.errors import InputError
 from data.files import ROOT, write_whole
 from models.experiments import EXPERIMENTS, STAGES
 from models.experiments.fields import DOMAIN_STAGES, Experiment
-from tools.lib.command import CommandParser, count
+from tools.lib.command import CommandParser, command_line, count
 from tools.lib.experiment import plan, report
 from tools.lib.outputs import require_file
 from tools.lib.tables import Table, render
@@ -67,8 +65,8 @@ def main(arguments=None):
     arms = [parse_arm(text) for text in options.arms]
     require_comparable(arms)
     require_results(arms, options.seeds)
-    words = shlex.join(sys.argv[1:] if arguments is None else arguments)
-    text = markdown(arms, options.seeds, f"python3 tools/compare_experiments.py {words}")
+    text = markdown(arms, options.seeds,
+                    command_line("tools/compare_experiments.py", arguments))
     print(text, end="")
     if options.output:
         write_whole(options.output, text)

@@ -6,14 +6,13 @@ main() is the command tools/paper_table.py.
 """
 import json
 import os
-import shlex
 import sys
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
 from data.label_spaces import label_space
 from models.experiments import EXPERIMENTS
-from tools.lib.command import CommandParser, count
+from tools.lib.command import CommandParser, command_line, count
 from tools.lib.confusion import class_subsets, mean_iou
 from tools.lib.experiment.plan import result_file
 from tools.lib.results import absent_notes, read_results
@@ -53,8 +52,8 @@ def main(arguments=None):
                           else _averages(found, shift)) for shift in paper["shifts"]]
     tables[0].title += f". {args.note}" if args.note else ""
     if args.output:
-        command = shlex.join(sys.argv[1:] if arguments is None else arguments)
-        tables[-1].notes.append(f"Written by python3 tools/paper_table.py {command}")
+        command = command_line("tools/paper_table.py", arguments)
+        tables[-1].notes.append(f"Written by {command}")
     text = "\n".join(render(table, form) for table in tables)
     print(text, end="")
     if args.output:

@@ -1,12 +1,12 @@
 """Tables over stages and seeds, a picture and the report page, from the result files of tests."""
 import os
 import subprocess
-import sys
 
 import numpy as np
 
 from data.errors import InputError
 from data.files import ROOT, write_whole
+from tools.lib.command import command_line
 from tools.lib.confusion import class_subsets, mean_iou
 from tools.lib.experiment.plan import (
     command_of,
@@ -232,8 +232,7 @@ def write(experiment, stages, seeds, data_root, base, device=None, frames=True):
     if experiment.note:
         print(experiment.note)
     tables, picture, page = files(base)
-    command = " ".join(["python3 tools/run_experiment.py"] + sys.argv[1:])
-    text = markdown(experiment, stages, seeds, command)
+    text = markdown(experiment, stages, seeds, command_line("tools/run_experiment.py"))
     write_whole(tables, f"{text}\n![Frames of the last test set: image, predictions, truth]"
                         f"({os.path.basename(picture)})\n")
     draw(experiment, stages, seeds[0], data_root, picture, device=device)

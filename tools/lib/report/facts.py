@@ -1,5 +1,6 @@
 """What was run, in words: a table of the runs, and everything that a run's record holds."""
 import json
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +106,7 @@ def _number(value):
 
 
 def _command(words):
-    return " ".join(map(str, _list(words)))
+    return shlex.join(map(str, _list(words)))
 
 
 def _commit(record, whole=False):

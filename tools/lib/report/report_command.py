@@ -3,7 +3,7 @@ import os
 import sys
 import time
 
-from tools.lib.command import CommandParser, count, positive
+from tools.lib.command import CommandParser, command_line, count, positive
 from tools.lib.device_options import add_tf32_argument, device
 from tools.lib.outputs import require_file
 from tools.lib.report import page
@@ -49,8 +49,7 @@ def main(arguments=None):
     """Reads the runs and writes the page."""
     args = parse(arguments)
     require_file(args.output, "--output")
-    command = " ".join(["python3 tools/report.py"]
-                       + (sys.argv[1:] if arguments is None else list(arguments)))
+    command = command_line("tools/report.py", arguments)
     known, pause = {}, None
     try:
         for pause in _pages(args, command, known):

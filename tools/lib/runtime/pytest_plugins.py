@@ -3,6 +3,7 @@ import collections
 import faulthandler
 import os
 import platform
+import shlex
 import signal
 import time
 
@@ -83,7 +84,7 @@ class TestReport:
             "warnings": str(sum(warned.values())),
             "seconds": f"{time.monotonic() - self._started:.0f}",
         }
-        lines = [f"Written by `python3 tools/run_tests.py {' '.join(self._argv)}`.", "",
+        lines = [f"Written by `python3 tools/run_tests.py {shlex.join(self._argv)}`.", "",
                  "| | |", "|---|---|"]
         lines += [f"| {name} | {text} |" for name, text in rows.items()]
         lines += _list("Failed", [report.nodeid for report in failed])
