@@ -71,6 +71,13 @@ def test_differences_are_those_from_the_control_of_the_same_seed(results, tmp_pa
     assert classes[0] == report.spread([100 * results[ARMS[2], s, 1]["iou"][0] for s in (1, 2)])
 
 
+def test_the_page_says_over_which_seeds_its_numbers_are(results, capsys):
+    comparison.main([*ARMS, "--seeds", "1", "2"])
+    assert "in percent, mean ± standard deviation over the seeds 1, 2. " in capsys.readouterr().out
+    comparison.main([*ARMS, "--seeds", "1"])
+    assert "in percent, seed 1. " in capsys.readouterr().out
+
+
 def test_an_arm_that_has_not_run_is_named_with_the_command_that_runs_it(results, tmp_path):
     with pytest.raises(InputError) as caught:
         comparison.main([*ARMS, "--seeds", "1", "2", "3", "--output", str(tmp_path / "page.md")])

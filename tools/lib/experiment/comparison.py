@@ -118,12 +118,11 @@ def markdown(arms, seeds, command):
     names = [" ".join(test) for test in tests]
     means = [np.nanmean(ious, axis=2) for _, ious in found]
     control = [arm.stage for arm in arms].index(CONTROL)
-    over = ", ".join(map(str, seeds))
     parts = [
         f"# {arms[control].experiment.name}: adaptations compared", "",
-        f"Written by `{command}`. Scores of the last iterate of each run in percent, mean ± "
-        f"standard deviation over the seeds {over}. Differences from the control are taken seed by "
-        f"seed. All arms of a seed start from the same source net. {kernels(arms, seeds)}", "",
+        f"Written by `{command}`. Scores of the last iterate of each run in percent, "
+        f"{report.over(seeds)}. Differences from the control are taken seed by seed. All arms of a "
+        f"seed start from the same source net. {kernels(arms, seeds)}", "",
         render(_settings(arms), "markdown"), "## mIoU", "",
         render(_means(arms, names, means, control), "markdown")]
     for name, values in zip(names, means):

@@ -90,6 +90,13 @@ def spread(values, digits=1):
     return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
 
+def over(seeds):
+    """The seeds in words, for a page whose numbers spread() has written."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"mean ± standard deviation over the seeds {', '.join(map(str, seeds))}"
+
+
 def class_table(title, classes, columns, ious):
     """A row a class and one for each mean, a column a stage; mean ± deviation over the seeds.
 
@@ -137,12 +144,9 @@ def probe_table(experiment, stages, seeds):
 
 def markdown(experiment, stages, seeds, command):
     """The report's text: stages and settings, then two tables a test set."""
-    over = f"seed {seeds[0]}"
-    if len(seeds) > 1:
-        over = f"mean ± standard deviation over the seeds {', '.join(map(str, seeds))}"
     parts = [f"# {experiment.name}", "",
-             f"Written by `{command}`. Scores of the last iterate of each run, {over}; a class "
-             "absent from truth and prediction is nan and left out of the mean.", ""]
+             f"Written by `{command}`. Scores of the last iterate of each run, {over(seeds)}; a "
+             "class absent from truth and prediction is nan and left out of the mean.", ""]
     parts += [f"**{experiment.note}**", ""] if experiment.note else []
     parts += [f"- {stage_line(experiment, stage)}; "
               f"{seconds_an_iteration(experiment, stage, seeds):.2g} s an iteration"
