@@ -23,10 +23,13 @@ import cv2
 import numpy as np
 
 from data.cores import usable_cores
+from data.errors import InputError
 from data.files import ROOT, write_whole
 from tools.bench.onnx_runtime import run_session
 from tools.lib.command import CommandParser, count, run_command
 from tools.lib.outputs import require_file
+from tools.lib.scoring.deploy_net import load_deploy
+from tools.lib.scoring.net_geometry import read_geometry
 from tools.lib.tables import Table, render
 
 
@@ -44,6 +47,7 @@ def parse():
 def main():
     options = parse()
     require_file(options.output, "--output")
+    require_size(options.model, options.size)
     image = (50 * np.random.RandomState(1).randn(1, 3, *options.size)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         net = random_net(options.model, image.shape)
@@ -61,6 +65,16 @@ def main():
     print(render(table, "text") + exported_in)
     if options.output:
         write_whole(options.output, page(table, exported_in, options))
+
+
+def require_size(model, size):
+    """InputError unless an image of this size is larger than the net's margin: Caffe would abort.
+    """
+    margin = read_geometry(load_deploy(model)).margin
+    if min(size) <= 2 * margin:
+        raise InputError(f"--size {size[0]} {size[1]}: {model} takes a margin of {margin} pixels "
+                         f"from every side; expected at least {2 * margin + 1} pixels",
+                         f"--size {size[0] + 2 * margin} {size[1] + 2 * margin}")
 
 
 def export(model, weights, onnx_file):
