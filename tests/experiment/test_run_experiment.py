@@ -297,6 +297,20 @@ def test_the_plan_names_the_stages_whose_settings_have_changed(monkeypatch, caps
     assert "\nchanged: source seed 1: other rate\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("options, frames", [([], True), (["--no-frames"], False)])
+def test_no_frames_is_handed_to_the_page(options, frames, monkeypatch, tmp_path):
+    pages = []
+    monkeypatch.setattr(scheduler, "run", lambda *_: None)
+    monkeypatch.setattr(preconditions, "require_unchanged", lambda _: None)
+    monkeypatch.setattr(report, "collect", lambda *_: (["a"], np.ones((5, 1, 1))))
+    monkeypatch.setattr(report, "draw", lambda *_, **__: None)
+    monkeypatch.setattr(report, "write_page", lambda *_, **given: pages.append(given["frames"]))
+    monkeypatch.setattr(sys, "argv", ["run_experiment.py", "toy", "--report",
+                                      str(tmp_path / "page"), *options])
+    importlib.import_module("tools.run_experiment").main()
+    assert pages == [frames]
+
+
 def test_a_report_shows_its_picture(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "collect", lambda *ignored: (["a"], np.ones((5, 1, 1))))
     for made in ("draw", "write_page"):

@@ -163,6 +163,11 @@ def test_frames_that_cannot_be_predicted_are_explained(tmp_path, capsys):
     assert "no frames: the frames could not be predicted" in capsys.readouterr().err
 
 
+def test_the_command_of_a_run_is_shown_as_a_shell_takes_it(tmp_path):
+    run = make_run(tmp_path / "a", command=["python3", "tools/train.py", "--output", "my run"])
+    assert "tools/train.py --output 'my run'" in report(tmp_path, run).text()
+
+
 def test_names_are_escaped(tmp_path):
     evil = '<script>alert(1)</script>"\'&'
     run = make_run(tmp_path / "a<b>\"c", solver=f"solvers/{evil}.prototxt", tested=False,

@@ -68,9 +68,13 @@ def main():
 
 
 def require_size(model, size):
-    """InputError unless an image of this size is larger than the net's margin: Caffe would abort.
-    """
-    margin = read_geometry(load_deploy(model)).margin
+    """InputError where Caffe cannot compute an image of this size: it would end the process."""
+    deploy = load_deploy(model)
+    try:
+        margin = read_geometry(deploy).margin
+    except InputError:      # of other nets, such as U-Nets, Caffe alone knows the sizes
+        deploy.score_sizes([size])
+        return
     if min(size) <= 2 * margin:
         raise InputError(f"--size {size[0]} {size[1]}: {model} takes a margin of {margin} pixels "
                          f"from every side; expected at least {2 * margin + 1} pixels",
